@@ -1,0 +1,79 @@
+"""Grus itself. Everything that depends on how its constructors are spelt is in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.peers import Peer, Run, Step
+from benchmarks.peers.pytorch import run_module, train_on_last
+from benchmarks.workload import Case
+
+try:
+    from grus.nn import GRU, LSTM, Recurrent
+except ImportError as error:
+    raise ImportError(f"grus.nn: {error}") from error
+
+BF16_TOLERANCE = 5e-2  # operands keep 8 bits, and a gradient sums many products of them
+
+
+def layer(cell: str, inputs: int, hidden: int, **options: str) -> torch.nn.Module:
+    """The layer for a cell of the benchmarks."""
+    if cell == "gru":
+        return GRU(inputs, hidden, **options)
+    if cell == "lstm":
+        return LSTM(inputs, hidden, **options)
+    return Recurrent(cell, inputs, hidden, **options)
+
+
+def load_weights(module: torch.nn.Module, case: Case) -> None:
+    """Put the case's weights, which carry PyTorch's names, into a layer."""
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in case.weights.items()})
+
+
+def session_step(case: Case) -> Step:
+    """One step from NumPy to NumPy; the session keeps the state."""
+    try:
+        from grus.runtime import Session
+    except ImportError as error:
+        raise ImportError(f"grus.runtime: {error}") from error
+    return Session(case.cell, session_parameters(case)).step
+
+
+def session_parameters(case: Case) -> dict[str, NDArray[np.float32]]:
+    """PyTorch's stacked weights as the cell's own parameters: W_r, U_r, b_r, ..., with c_n inside the reset of ``gru``."""
+    gates = {"gru": "rzn", "gru_reset_before": "rzn", "lstm": "ifgo"}[case.cell]
+    stacked = {name: np.split(array, len(gates)) for name, array in case.weights.items()}
+    parameters: dict[str, NDArray[np.float32]] = {}
+    for i, gate in enumerate(gates):
+        w, u, b, c = (stacked[f"{name}_l0"][i] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        apart = case.cell == "gru" and gate == "n"
+        parameters |= {f"W_{gate}": w, f"U_{gate}": u, f"b_{gate}": b if apart else b + c} | ({f"c_{gate}": c} if apart else {})
+    return parameters
+
+
+def peers(threads: int) -> list[Peer]:
+    def build(case: Case, threads: int, **options: str) -> Run:
+        module = layer(case.cell, case.size.input, case.size.hidden, **options)
+        load_weights(module, case)
+        return run_module(module, case)
+
+    def build_bf16(case: Case, threads: int) -> Run:
+        return build(case, threads, precision="bf16")
+
+    return [Peer("grus", build, step=session_step), Peer("grus bf16", build_bf16, tolerance=BF16_TOLERANCE)]
+
+
+def recurrent_product(rows: int, hidden: int) -> Callable[[], object] | None:
+    """One call is the product of [rows, H] states with packed [3H, H] weights, nothing else; None where it cannot be called alone."""
+    return None
+
+
+def last_state_step(case: Case, policy: str) -> Callable[[], dict[str, float]]:
+    """A training step whose loss is the sum of the last state, with a saving policy; the output sequence is never made."""
+    module = layer(case.cell, case.size.input, case.size.hidden, memory=policy, output="last")
+    load_weights(module, case)
+    return train_on_last(module, case, lambda x: module(x)[1])

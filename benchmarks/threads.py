@@ -1,0 +1,33 @@
+"""Holding every library of this process, and the process itself, to a number of threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+MARK = "GRUS_BENCHMARK_THREADS"
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def restrict(threads: int) -> None:
+    """Start this program anew with ``threads`` cores and pools of that size, unless it already runs so.
+
+    The pools read their variables when they are loaded and count cores by affinity, so both are set before a fresh start.
+    """
+    if os.environ.get(MARK) == str(threads):
+        return
+    environment = dict(os.environ) | dict.fromkeys(POOLS, str(threads)) | {MARK: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    if threads == 1:
+        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if threads > len(cores):
+            raise SystemExit(f"benchmarks: --threads must be at most {len(cores)}, the cores this process may use, got {threads}.")
+        os.sched_setaffinity(0, cores[-threads:])
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def active() -> int:
+    """The number of threads that :func:`restrict` set."""
+    return int(os.environ.get(MARK, "1"))

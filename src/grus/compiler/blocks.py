@@ -1,0 +1,71 @@
+"""Named columns of vectors in one buffer: row r of every named value side by side, each padded to whole vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.compiler.native.kernels import address, aligned
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value's rows stand: the address its packed row 0 has (or would have), and elements from row to row."""
+
+    base: int
+    ld: int
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows [low, low + rows) of named columns."""
+
+    buffer: Array  # [rows, ld]
+    columns: Mapping[str, int]  # name → first element of its column
+    low: int = 0
+
+    def place(self, name: str) -> Place:
+        """The place of a column, in terms of packed rows of the whole sequence."""
+        ld = self.buffer.shape[1]
+        return Place(address(self.buffer) + (self.columns[name] - self.low * ld) * self.buffer.itemsize, ld)
+
+
+    def places(self) -> dict[str, Place]:
+        """Every column's place."""
+        return {name: self.place(name) for name in self.columns}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The layout of a block: names with their dimensions, in order."""
+
+    names: tuple[tuple[str, str], ...]
+
+    def offsets(self, padded: Mapping[str, int]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        at = 0
+        for name, dim in self.names:
+            found[name] = at
+            at += padded[dim]
+        return found
+
+    def width(self, padded: Mapping[str, int]) -> int:
+        return sum(padded[dim] for _, dim in self.names)
+
+    def allocate(self, low: int, high: int, padded: Mapping[str, int], dtype: np.dtype[Any]) -> Block:
+        return Block(aligned((high - low, self.width(padded)), dtype), self.offsets(padded), low)
+
+    def over(self, buffer: Array, padded: Mapping[str, int], low: int = 0) -> Block:
+        """The block whose rows are ``buffer``'s."""
+        return Block(buffer, self.offsets(padded), low)
+
+
+def user_place(array: Array) -> Place:
+    """The place of an unpadded, contiguous array [N, D]."""
+    return Place(address(array), array.shape[1])

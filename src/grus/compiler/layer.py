@@ -1,0 +1,209 @@
+"""One layer of a cell in one direction, compiled: forward and backward over whole sequences of NumPy arrays.
+
+    prologue (all rows at once)  →  loop (step by step)  →  outputs and final states
+    loop gradient (reverse)  →  prologue gradient (all rows at once)  →  weight gradients (products over all rows)
+
+Time is walked in segments, so that what the prologue hands to the loop, and the gates' gradients, stay in the cache. What a gradient needs
+is kept by policy: "store" keeps every gate, "recompute" keeps every state and computes the gates again (for all steps of a segment at
+once), "checkpoint" keeps the state at the start of every segment of about sqrt(T) steps and runs each segment again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.compiler.blocks import Array
+from grus.compiler.native import target as targets
+from grus.compiler.native.target import Target
+from grus.compiler.program import SCALAR, Program
+from grus.compiler.programs import CellPrograms, Mode
+from grus.compiler.run import BackwardRun, Call, ForwardRun
+from grus.compiler.steps import Steps
+
+SAVING = ("none", "store", "recompute", "checkpoint")
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """What a run gives; ``saved`` is what its gradient needs back."""
+
+    output: Array | None
+    states: dict[str, Array]
+    gates: dict[str, Array]
+    saved: list[Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients by name; ``restart`` are those of the restart states."""
+
+    inputs: dict[str, Array]
+    parameters: dict[str, Array]
+    states: dict[str, Array]
+    restart: dict[str, Array]
+
+
+@lru_cache(maxsize=256)
+def _compiled(key: Any, dtype: str, target: Target) -> CompiledCell:
+    return CompiledCell(key.program, dtype, target)
+
+
+class _Key:
+    """A program as a dictionary key, by identity (programs are immutable and live as long as their cells)."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.program is self.program
+
+
+def compile_cell(program: Program, dtype: str = "float32", target: str | None = None) -> CompiledCell:
+    """The compiled layer of a cell's program; one object per program, dtype and target."""
+    return _compiled(_Key(program), dtype, targets.get(target))
+
+
+class CompiledCell:
+    """A cell compiled for one dtype and target, for any sizes. See ``forward`` and ``backward``."""
+
+    def __init__(self, program: Program, dtype: str, target: Target) -> None:
+        self.program, self.target = program, target
+        self.dtype = np.dtype(dtype)
+        self.lanes = target.lanes(dtype)
+        self._programs = {exact: CellPrograms(program, exact) for exact in (False, True)}
+
+    def forward(
+        self,
+        inputs: Mapping[str, Array],
+        parameters: Mapping[str, Array],
+        states: Mapping[str, Array | None],
+        *,
+        batch_sizes: NDArray[np.int64] | None = None,
+        reverse: bool = False,
+        resets: NDArray[Any] | None = None,
+        restart: Mapping[str, Array] | None = None,
+        save: str = "none",
+        gates: bool = False,
+        sequence: bool = True,
+        threads: int = 1,
+    ) -> Forward:
+        """Run the cell over a batch of sequences.
+
+        Shapes: inputs [T, B, D], or packed [N, D] with ``batch_sizes``; states [B, D] or None for zeros; resets [T, B]. The output and the
+        gates come in the inputs' shape, zero at padded steps; states are each row's own last.
+        """
+        call = self._call(inputs, parameters, states, batch_sizes, reverse, resets, restart, save, Mode(sequence, gates, save != "none"), threads)
+        shape = _shape(inputs)
+        output, gate_values, finals, saved = ForwardRun(self.dtype, self.target, self._programs_for(call), call).run_all()
+        return Forward(
+            None if output is None else _unpack(output, shape, call.steps),
+            finals,
+            {name: _unpack(value, shape, call.steps) for name, value in gate_values.items()},
+            saved,
+        )
+
+    def backward(
+        self,
+        inputs: Mapping[str, Array],
+        parameters: Mapping[str, Array],
+        states: Mapping[str, Array | None],
+        saved: list[Array],
+        d_output: Array | None,
+        d_states: Mapping[str, Array | None],
+        *,
+        batch_sizes: NDArray[np.int64] | None = None,
+        reverse: bool = False,
+        resets: NDArray[Any] | None = None,
+        restart: Mapping[str, Array] | None = None,
+        save: str = "store",
+        gates: bool = False,
+        sequence: bool = True,
+        threads: int = 1,
+        d_gates: Mapping[str, Array | None] | None = None,
+        needs_inputs: frozenset[str] | None = None,
+        needs_parameters: bool = True,
+        into: Mapping[str, Array] | None = None,
+    ) -> Gradients:
+        """The gradients of ``forward`` with the same arguments. ``into`` names zeroed arrays that parameters' gradients are added to."""
+        call = self._call(inputs, parameters, states, batch_sizes, reverse, resets, restart, save, Mode(sequence, gates, True), threads)
+        wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
+        upstream = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
+        packed = {name: None if value is None else _pack(value, call.steps, self.dtype) for name, value in upstream.items()}
+        run = BackwardRun(self.dtype, self.target, self._programs_for(call), call)
+        d_inputs, d_parameters, d_initial, d_restart = run.run_all(saved, packed, d_states, wanted, into or {}, needs_parameters)
+        shape = _shape(inputs)
+        return Gradients({name: _unpack(value, shape, call.steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
+
+    def _programs_for(self, call: Call) -> CellPrograms:
+        return self._programs[all(size % self.lanes == 0 for dim, size in call.sizes.items() if dim != SCALAR)]
+
+    def _call(
+        self,
+        inputs: Mapping[str, Array],
+        parameters: Mapping[str, Array],
+        states: Mapping[str, Array | None],
+        batch_sizes: NDArray[np.int64] | None,
+        reverse: bool,
+        resets: NDArray[Any] | None,
+        restart: Mapping[str, Array] | None,
+        save: str,
+        mode: Mode,
+        threads: int,
+    ) -> Call:
+        first = inputs[self.program.inputs[0].name]
+        if batch_sizes is None:
+            batch_sizes = np.full(first.shape[0], first.shape[1], np.int64)
+        steps = Steps(np.asarray(batch_sizes, np.int64), reverse)
+        sizes = self._sizes(inputs, parameters)
+        packed_resets = None if resets is None else np.ascontiguousarray(np.asarray(resets, bool)[steps.mask]).view(np.uint8)
+        return Call(
+            {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs},
+            parameters,
+            states,
+            steps,
+            packed_resets,
+            restart or {},
+            save,
+            mode,
+            max(1, threads),
+            sizes,
+        )
+
+    def _sizes(self, inputs: Mapping[str, Array], parameters: Mapping[str, Array]) -> dict[str, int]:
+        sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
+        for parameter in self.program.parameters:
+            if parameter.kind != "scalar":
+                sizes |= dict(zip(parameter.shape, parameters[parameter.name].shape, strict=True))
+        return sizes
+
+
+def _shape(inputs: Mapping[str, Array]) -> tuple[int, ...]:
+    return next(iter(inputs.values())).shape
+
+
+def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
+    """[T, B, D] (or packed [N, D]) as contiguous packed rows [N, D]."""
+    if array.ndim == 3:
+        uniform = steps.rows == array.shape[0] * array.shape[1]
+        array = array.reshape(-1, array.shape[2]) if uniform else array[steps.mask]
+    return np.ascontiguousarray(array, dtype)
+
+
+def _unpack(packed: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+    """Packed rows in the shape of the inputs, zero at padded steps."""
+    if len(shape) == 2:
+        return packed
+    if steps.rows == shape[0] * shape[1]:
+        return packed.reshape(*shape[:2], -1)
+    full = np.zeros((*shape[:2], packed.shape[1]), packed.dtype)
+    full[steps.mask] = packed
+    return full

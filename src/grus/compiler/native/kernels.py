@@ -1,0 +1,96 @@
+"""Compiled kernels as Python callables, and the aligned buffers they work on."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numpy.typing import NDArray
+
+from grus.compiler.native import jit, products
+from grus.compiler.native.kernel import Spec, emit_kernel
+from grus.compiler.native.target import Target
+
+Array = NDArray[Any]
+_ALIGNMENT = 64
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An uninitialised array that starts on a cache line (a vector load that straddles two costs twice)."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    offset = -address(raw) % _ALIGNMENT
+    return raw[offset : offset + size].view(dtype).reshape(shape)
+
+
+def address(array: Array) -> int:
+    """Where the array's first element is."""
+    return array.__array_interface__["data"][0]
+
+
+class Function:
+    """A native function of one pointer to int64 arguments, called by name."""
+
+    def __init__(self, library: jit.Library, symbol: str, names: Sequence[str]) -> None:
+        self._library = library  # keeps the code in memory
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address(symbol))
+        self.names = tuple(names)
+        self._type = ctypes.c_int64 * len(self.names)
+
+    def arguments(self, values: Mapping[str, int]) -> ctypes.Array[ctypes.c_int64]:
+        return self._type(*[values[name] for name in self.names])
+
+    def run(self, arguments: ctypes.Array[ctypes.c_int64]) -> None:
+        """Call the function; other Python threads run meanwhile."""
+        self._call(ctypes.addressof(arguments))
+
+    def __call__(self, values: Mapping[str, int]) -> None:
+        self.run(self.arguments(values))
+
+
+@lru_cache(maxsize=16)
+def product_functions(dtype: str, target: Target) -> dict[str, Function]:
+    """pack_rows, pack_columns, outer and column_sum for a dtype and target."""
+
+    def make() -> ir.Module:
+        module = ir.Module()
+        products.emit_products(module, dtype, target.lanes(dtype), target.registers)
+        return module
+
+    library = jit.build(("products", dtype), make, target)
+    names = {"pack_rows": products.PACK, "pack_columns": products.PACK, "outer": products.OUTER, "column_sum": products.COLUMN_SUM}
+    return {name: Function(library, name, arguments) for name, arguments in names.items()}
+
+
+def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
+    """The compiled form of one kernel."""
+
+    def make() -> ir.Module:
+        module = ir.Module()
+        emit_kernel(module, "kernel", spec, dtype, target.lanes(dtype), target.registers)
+        return module
+
+    key = ("kernel", spec.program, spec.plan.scratch, sorted(spec.user), spec.backward, spec.exact, dtype)
+    return Function(jit.build(key, make, target), "kernel", tuple(spec.slots()))
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="grus")
+
+
+def run_parallel(function: Function, calls: Sequence[ctypes.Array[ctypes.c_int64]]) -> None:
+    """Run every call at once and wait for all of them; the last one runs in this thread."""
+    if len(calls) > 1:
+        waiting = [_pool().submit(function.run, call) for call in calls[:-1]]
+        function.run(calls[-1])
+        for future in waiting:
+            future.result()
+    else:
+        for call in calls:
+            function.run(call)

@@ -1,0 +1,95 @@
+"""Which rows are active at which step, where they stand in memory, and how steps are cut into segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """T steps of which step t has ``sizes[t]`` active rows (never growing); rows are packed step after step.
+
+    ``order`` lists the steps as the recurrence visits them: 0 … T-1, or T-1 … 0 where ``reverse``.
+    """
+
+    sizes: NDArray[np.int64]
+    reverse: bool = False
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The packed row where each step begins, and the total at the end."""
+        return np.concatenate(([0], np.cumsum(self.sizes)))
+
+    @property
+    def count(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def rows(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def batch(self) -> int:
+        return int(self.sizes[0]) if len(self.sizes) else 0
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        steps = np.arange(self.count)
+        return steps[::-1] if self.reverse else steps
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """[T, B]: whether the row is active at the step."""
+        return np.arange(self.batch)[None, :] < self.sizes[:, None]
+
+    def span(self, segment: slice) -> tuple[int, int]:
+        """The packed rows [low, high) of a segment of the order."""
+        steps = self.order[segment]
+        return int(self.starts[steps.min()]), int(self.starts[steps.max() + 1])
+
+    def segments(self, rows: int) -> list[slice]:
+        """The order cut into runs of about ``rows`` packed rows."""
+        if self.count == 0:
+            return []
+        length = max(1, min(self.count, round(rows * self.count / max(1, self.rows))))
+        return [slice(start, min(start + length, self.count)) for start in range(0, self.count, length)]
+
+    def table(self, segment: slice, slots: str, backward: bool = False) -> NDArray[np.int64]:
+        """The kernel's table for a segment, visited backwards for a gradient.
+
+        ``slots`` tells where states stand: "packed" keeps the state before each step at that step's packed rows; "swap" uses two slots
+        of B rows in turn.
+        """
+        steps = self.order[segment]
+        if backward:
+            steps = steps[::-1]
+        count = len(steps)
+        table = np.zeros((count, 6), np.int64)
+        table[:, 0] = self.sizes[steps]
+        table[:, 1] = self.starts[steps]
+        if slots == "packed":
+            table[:, 2] = table[:, 1]
+            table[:-1, 3] = table[1:, 1]
+        else:
+            table[:, 2] = (np.arange(count) % 2) * self.batch
+            table[:, 3] = self.batch - table[:, 2]
+        table[1:, 4] = np.minimum(table[1:, 0], table[:-1, 0])
+        table[:-1, 5] = np.minimum(table[:-1, 0], table[1:, 0])
+        return table
+
+
+def block_table(low: int, high: int, block: int) -> NDArray[np.int64]:
+    """A table whose steps are blocks of packed rows: for programs without states, or whose states are all known."""
+    starts = np.arange(low, high, block)
+    table = np.zeros((len(starts), 6), np.int64)
+    table[:, 0] = np.minimum(block, high - starts)
+    table[:, 1] = table[:, 2] = starts
+    table[:, 4] = table[:, 0]
+    return table

@@ -1,0 +1,9 @@
+"""Recurrent layers for PyTorch: any cell, and drop-in replacements of PyTorch's own."""
+
+from __future__ import annotations
+
+from grus.nn.cells import GRUCell, LSTMCell, RNNCell
+from grus.nn.drop_in import GRU, LSTM, RNN
+from grus.nn.recurrent import Recurrent
+
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "Recurrent"]

@@ -1,0 +1,51 @@
+"""Which back end runs a pass, and what it must be able to assume about its tensors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from grus.errors import BackendError, DtypeError
+from grus.nn import native, operators, torch_backend
+from grus.nn.options import Backend
+from grus.nn.passes import Pass, Result
+from grus.nn.plan import NATIVE_DTYPES, NATIVE_PRECISIONS
+from grus.nn.sequences import Batch
+
+
+def choose(who: str, asked: Backend, like: Tensor, precision: str = "float32") -> Literal["native", "torch"]:
+    """The back end for tensors like this one and this precision of products.
+
+    Raises: BackendError where "native" is asked for and cannot run.
+    """
+    able = like.device.type == "cpu" and like.dtype in NATIVE_DTYPES and precision in NATIVE_PRECISIONS
+    if asked == "native" and not able:
+        found = f"{like.dtype} on {like.device} with precision={precision!r}"
+        raise BackendError(f"{who}: backend='native' must have float32 or float64 tensors on the CPU, got {found}; use backend='auto'")
+    return "native" if able and asked != "torch" else "torch"
+
+
+def run(who: str, asked: Backend, request: Pass) -> Result:
+    """Run one pass on the back end that was asked for; an empty batch has nothing to compute and takes PyTorch's way."""
+    if choose(who, asked, request.inputs[0], request.plan.precision) == "torch" or request.timeline.rows == 0:
+        return torch_backend.run(request)
+    if torch.compiler.is_compiling():
+        return operators.run(request)
+    return native.run(request)
+
+
+def agree(who: str, batch: Batch, weight: Tensor) -> Batch:
+    """The batch in the weights' element type and on their device; only autocast converts.
+
+    Raises: DtypeError, BackendError.
+    """
+    for stream in batch.streams:
+        if stream.device != weight.device:
+            raise BackendError(f"{who}: input must be on {weight.device} as the weights are, got {stream.device}; move one of them with .to(...)")
+        if stream.dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
+            raise DtypeError(f"{who}: input must be {weight.dtype} as the weights are, got {stream.dtype}; convert it with .to({weight.dtype})")
+    if any(stream.dtype != weight.dtype for stream in batch.streams):
+        batch.streams = tuple(stream.to(weight.dtype) for stream in batch.streams)
+    return batch

@@ -1,0 +1,295 @@
+"""Any cell as a PyTorch layer: stacked, bidirectional, regularised, over sequences of every form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from grus.cells import Cell
+from grus.cells import get as get_cell
+from grus.compiler.program import SCALAR, Program, Variable
+from grus.errors import OptionError
+from grus.nn import dispatch
+from grus.nn.initialisers import Weights, initialise
+from grus.nn.layout import Layout, Plain
+from grus.nn.options import Extras, Options, check_probability
+from grus.nn.passes import Pass, Result
+from grus.nn.plan import Plan, make_plan
+from grus.nn.regularise import drop_weights, mask_per_sequence, masks
+from grus.nn.rewrite import biases, recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
+from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
+from grus.nn.states import StateForm, States
+
+Gates = tuple[dict[str, Stream], ...]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of one layer: its size by dimension, and the names of its tensors and of its learnt initial states."""
+
+    layer: int
+    reverse: bool
+    sizes: Mapping[str, int]
+    tensors: tuple[str, ...]
+    initial: tuple[str, ...]
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer of any cell.
+
+    ``cell`` is a name of the catalogue or a ``Cell``; ``hidden_size`` one size, or one per layer. The parameters are the cell's own,
+    ``W_r_l0`` for ``W_r`` of the first layer, ``W_r_l0_reverse`` for its backward direction. What else it takes is in ``Options``.
+
+    Shapes: input [T, B, I], [B, T, I] with ``batch_first``, [T, I] unbatched, or a ``PackedSequence``; output the same with D·H for I,
+    D = 2 if bidirectional; each state [layers·D, B, H], a tuple where the cell has several. Where sizes differ between layers a state
+    is a tuple with one [D, B, H] per layer.
+    Raises: OptionError, ShapeError, DtypeError; BackendError where ``backend`` names one that cannot run here.
+
+    Example:
+        >>> layer = Recurrent("mgu", 3, 4)
+        >>> output, h = layer(torch.zeros(5, 2, 3))
+        >>> output.shape, h.shape
+        (torch.Size([5, 2, 4]), torch.Size([1, 2, 4]))
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **extras: Unpack[Extras],
+    ) -> None:
+        super().__init__()
+        self.cell = cell if isinstance(cell, Cell) else get_cell(cell)
+        self.options = Options.of(self._who, extras)
+        self.input_size = _positive(self._who, "input_size", input_size)
+        self.num_layers = _positive(self._who, "num_layers", num_layers)
+        self.hidden_size = hidden_size if isinstance(hidden_size, int) else tuple(hidden_size)
+        self.hidden_sizes = _hidden_sizes(self._who, hidden_size, self.num_layers)
+        self.bias = _flag(self._who, "bias", bias)
+        self.batch_first = _flag(self._who, "batch_first", batch_first)
+        self.bidirectional = _flag(self._who, "bidirectional", bidirectional)
+        self.dropout = check_probability(self._who, "dropout", dropout)
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(f"{self._who}: dropout acts between layers, so it has no effect with num_layers=1", stacklevel=2)
+        self._evaluation, self._training, self._masks = self._plans()
+        self._directions = self._register(device, dtype)
+        self._check_stack()
+        self.reset_parameters()
+
+    @property
+    def _who(self) -> str:
+        return f"Recurrent({self.cell.name})"
+
+    def _layout(self, program: Program) -> Layout:
+        return Plain(program)
+
+    def _plans(self) -> tuple[Plan, Plan, tuple[Variable, ...]]:
+        """The plan for evaluation, the one for training, and the masks that the latter reads besides the cell's inputs."""
+        options, program = self.options, self.cell.program
+        program = program if self.bias else without_biases(program)
+        program = with_layer_norm(program) if options.layer_norm else program
+        layout = self._layout(program)
+        needs_matrix = options.recurrent_dropout or options.weight_drop
+        if needs_matrix and not recurrent_matrices(program):
+            raise OptionError(f"{self._who}: recurrent_dropout and weight_drop must be 0 for a cell without recurrent matrices; use zoneout")
+        still, training = program, program
+        dropped: tuple[Variable, ...] = ()
+        kept: tuple[Variable, ...] = ()
+        if options.recurrent_dropout:
+            training, dropped = with_recurrent_dropout(training)
+        if options.zoneout:
+            training, kept = with_zoneout(training)
+            still, _ = with_zoneout(still, options.zoneout)
+        return make_plan(still, layout, options.precision), make_plan(training, layout, options.precision), (*dropped, *kept)
+
+    def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> tuple[Direction, ...]:
+        """Create the parameters, layer by layer, forward before backward."""
+        plan, found, width = self._evaluation, list[Direction](), self.input_size
+        for layer, hidden in enumerate(self.hidden_sizes):
+            sizes = {**self.options.sizes, "I": width, "H": hidden, SCALAR: 1}
+            missing = [dim for dim in plan.program.dims() if dim not in sizes]
+            if missing:
+                raise OptionError(f"{self._who}: sizes must give {', '.join(missing)}, got {dict(self.options.sizes)}; pass sizes={{'{missing[0]}': …}}")
+            for reverse in (False, True)[: self._ways]:
+                suffix = f"_l{layer}" + ("_reverse" if reverse else "")
+                names = tuple(name + suffix for name in plan.layout.names)
+                for name, shape in zip(names, plan.layout.shapes(sizes), strict=True):
+                    self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                initial: tuple[str, ...] = ()
+                if self.options.learn_initial_state:
+                    initial = tuple(f"{state}_0{suffix}" for state in plan.states)
+                    for name, state in zip(initial, plan.program.states, strict=True):
+                        self.register_parameter(name, nn.Parameter(torch.zeros(sizes[state.dim], device=device, dtype=dtype)))
+                found.append(Direction(layer, reverse, sizes, names, initial))
+            width = self._ways * sizes[plan.output_dim]
+        return tuple(found)
+
+    @property
+    def _ways(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _check_stack(self) -> None:
+        program, sizes = self.cell.program, [direction.sizes for direction in self._directions[:: self._ways]]
+        further = [variable.name for variable in program.inputs[1:] if variable.dim == program.inputs[0].dim]
+        if self.num_layers > 1 and further:
+            raise OptionError(f"{self._who}: num_layers must be 1 for a cell whose input {further[0]} belongs to the raw input, got {self.num_layers}")
+        if self.options.residual and len({size["I"] for size in sizes[1:]} | {self._ways * size[self._evaluation.output_dim] for size in sizes[1:]}) > 1:
+            raise OptionError(f"{self._who}: hidden_size must be the same in every layer with residual=True, got {self.hidden_sizes}")
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, as the option ``initialiser`` says."""
+        plan = self._evaluation
+        for direction in self._directions:
+            weights = Weights(self.cell.name, plan.program, plan.layout, self._tensors(direction.tensors), direction.sizes["H"])
+            initialise(self._who, self.options.initialiser, weights)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: the kernels read the weights where they are."""
+
+    @property
+    def backend_used(self) -> Literal["native", "torch"]:
+        """The back end that runs this layer where its weights are now."""
+        return dispatch.choose(self._who, self.options.backend, self._tensors(self._directions[0].tensors)[0], self.options.precision)
+
+    def forward(
+        self,
+        input: Stream,
+        hx: States | None = None,
+        *,
+        inputs: Mapping[str, Stream] | None = None,
+        lengths: Lengths | None = None,
+        resets: Tensor | None = None,
+        return_gates: bool = False,
+    ) -> Any:
+        """Run over whole sequences; returns (output, state), or (output, state, gates).
+
+        ``inputs`` holds the cell's further inputs by name. ``lengths`` [B], in any order, ends each row early: its padding is not read
+        and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
+        ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
+        """
+        program = self.cell.program
+        sizes = self._directions[0].sizes
+        form = Form(self._who, program.inputs, tuple(sizes[variable.dim] for variable in program.inputs), self.batch_first)
+        batch = open_batch(form, input, inputs, lengths, resets)
+        batch = dispatch.agree(self._who, batch, self._tensors(self._directions[0].tensors)[0])
+        state_form = self._state_form(batch)
+        output, results = self._stack(batch, state_form.open(hx, batch), return_gates)
+        closed = output if self.options.output == "last" else batch.close(output)
+        if self.options.output == "last":
+            closed = batch.restore_rows(output, 0) if batch.batched else output.squeeze(0)
+        states = state_form.close([result.states for result in results], batch)
+        return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
+
+    def _stack(self, batch: Batch, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
+        results: list[Result] = []
+        stream, output = batch.streams[0], batch.streams[0]
+        for layer in range(self.num_layers):
+            last = layer == self.num_layers - 1
+            if layer and self.dropout and self.training:
+                stream = dropout(stream, self.dropout, training=True)
+            if self.options.input_dropout and self.training:
+                stream = stream * mask_per_sequence(batch.timeline, stream.shape[-1], self.options.input_dropout, stream)
+            ways = [self._run(direction, batch, stream, states, gates, last) for direction in self._directions[layer * self._ways :][: self._ways]]
+            results += ways
+            output = self._join(batch, ways, stream if self.options.residual and layer else None, last and self.options.output == "last")
+            stream = output
+        return output, results
+
+    def _run(self, direction: Direction, batch: Batch, stream: Tensor, states: list[tuple[Tensor | None, ...]], gates: bool, last: bool) -> Result:
+        plan = self._training if self.training else self._evaluation
+        options, tensors = self.options, self._tensors(direction.tensors)
+        streams = (stream, *batch.streams[1:])
+        if self.training and self._masks:
+            for mask in self._masks:
+                streams += masks((mask,), direction.sizes[mask.dim], (options.recurrent_dropout, options.zoneout), batch.timeline, stream)
+        if self.training and options.weight_drop:
+            tensors = drop_weights(plan.layout, plan.program, tensors, options.weight_drop)
+        restart = self._tensors(direction.initial) if direction.initial else (None,) * len(plan.states)
+        given = states[direction.layer * self._ways + direction.reverse]
+        if direction.initial:
+            rows = batch.timeline.rows
+            given = tuple(value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True))
+        sequence = not (last and options.output == "last" and plan.output_state is not None)
+        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence)
+        return dispatch.run(self._who, options.backend, request)
+
+    def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool) -> Tensor:
+        """The layer's output, directions side by side; its last value per row where only that is asked for."""
+        if not last:
+            outputs = [way.output for way in ways if way.output is not None]
+            joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            return joined if below is None else joined + below
+        plan = self._evaluation
+        ends: list[Tensor] = []
+        for way, reverse in zip(ways, (False, True), strict=False):
+            if way.output is None:
+                assert plan.output_state is not None
+                ends.append(way.states[plan.output_state])
+            else:
+                ends.append(batch.end(way.output, reverse))
+        joined = ends[0] if len(ends) == 1 else torch.cat(ends, -1)
+        if below is None:
+            return joined
+        half = below.shape[-1] // len(ends)
+        return joined + torch.cat([batch.end(part, reverse) for part, reverse in zip(below.split(half, -1), (False, True), strict=False)], -1)
+
+    def _gates(self, batch: Batch, results: list[Result]) -> Gates:
+        found: list[dict[str, Stream]] = []
+        for layer in range(self.num_layers):
+            ways = results[layer * self._ways :][: self._ways]
+            streams = [ways[0].gates] if len(ways) == 1 else [tuple(torch.cat(pair, -1) for pair in zip(ways[0].gates, ways[1].gates, strict=True))]
+            found.append({name: batch.close(stream) for name, stream in zip(self._evaluation.gates, streams[0], strict=True)})
+        return tuple(found)
+
+    def _state_form(self, batch: Batch) -> StateForm:
+        states = self._evaluation.program.states
+        widths = tuple(tuple(direction.sizes[state.dim] for direction in self._directions) for state in states)
+        return StateForm(self._who, tuple(state.name for state in states), widths, self._ways)
+
+    def _tensors(self, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+        own = self._parameters
+        return tuple([own[name] if name in own else getattr(self, name) for name in names])  # pyright: ignore[reportReturnType]
+
+    def extra_repr(self) -> str:
+        shown = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        changed = [f"{name}={getattr(self, name)}" for name, default in shown.items() if getattr(self, name) != default]
+        return ", ".join([self._sizes_repr(), *changed])
+
+    def _sizes_repr(self) -> str:
+        return f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
+
+
+def _positive(who: str, name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{who}: {name} must be a whole number of at least 1, got {value!r}")
+    return value
+
+
+def _flag(who: str, name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError(f"{who}: {name} must be True or False, got {value!r}")
+    return value
+
+
+def _hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (_positive(who, "hidden_size", value),) * num_layers
+    if len(value) != num_layers:
+        raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}")
+    return tuple(_positive(who, "hidden_size", size) for size in value)

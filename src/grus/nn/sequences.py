@@ -1,0 +1,201 @@
+"""Batches of sequences as callers hold them, brought to the form that the back ends read, and back.
+
+Accepted: [T, B, I], [B, T, I] with ``batch_first``, unbatched [T, I], ``PackedSequence``; with ``lengths`` a padded batch in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from grus.compiler.program import Variable
+from grus.errors import DtypeError, OptionError, ShapeError
+from grus.nn.passes import Timeline, offsets
+
+Lengths = Sequence[int] | Tensor
+Stream = Tensor | PackedSequence
+
+
+@dataclass(slots=True)
+class Batch:
+    """Time-major streams with their timeline, and how to give results the caller's form."""
+
+    streams: tuple[Tensor, ...]
+    timeline: Timeline
+    padded_to: int
+    batched: bool = True
+    batch_first: bool = False
+    order: Tensor | None = None  # the caller's row at each sorted place
+    places: Tensor | None = None  # the sorted place of each of the caller's rows
+    packed: PackedSequence | None = None
+
+    def sort_rows(self, state: Tensor) -> Tensor:
+        """A caller's [B, S] state in the order of the batch."""
+        return state if self.order is None else state.index_select(0, self.order)
+
+    def restore_rows(self, rows: Tensor, dim: int) -> Tensor:
+        """The caller's order of rows along ``dim``."""
+        return rows if self.places is None else rows.index_select(dim, self.places)
+
+    def end(self, stream: Tensor, reverse: bool) -> Tensor:
+        """The value [B, D] at each row's last step, or at its first one."""
+        batch_sizes = self.timeline.batch_sizes
+        if batch_sizes is None:
+            return stream[0 if reverse else -1]
+        if stream.dim() == 2:
+            if reverse:
+                return stream[: self.timeline.rows]
+            starts = offsets(batch_sizes)
+            steps = (np.arange(self.timeline.rows)[:, None] < batch_sizes).sum(1) - 1
+            return stream.index_select(0, torch.from_numpy(starts[steps] + np.arange(self.timeline.rows)).to(stream.device))
+        if reverse:
+            return stream[0]
+        steps = (np.arange(self.timeline.rows)[:, None] < batch_sizes).sum(1) - 1
+        return stream[torch.from_numpy(steps).to(stream.device), torch.arange(self.timeline.rows, device=stream.device)]
+
+    def close(self, stream: Tensor) -> Tensor | PackedSequence:
+        """A stream over time in the caller's form."""
+        if self.packed is not None:
+            return PackedSequence(stream, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
+        if self.padded_to != self.timeline.steps:
+            stream = torch.cat([stream, stream.new_zeros(self.padded_to - self.timeline.steps, *stream.shape[1:])])
+        stream = self.restore_rows(stream, 1)
+        if not self.batched:
+            return stream.squeeze(1)
+        return stream.transpose(0, 1) if self.batch_first else stream
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a layer expects of its streams."""
+
+    who: str
+    variables: tuple[Variable, ...]
+    widths: tuple[int, ...]
+    batch_first: bool
+
+
+def open_batch(
+    form: Form,
+    stream: Stream,
+    extras: Mapping[str, Stream] | None = None,
+    lengths: Lengths | None = None,
+    resets: Tensor | None = None,
+) -> Batch:
+    """Check the streams and bring them to time-major form, longest row first where rows have lengths."""
+    streams = (stream, *_extras(form, extras))
+    if isinstance(stream, PackedSequence):
+        if lengths is not None:
+            raise OptionError(f"{form.who}: lengths must be None with a PackedSequence, which holds them; got both")
+        batch = _open_packed(form, stream, streams)
+    else:
+        batch = _open_dense(form, stream, streams)
+        if lengths is not None:
+            batch = _sorted(batch, _lengths(form, batch, lengths))
+    if resets is not None:
+        batch.timeline.resets = _resets(form, batch, resets)
+    return batch
+
+
+def _extras(form: Form, extras: Mapping[str, Stream] | None) -> list[Stream]:
+    names = [variable.name for variable in form.variables[1:]]
+    given = {} if extras is None else extras
+    if set(given) != set(names):
+        wanted = "{" + ", ".join(names) + "}" if names else "None"
+        raise OptionError(f"{form.who}: inputs must be {wanted}, got {{{', '.join(given)}}}; one tensor per further input of the cell")
+    return [given[name] for name in names]
+
+
+def _open_dense(form: Form, first: Tensor, streams: Sequence[Stream]) -> Batch:
+    if first.dim() not in (2, 3):
+        shape = "[B, T, I] or [T, I]" if form.batch_first else "[T, B, I] or [T, I]"
+        raise ShapeError(f"{form.who}: input must be {shape}, got {list(first.shape)}; add or remove a dimension")
+    batched = first.dim() == 3
+    major: list[Tensor] = []
+    for stream, variable, width in zip(streams, form.variables, form.widths, strict=True):
+        name = "input" if stream is first else variable.name
+        if not isinstance(stream, Tensor):
+            raise ShapeError(f"{form.who}: {name} must be a tensor as input is, got a {type(stream).__name__}")
+        if stream.shape[-1] != width or stream.shape[:-1] != first.shape[:-1]:
+            wanted = [*first.shape[:-1], width]
+            raise ShapeError(f"{form.who}: {name} must be {wanted}, got {list(stream.shape)}; its last dimension is the size given to the layer")
+        if not batched:
+            stream = stream.unsqueeze(1)
+        elif form.batch_first:
+            stream = stream.transpose(0, 1)
+        major.append(stream)
+    steps, rows = major[0].shape[:2]
+    if steps == 0:
+        raise ShapeError(f"{form.who}: input must have at least one step, got {list(first.shape)}; leave empty sequences out")
+    return Batch(tuple(major), Timeline(steps, rows), steps, batched, batched and form.batch_first)
+
+
+def _open_packed(form: Form, packed: PackedSequence, streams: Sequence[Stream]) -> Batch:
+    data: list[Tensor] = []
+    for stream, variable, width in zip(streams, form.variables, form.widths, strict=True):
+        name = "input" if stream is packed else variable.name
+        if not isinstance(stream, PackedSequence):
+            raise ShapeError(f"{form.who}: {name} must be a PackedSequence as input is, got a {type(stream).__name__}")
+        if stream.data.dim() != 2 or stream.data.shape != (packed.data.shape[0], width):
+            raise ShapeError(f"{form.who}: {name}.data must be {[packed.data.shape[0], width]}, got {list(stream.data.shape)}")
+        data.append(stream.data)
+    batch_sizes = packed.batch_sizes.numpy()
+    timeline = Timeline(len(batch_sizes), int(batch_sizes[0]), batch_sizes)
+    return Batch(tuple(data), timeline, len(batch_sizes), True, form.batch_first, packed.sorted_indices, packed.unsorted_indices, packed)
+
+
+def _lengths(form: Form, batch: Batch, lengths: Lengths) -> NDArray[np.int64]:
+    values = torch.as_tensor(lengths).detach().cpu()
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise DtypeError(f"{form.who}: lengths must be whole numbers, got {values.dtype}; convert them with .long()")
+    if not batch.batched and values.dim() == 0:
+        values = values[None]
+    if values.shape != (batch.timeline.rows,):
+        raise ShapeError(f"{form.who}: lengths must be [B] = [{batch.timeline.rows}], got {list(values.shape)}; one length per row")
+    found = values.numpy().astype(np.int64)
+    if len(found) and (found.min() < 1 or found.max() > batch.timeline.steps):
+        row = int(np.argmax((found < 1) | (found > batch.timeline.steps)))
+        raise ShapeError(f"{form.who}: lengths must be between 1 and T = {batch.timeline.steps}, got {found[row]} in row {row}; leave empty rows out")
+    return found
+
+
+def _sorted(batch: Batch, lengths: NDArray[np.int64]) -> Batch:
+    if not len(lengths) or lengths.min() == batch.timeline.steps:
+        return batch
+    order = np.argsort(-lengths, kind="stable")
+    steps = int(lengths.max())
+    batch_sizes = (lengths[:, None] > np.arange(steps)).sum(0)
+    device = batch.streams[0].device
+    streams = tuple(stream[:steps] for stream in batch.streams)
+    places = rank = None
+    if (order != np.arange(len(order))).any():
+        places = torch.from_numpy(order).to(device)
+        rank = torch.from_numpy(np.argsort(order)).to(device)
+        streams = tuple(stream.index_select(1, places) for stream in streams)
+    timeline = Timeline(steps, batch.timeline.rows, batch_sizes)
+    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, places, rank)
+
+
+def _resets(form: Form, batch: Batch, resets: Tensor) -> NDArray[np.bool_]:
+    timeline = batch.timeline
+    name = "[B, T]" if batch.batch_first and batch.batched else "[T, B]"
+    if resets.dtype != torch.bool:
+        raise DtypeError(f"{form.who}: resets must be boolean, got {resets.dtype}; compare with != 0")
+    if not batch.batched and resets.dim() == 1:
+        resets = resets[:, None]
+    wanted = [timeline.rows, batch.padded_to] if name == "[B, T]" else [batch.padded_to, timeline.rows]
+    if list(resets.shape) != wanted:
+        raise ShapeError(f"{form.who}: resets must be {name} = {wanted}, got {list(resets.shape)}; one flag per step and row")
+    major = resets.transpose(0, 1) if name == "[B, T]" else resets
+    major = major[: timeline.steps]
+    if batch.order is not None:
+        major = major.index_select(1, batch.order.to(major.device))
+    return np.ascontiguousarray(major.detach().cpu().numpy())
+
+

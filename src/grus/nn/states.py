@@ -1,0 +1,80 @@
+"""A layer's states in the caller's form, and as one tuple of [B, S] tensors for each layer and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grus.errors import DtypeError, ShapeError
+from grus.nn.sequences import Batch
+
+States = Tensor | Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StateForm:
+    """The names of a cell's states, and each one's width for every layer and direction."""
+
+    who: str
+    names: tuple[str, ...]
+    widths: tuple[tuple[int, ...], ...]
+    ways: int
+
+    def open(self, given: States | None, batch: Batch) -> list[tuple[Tensor | None, ...]]:
+        """For each layer and direction its states, rows in the order of the batch; None stands for the layer's own start."""
+        count = len(self.widths[0])
+        if given is None:
+            return [(None,) * len(self.names)] * count
+        several = self._several(given)
+        columns = [self._open_one(name, value, widths, batch) for name, value, widths in zip(self.names, several, self.widths, strict=True)]
+        return list(zip(*columns, strict=True))
+
+    def close(self, states: Sequence[tuple[Tensor, ...]], batch: Batch) -> Any:
+        """The caller's form of the last states of every layer and direction."""
+        closed = [self._close_one([entry[k] for entry in states], widths, batch) for k, widths in enumerate(self.widths)]
+        return closed[0] if len(closed) == 1 else tuple(closed)
+
+    def _several(self, given: States) -> Sequence[Any]:
+        if len(self.names) == 1:
+            return (given,)
+        if isinstance(given, Tensor) or len(given) != len(self.names):
+            got = "one tensor" if isinstance(given, Tensor) else f"{len(given)} values"
+            raise ShapeError(f"{self.who}: hx must be a tuple ({', '.join(f'{name}0' for name in self.names)}), got {got}; pass None to start from zeros")
+        return given
+
+    def _open_one(self, name: str, given: Any, widths: tuple[int, ...], batch: Batch) -> list[Tensor]:
+        if len(set(widths)) > 1:
+            layers = len(widths) // self.ways
+            if isinstance(given, Tensor) or len(given) != layers:
+                raise ShapeError(f"{self.who}: {name}0 must be a tuple of {layers} tensors, one per layer, as sizes differ, got {type(given).__name__}")
+            parts = [self._check(name, part, self.ways, widths[at * self.ways], batch) for at, part in enumerate(given)]
+            return [state for part in parts for state in part]
+        return self._check(name, given, len(widths), widths[0], batch)
+
+    def _check(self, name: str, given: Any, count: int, width: int, batch: Batch) -> list[Tensor]:
+        wanted = [count, batch.timeline.rows, width] if batch.batched else [count, width]
+        if not isinstance(given, Tensor) or list(given.shape) != wanted:
+            got = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            letters = "[layers*D, B, H]" if batch.batched else "[layers*D, H]"
+            raise ShapeError(f"{self.who}: {name}0 must be {letters} = {wanted}, got {got}; pass None to start from zeros")
+        like = batch.streams[0]
+        if given.dtype != like.dtype:
+            raise DtypeError(f"{self.who}: {name}0 must be {like.dtype} as the input is, got {given.dtype}; convert it with .to({like.dtype})")
+        if given.device != like.device:
+            raise ShapeError(f"{self.who}: {name}0 must be on {like.device} as the input is, got {given.device}; move it with .to({str(like.device)!r})")
+        given = given if batch.batched else given.unsqueeze(1)
+        return [batch.sort_rows(state) for state in given.unbind(0)]
+
+    def _close_one(self, states: list[Tensor], widths: tuple[int, ...], batch: Batch) -> Any:
+        if len(set(widths)) > 1:
+            return tuple(self._close_part(states[at : at + self.ways], batch) for at in range(0, len(states), self.ways))
+        return self._close_part(states, batch)
+
+    def _close_part(self, states: list[Tensor], batch: Batch) -> Tensor:
+        stacked = states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)
+        stacked = batch.restore_rows(stacked, 1)
+        return stacked if batch.batched else stacked.squeeze(1)

@@ -1,0 +1,255 @@
+"""A step program on PyTorch's own operations: any device and element type, gradients of any order.
+
+What does not depend on the state runs over all steps at once; the loop multiplies each operand once by all matrices that share it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import linear, softplus
+from torch.utils.checkpoint import checkpoint
+
+from grus.compiler.program import SCALAR, Node, Program
+from grus.nn.passes import Pass, Result, row_of
+from grus.nn.plan import OUTPUT, Plan
+
+UNARY = {
+    "neg": torch.neg,
+    "abs": torch.abs,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": softplus,
+}
+BINARY = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "minimum": torch.minimum,
+    "maximum": torch.maximum,
+}
+
+
+def run(request: Pass) -> Result:
+    """Run one pass."""
+    if request.timeline.batch_sizes is not None and request.inputs[0].dim() == 3:
+        return _run_padded(request)
+    plan, timeline = request.plan, request.timeline
+    parameters = plan.layout.split(request.tensors)
+    sizes = plan.sizes(request.inputs, parameters, request.states)
+    split = plan.split()
+    like = request.inputs[0]
+    before = _Machine(split.prologue, parameters, sizes, plan.precision, like).values(dict(zip(plan.inputs, request.inputs, strict=True)))
+    streams = {**dict(zip(plan.inputs, request.inputs, strict=True)), **{name: before[node] for name, node in split.prologue.outputs.items()}}
+    loop = _Loop(request, _Machine(split.loop, parameters, sizes, plan.precision, like), streams, timeline.restarts(request.reverse))
+    return loop.run()
+
+
+def _run_padded(request: Pass) -> Result:
+    """Pack a padded batch, run it, and spread the result over zeros: padding takes no part, so what it holds cannot spread."""
+    timeline, like = request.timeline, request.inputs[0]
+    assert timeline.batch_sizes is not None
+    counts = torch.from_numpy(timeline.batch_sizes).to(like.device)
+    active = torch.arange(timeline.rows, device=like.device) < counts[:, None]
+    packed = Pass(
+        request.plan,
+        timeline,
+        tuple(stream[: len(counts)][active] for stream in request.inputs),
+        request.tensors,
+        request.states,
+        request.restart,
+        request.reverse,
+        request.memory,
+        request.gates,
+        request.sequence,
+    )
+    result = run(packed)
+
+    def spread(values: Tensor) -> Tensor:
+        zeros = values.new_zeros(len(counts), timeline.rows, values.shape[-1])
+        return zeros.masked_scatter(active[:, :, None], values)
+
+    output = None if result.output is None else spread(result.output)
+    return Result(output, result.states, tuple(spread(gate) for gate in result.gates))
+
+
+class _Machine:
+    """Evaluates the nodes of one program."""
+
+    def __init__(self, program: Program, parameters: Mapping[str, Tensor], sizes: Mapping[str, int], precision: str, like: Tensor) -> None:
+        self.program = program
+        self.sizes = sizes
+        self.like = like
+        self.parameters = parameters
+        self.rounded = precision == "bf16"
+        self.constants = {index: self._constant(node) for index, node in enumerate(program.nodes) if node.op == "constant"}
+        self.shared = self._shared()
+
+    def values(self, variables: Mapping[str, Tensor]) -> list[Tensor]:
+        """The value of every node; ``variables`` holds inputs and states by name."""
+        found: list[Tensor] = []
+        products: dict[tuple[int, str, bool], Tensor] = {}
+        for index, node in enumerate(self.program.nodes):
+            if node.op in ("input", "state"):
+                value = variables[node.name]
+            elif node.op in ("vector", "scalar"):
+                value = self.parameters[node.name]
+            elif node.op == "constant":
+                value = self.constants[index]
+            else:
+                value = self._compute(node, found, products)
+            found.append(value)
+        return found
+
+    def _compute(self, node: Node, found: list[Tensor], products: dict[tuple[int, str, bool], Tensor]) -> Tensor:
+        if node.op == "affine":
+            total = found[node.args[0]] if node.args else None
+            for term in node.terms:
+                key = (term.operand, term.matrix, term.transposed)
+                if key not in products:
+                    self._multiply(term.operand, found[term.operand], products)
+                total = products[key] if total is None else total + products[key]
+            assert total is not None
+            return total
+        args = [found[arg] for arg in node.args]
+        if node.op in UNARY:
+            return UNARY[node.op](args[0])
+        if node.op in BINARY:
+            return BINARY[node.op](args[0], args[1])
+        if node.op == "greater":
+            return (args[0] > args[1]).to(self.like.dtype)
+        if node.op == "where":
+            return torch.where(args[0] != 0, args[1], args[2])
+        return args[0].mean(-1, keepdim=True)
+
+    def _multiply(self, operand: int, value: Tensor, products: dict[tuple[int, str, bool], Tensor]) -> None:
+        keys, weight, rows = self.shared[operand]
+        value = value.bfloat16().to(value.dtype) if self.rounded else value
+        parts = [linear(value, weight)] if len(keys) == 1 else linear(value, weight).split(rows, -1)
+        products.update(zip(keys, parts, strict=True))
+
+    def _shared(self) -> dict[int, tuple[list[tuple[int, str, bool]], Tensor, list[int]]]:
+        """For each operand of products: the products, the matrices on top of each other, and each one's rows."""
+        keys: dict[int, dict[tuple[int, str, bool], Tensor]] = {}
+        for node in self.program.nodes:
+            for term in node.terms:
+                matrix = self.parameters[term.matrix]
+                matrix = matrix.bfloat16().to(matrix.dtype) if self.rounded else matrix
+                keys.setdefault(term.operand, {})[term.operand, term.matrix, term.transposed] = matrix.mT if term.transposed else matrix
+        return {
+            operand: (list(found), next(iter(found.values())) if len(found) == 1 else torch.cat(list(found.values())), [len(m) for m in found.values()])
+            for operand, found in keys.items()
+        }
+
+    def _constant(self, node: Node) -> Tensor:
+        shape = () if node.dim == SCALAR else (self.sizes[node.dim],)
+        return torch.full(shape, node.value, dtype=self.like.dtype, device=self.like.device)
+
+
+class _Loop:
+    """The recurrence over the steps of one pass."""
+
+    def __init__(self, request: Pass, machine: _Machine, streams: Mapping[str, Tensor], restarts: object) -> None:
+        self.request = request
+        self.machine = machine
+        self.plan: Plan = request.plan
+        timeline = request.timeline
+        self.counts = [timeline.rows] * timeline.steps if timeline.batch_sizes is None else [int(size) for size in timeline.batch_sizes]
+        read = {node.name for node in machine.program.nodes if node.op == "input"}
+        packed = timeline.batch_sizes is not None
+        self.streams = {
+            name: stream.split(self.counts) if packed else stream.expand(timeline.steps, timeline.rows, stream.shape[-1]).unbind(0)
+            for name, stream in streams.items()
+            if name in read
+        }
+        self.restarts = None if restarts is None else torch.as_tensor(restarts, device=machine.like.device)
+        self.names = ((OUTPUT,) if request.sequence else ()) + (self.plan.gates if request.gates else ())
+
+    def run(self) -> Result:
+        """Every step in the pass's order; rows join (backward) or leave (forward) as their own length says."""
+        steps = range(len(self.counts))
+        order = list(reversed(steps)) if self.request.reverse else list(steps)
+        initial = self._initial()
+        rows = self.counts[order[0]]
+        states = tuple(state[:rows] for state in initial)
+        finished: list[tuple[Tensor, ...]] = []
+        collected: dict[int, tuple[Tensor, ...]] = {}
+        for chunk in self._chunks(order):
+            states, left, values = self._run_chunk(chunk, states, initial)
+            finished += left
+            collected.update(zip(chunk, values, strict=True))
+        last = tuple(torch.cat([states[k], *(left[k] for left in reversed(finished))]) if finished else states[k] for k in range(len(states)))
+        return self._result(collected, last)
+
+    def _chunks(self, order: list[int]) -> list[list[int]]:
+        if self.request.memory == "store" or not torch.is_grad_enabled():
+            return [order]
+        length = max(1, math.isqrt(len(order)))
+        return [order[at : at + length] for at in range(0, len(order), length)]
+
+    def _run_chunk(
+        self, chunk: list[int], states: tuple[Tensor, ...], initial: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]]:
+        if self.request.memory == "store" or not torch.is_grad_enabled():
+            return self._steps(chunk, states, initial)
+        return checkpoint(self._steps, chunk, states, initial, use_reentrant=False)  # pyright: ignore[reportReturnType]
+
+    def _steps(
+        self, chunk: list[int], states: tuple[Tensor, ...], initial: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]]:
+        finished: list[tuple[Tensor, ...]] = []
+        collected: list[tuple[Tensor, ...]] = []
+        program = self.machine.program
+        for t in chunk:
+            rows, now = self.counts[t], len(states[0]) if states else 0
+            if rows < now:
+                finished.append(tuple(state[rows:] for state in states))
+                states = tuple(state[:rows] for state in states)
+            elif rows > now:
+                states = tuple(torch.cat([state, first[now:rows]]) for state, first in zip(states, initial, strict=True))
+            states = self._restart(t, states)
+            variables = {name: stream[t] for name, stream in self.streams.items()}
+            variables.update(zip(self.plan.states, states, strict=True))
+            values = self.machine.values(variables)
+            collected.append(tuple(self._rows(values[program.outputs[name]], rows, program.nodes[program.outputs[name]].dim) for name in self.names))
+            states = tuple(self._rows(values[node], rows, state.dim) for state, node in zip(program.states, program.next_states, strict=True))
+        return states, finished, collected
+
+    def _restart(self, t: int, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.restarts is None:
+            return states
+        where = self.restarts[t, : len(states[0]), None]
+        fresh = (state.new_zeros(()) if value is None else value for state, value in zip(states, self.request.restart, strict=True))
+        return tuple(torch.where(where, value, state) for value, state in zip(fresh, states, strict=True))
+
+    def _initial(self) -> tuple[Tensor, ...]:
+        like, rows = self.machine.like, self.request.timeline.rows
+        return tuple(
+            like.new_zeros(rows, self.machine.sizes[variable.dim]) if state is None else state
+            for variable, state in zip(self.plan.program.states, self.request.states, strict=True)
+        )
+
+    def _rows(self, value: Tensor, rows: int, dim: str) -> Tensor:
+        """``value`` as [rows, size of dim]; only values made from parameters alone need it."""
+        return value if value.dim() == 2 else value.expand(rows, self.machine.sizes[dim])
+
+    def _result(self, collected: dict[int, tuple[Tensor, ...]], states: tuple[Tensor, ...]) -> Result:
+        join = torch.stack if self.request.timeline.batch_sizes is None else torch.cat
+        over_time = [join([collected[t][k] for t in range(len(self.counts))]) for k in range(len(self.names))]
+        output = over_time.pop(0) if self.request.sequence else None
+        return Result(output, states, tuple(over_time))
+
+
+def packed_rows(batch_sizes: NDArray[np.int64], device: torch.device) -> Tensor:
+    """The batch row of each row of a packed stream, as an index on ``device``."""
+    return torch.from_numpy(row_of(batch_sizes)).to(device)
