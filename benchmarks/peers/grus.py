@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.peers import Peer, Run, Step
+from benchmarks.peers import Peer, Result, Run, Step
 from benchmarks.peers.pytorch import run_module, train_on_last
 from benchmarks.workload import Case
 
@@ -18,6 +18,7 @@ except ImportError as error:
     raise ImportError(f"grus.nn: {error}") from error
 
 BF16_TOLERANCE = 5e-2  # operands keep 8 bits, and a gradient sums many products of them
+SIGNS = {"gru_reset_before": {"z": -1}}  # there z = 1 takes the new value, in PyTorch's manner it keeps the old one
 
 
 def layer(cell: str, inputs: int, hidden: int, **options: str) -> torch.nn.Module:
@@ -31,7 +32,19 @@ def layer(cell: str, inputs: int, hidden: int, **options: str) -> torch.nn.Modul
 
 def load_weights(module: torch.nn.Module, case: Case) -> None:
     """Put the case's weights, which carry PyTorch's names, into a layer."""
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in case.weights.items()})
+    stacked = hasattr(module, "weight_ih_l0")
+    weights = case.weights if stacked else {f"{name}_l0": array for name, array in own_parameters(case).items()}
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
+
+def stack_gradients(result: Result) -> Result:
+    """Gradients of gru_reset_before's own parameters under PyTorch's names and z's sign there."""
+
+    def stack(letter: str) -> NDArray[np.float32]:
+        return np.concatenate([result[f"{letter}_{gate}_l0"] * SIGNS["gru_reset_before"].get(gate, 1) for gate in "rzn"])
+
+    named = {"weight_ih_l0": stack("W"), "weight_hh_l0": stack("U"), "bias_ih_l0": stack("b"), "bias_hh_l0": stack("b")}
+    return {"y": result["y"], "x": result["x"]} | named
 
 
 def session_step(case: Case) -> Step:
@@ -40,18 +53,22 @@ def session_step(case: Case) -> Step:
         from grus.runtime import Session
     except ImportError as error:
         raise ImportError(f"grus.runtime: {error}") from error
-    return Session(case.cell, session_parameters(case)).step
+    return Session(case.cell, own_parameters(case)).step
 
 
-def session_parameters(case: Case) -> dict[str, NDArray[np.float32]]:
+def own_parameters(case: Case) -> dict[str, NDArray[np.float32]]:
     """PyTorch's stacked weights as the cell's own parameters: W_r, U_r, b_r, ..., with c_n inside the reset of ``gru``."""
+    signs = SIGNS.get(case.cell, {})
     gates = {"gru": "rzn", "gru_reset_before": "rzn", "lstm": "ifgo"}[case.cell]
     stacked = {name: np.split(array, len(gates)) for name, array in case.weights.items()}
     parameters: dict[str, NDArray[np.float32]] = {}
     for i, gate in enumerate(gates):
         w, u, b, c = (stacked[f"{name}_l0"][i] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        sign = np.float32(signs.get(gate, 1))
         apart = case.cell == "gru" and gate == "n"
-        parameters |= {f"W_{gate}": w, f"U_{gate}": u, f"b_{gate}": b if apart else b + c} | ({f"c_{gate}": c} if apart else {})
+        parameters |= {f"W_{gate}": sign * w, f"U_{gate}": sign * u, f"b_{gate}": b if apart else sign * (b + c)} | (
+            {f"c_{gate}": c} if apart else {}
+        )
     return parameters
 
 
@@ -59,7 +76,10 @@ def peers(threads: int) -> list[Peer]:
     def build(case: Case, threads: int, **options: str) -> Run:
         module = layer(case.cell, case.size.input, case.size.hidden, **options)
         load_weights(module, case)
-        return run_module(module, case)
+        run = run_module(module, case)
+        if not case.training or hasattr(module, "weight_ih_l0"):
+            return run
+        return Run(run.call, lambda y: stack_gradients(run.result(y)))
 
     def build_bf16(case: Case, threads: int) -> Run:
         return build(case, threads, precision="bf16")

@@ -99,7 +99,7 @@ def test_packed_sequence_agrees_with_pytorch(kind: str, backend: str, ordered: b
         for one, other in zip(flat(expected), flat(got), strict=True):
             torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-10)
     leaf = rows[2]
-    gradients = [torch.autograd.grad(layer(packed, hx)[0].data.square().sum(), [leaf, *flat(hx)]) for layer in (theirs, ours)]
+    gradients = [torch.autograd.grad(layer(packed, hx)[0].data.square().sum(), [leaf, *flat(hx)], retain_graph=True) for layer in (theirs, ours)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-10)
 

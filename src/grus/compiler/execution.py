@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,21 +95,22 @@ class Execution:
         self,
         stage: Stage,
         parameters: Mapping[str, Array],
-        places: Mapping[str, Place],
+        inputs: Mapping[str, Place],
+        outputs: Mapping[str, Place],
         table: NDArray[np.int64],
         slots: Slots | None = None,
         carry: Mapping[str, Array] | None = None,
         restart: Mapping[str, Array] | None = None,
         resets: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Run a stage over the steps of ``table``; inputs and outputs are found in ``places`` by name."""
+        """Run a stage over the steps of ``table``."""
         function, fixed = self.prepared(stage, parameters)
         values = dict(fixed)
         for variable in stage.program.inputs:
-            place = places[variable.name]
+            place = inputs[variable.name]
             values |= {f"in:{variable.name}": place.base, f"in_ld:{variable.name}": place.ld}
         for name in stage.program.outputs:
-            place = places[name]
+            place = outputs[name]
             values |= {f"out:{name}": place.base, f"out_ld:{name}": place.ld}
         for variable in stage.program.states:
             assert slots is not None and carry is not None
@@ -181,8 +183,6 @@ class Execution:
     def add_rows(self, target: Array, source: Place, low: int, high: int) -> None:
         """target[row] += source[row] for packed rows [low, high)."""
         count = (high - low - 1) * source.ld + target.shape[1]
-        import ctypes
-
         raw = (ctypes.c_byte * (count * self.dtype.itemsize)).from_address(source.base + low * source.ld * self.dtype.itemsize)
         flat = np.frombuffer(raw, self.dtype)
         rows = np.lib.stride_tricks.as_strided(flat, (high - low, target.shape[1]), (source.ld * self.dtype.itemsize, self.dtype.itemsize))

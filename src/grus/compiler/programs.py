@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -10,7 +10,7 @@ from grus.compiler.blocks import Columns
 from grus.compiler.differentiate import Gradient, differentiate
 from grus.compiler.hoist import Split, prune, split
 from grus.compiler.native.kernel import Spec
-from grus.compiler.program import Program, Variable
+from grus.compiler.program import Program
 from grus.compiler.schedule import schedule
 
 
@@ -42,20 +42,22 @@ class Stage:
         return not self.program.outputs and not self.program.states
 
 
-def make_stage(program: Program, user: Iterable[str], *, backward: bool = False, exact: bool = False, alias: bool = True) -> Stage:
-    """The kernel of a program; an output that is an input is not copied but aliased (unless ``alias`` is False)."""
-    user = frozenset(user)
+def make_stage(
+    program: Program, user_inputs: Collection[str], user_outputs: Collection[str], *, backward: bool = False, exact: bool = False, alias: bool = False
+) -> Stage:
+    """The kernel of a program; where ``alias``, an output that is a padded input is not copied."""
     nodes = program.nodes
     aliases = {
         name: nodes[index].name
         for name, index in program.outputs.items()
-        if alias and name not in user and nodes[index].op == "input" and nodes[index].name not in user
+        if alias and name not in user_outputs and nodes[index].op == "input" and nodes[index].name not in user_inputs
     }
     program = prune(replace(program, outputs={k: v for k, v in program.outputs.items() if k not in aliases}))
-    stored = tuple((name, program.nodes[index].dim) for name, index in program.outputs.items() if name not in user)
+    stored = tuple((name, program.nodes[index].dim) for name, index in program.outputs.items() if name not in user_outputs)
     plan = schedule(program, [program.outputs[name] for name, _ in stored])
-    rows = frozenset(name for name in user if name in program.outputs or any(v.name == name for v in program.inputs))
-    return Stage(Spec(plan, rows, backward, exact), Columns(stored), tuple(name for name in program.outputs if name in user), aliases)
+    rows = {f"in:{v.name}" for v in program.inputs if v.name in user_inputs} | {f"out:{name}" for name in program.outputs if name in user_outputs}
+    spec = Spec(plan, frozenset(rows), backward, exact)
+    return Stage(spec, Columns(stored), tuple(name for name in program.outputs if name in user_outputs), aliases)
 
 
 class CellPrograms:
@@ -81,7 +83,7 @@ class CellPrograms:
         outputs = {name: loop.outputs[name] for name in self.results(mode)}
         if mode.save:
             outputs |= {f"saved:{name}": node for name, node in self.loop_gradient(mode).saved}
-        return make_stage(prune(replace(loop, outputs=outputs)), {*self.results(mode), *self.inputs}, exact=self.exact, alias=False)
+        return make_stage(replace(loop, outputs=outputs), self.inputs, self.results(mode), exact=self.exact)
 
     @lru_cache(maxsize=None)  # noqa: B019
     def prologue(self, mode: Mode) -> Stage:
@@ -89,21 +91,22 @@ class CellPrograms:
         outputs = dict(prologue.outputs)
         if mode.save:
             streams = set(outputs.values())
-            outputs |= {f"saved:{name}": node for name, node in self.prologue_gradient(mode).saved if node not in streams}
-        return make_stage(replace(prologue, outputs=outputs), self.inputs, exact=self.exact, alias=False)
+            outputs |= {f"early:{name}": node for name, node in self.prologue_gradient(mode).saved if node not in streams}
+        return make_stage(replace(prologue, outputs=outputs), self.inputs, (), exact=self.exact)
 
     @lru_cache(maxsize=None)  # noqa: B019
     def kept_streams(self, mode: Mode) -> bool:
         """Whether a gradient reads what the prologue stored, so that it must outlive the forward pass."""
         stored = {name for name, _ in self.prologue(mode).stored.names}
-        read = {v.name for v in self.loop_gradient(mode).program.inputs} | {self.prologue_column(mode, v.name) for v in self.prologue_gradient(mode).program.inputs}
+        read = {v.name for v in self.loop_gradient(mode).program.inputs}
+        read |= {self.prologue_column(mode, v.name) for v in self.prologue_gradient(mode).program.inputs}
         return bool(stored & read)
 
     def prologue_column(self, mode: Mode, name: str) -> str:
         """The prologue's column that holds a value its gradient reads under ``name``."""
         saved = dict(self.prologue_gradient(mode).saved)
         streams = {node: stream for stream, node in self.split.prologue.outputs.items()}
-        return streams.get(saved[name], f"saved:{name}") if name in saved else name
+        return streams.get(saved[name], f"early:{name}") if name in saved else name
 
     # --- gradients -----------------------------------------------------------------------------------------------------------
     @lru_cache(maxsize=None)  # noqa: B019
@@ -131,10 +134,6 @@ class CellPrograms:
         inner |= {v for k, v in inputs.items() if k in streams or not direct}
         program = prune(gradient.program, inner | set(inputs.values()))
         outside = {v for k, v in inputs.items() if v not in inner}
-        upstream = {gradient.upstream[name] for name in self.results(Mode(True, True)) if name in gradient.upstream}
-        return make_stage(program, outside | upstream | self.inputs, backward=True, exact=self.exact)
+        upstream = {gradient.upstream[name] for name in self.results(Mode(True, True)) if name in gradient.upstream and not direct}
+        return make_stage(program, upstream | self.inputs, outside, backward=True, exact=self.exact, alias=True)
 
-
-def variable_dims(variables: Iterable[Variable]) -> dict[str, str]:
-    """Name → dimension."""
-    return {variable.name: variable.dim for variable in variables}

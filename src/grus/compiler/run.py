@@ -82,13 +82,20 @@ class _Run(Execution):
         """Everything that does not depend on the state, for packed rows [low, high)."""
         stage = self.programs.prologue(self.mode)
         if not stage.idle:
-            places = self.user | block.places()
-            self.run(stage, self.call.parameters, places, block_table(low, high, BLOCK_ROWS))
+            self.run(stage, self.call.parameters, self.user, block.places(), block_table(low, high, BLOCK_ROWS))
 
-    def loop(self, table: NDArray[np.int64], places: Mapping[str, Place], slots: Slots, carry: Mapping[str, Array], resets: bool = True) -> None:
+    def loop(
+        self,
+        table: NDArray[np.int64],
+        streams: Block,
+        outputs: Mapping[str, Place],
+        slots: Slots,
+        carry: Mapping[str, Array],
+        resets: bool = True,
+    ) -> None:
         """The recurrence over the steps of a table."""
-        stage = self.programs.loop(self.mode)
-        self.run(stage, self.call.parameters, self.user | dict(places), table, slots, carry, self.restart, self.call.resets if resets else None)
+        stage, inputs = self.programs.loop(self.mode), self.user | streams.places()
+        self.run(stage, self.call.parameters, inputs, outputs, table, slots, carry, self.restart, self.call.resets if resets else None)
 
     def prologue_block(self, low: int, high: int) -> Block:
         return self.programs.prologue(self.mode).stored.allocate(low, high, self.padded, self.dtype)
@@ -119,15 +126,11 @@ class ForwardRun(_Run):
             self.prologue(low, high, streams)
             if save == "checkpoint":
                 snapshots += [carry[name].copy() for name in self.states]
-            here = block if store else self.scrap(loop, low, high)
+            here = block if store else loop.stored.allocate(low, high, self.padded, self.dtype)
             table = steps.table(segment, "packed" if keep else "swap")
-            self.loop(table, places | streams.places() | here.places(), slots, carry)
+            self.loop(table, streams, places | here.places(), slots, carry)
         saved = [block.buffer, *slots.arrays.values()] if store else [*slots.arrays.values()] if keep else snapshots
         return results.pop("output", None), results, self.finals(carry), saved + ([whole.buffer] if whole else [])
-
-    def scrap(self, loop: Stage, low: int, high: int) -> Block:
-        """Room for what the loop stores and nobody reads; without a gradient that is nothing."""
-        return loop.stored.allocate(low, high, self.padded, self.dtype)
 
 
 class BackwardRun(_Run):
@@ -185,17 +188,18 @@ class BackwardRun(_Run):
         ignored = {
             name: aligned((high - low, self.sizes[loop.program.nodes[results[name]].dim]), self.dtype) for name in self.programs.results(self.mode)
         }
-        places = block.places() | streams.places()
-        outputs = {name: Slots({name: array}, low).place(name) for name, array in ignored.items()}
+        self.keep(streams)
+        self.keep(block)
+        outputs = block.places() | {name: Slots({name: array}, low).place(name) for name, array in ignored.items()}
         if save == "recompute":
             slots = Slots(dict(zip(self.states, saved[:count], strict=True)), 0)
             waste = {name: aligned((BLOCK_ROWS, self.padded[dim]), self.dtype) for name, dim in self.states.items()}
-            self.loop(block_table(low, high, BLOCK_ROWS), places | outputs, slots, waste, resets=False)
+            self.loop(block_table(low, high, BLOCK_ROWS), streams, outputs, slots, waste, resets=False)
         else:
             slots = self.packed_slots(low, high)
             carry = dict(zip(self.states, (s.copy() for s in saved[number * count : (number + 1) * count]), strict=True))
-            self.loop(self.steps.table(segment, "packed"), places | outputs, slots, carry)
-        return places, slots
+            self.loop(self.steps.table(segment, "packed"), streams, outputs, slots, carry)
+        return block.places() | streams.places(), slots
 
     # --- one segment -----------------------------------------------------------------------------------------------------------
     def segment_backward(
@@ -212,7 +216,7 @@ class BackwardRun(_Run):
         gradient, stage = self.programs.loop_gradient(self.mode), self.programs.loop_backward(self.mode)
         known = self.user | dict(forward) | {name: slots.place(name) for name in self.states}
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
-        known |= {gradient.upstream[name]: self.upstream_place(value, stage, gradient.upstream[name]) for name, value in upstream.items()}
+        known |= {name: self.upstream_place(upstream.get(output), stage, name) for output, name in gradient.upstream.items()}
         made = self.gradient_stage(stage, gradient, known, low, high, self.steps.table(segment, "swap", backward=True), swap, d_carry)
         places = known | made
         self.matrix_gradients(gradient, places, low, high)
@@ -240,18 +244,18 @@ class BackwardRun(_Run):
     ) -> dict[str, Place]:
         """Run a gradient's kernel; the places of its outputs, aliases resolved."""
         block = stage.stored.allocate(low, high, self.padded, self.dtype)
-        places = dict(known) | block.places()
+        outputs = block.places()
         for name, array in self.d_inputs.items():
             output = gradient.input_gradients.get(name)
             if output in stage.user:
-                places[output] = user_place(array)
+                outputs[output] = user_place(array)
         if not stage.idle:
             self.keep(block)
             slots = None if swap is None else Slots({f"d_{name}": array for name, array in swap.arrays.items()}, swap.low)
             carry = {f"d_{name}": array for name, array in (d_carry or {}).items()}
             restart = {f"d_{name}": array for name, array in self.d_restart.items()}
-            self.run(stage, self.call.parameters, places, table, slots, carry, restart, self.call.resets if swap else None)
-        return places | {name: places[source] for name, source in stage.aliases.items()}
+            self.run(stage, self.call.parameters, known, outputs, table, slots, carry, restart, self.call.resets if swap else None)
+        return outputs | {name: known[source] for name, source in stage.aliases.items()}
 
     def upstream_place(self, value: Array | None, stage: Stage, name: str) -> Place:
         """Where an upstream gradient is; for none, one row of zeros that every row reads."""

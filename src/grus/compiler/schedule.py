@@ -112,8 +112,8 @@ def _phase(
     mine = [i for i in live if phase_of.get(i) == number]
     affines = tuple(i for i in mine if nodes[i].op == "affine")
     stored = {*kept, *program.next_states, *program.outputs.values()}
-    first_of_level = not any(level[i] == key[0] and phase_of[i] < number for i in phase_of)
-    means = tuple(i for i in live if nodes[i].op == "mean" and level[i] == key[0]) if first_of_level else ()
+    before = max((level[i] for i in phase_of if phase_of[i] == number - 1), default=-1)
+    means = tuple(i for i in live if nodes[i].op == "mean" and before < level[i] <= key[0])
     groups: dict[int, list[tuple[int, Term]]] = {}
     for i in affines:
         for term in nodes[i].terms:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from grus.demo.data import Array, Series, fill_forward, inputs
 from grus.errors import DataError
-GRU = nn.GRU
+from grus.nn import GRU
+
 
 INPUTS = 6
 

@@ -31,7 +31,7 @@ _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count
 
 @dataclass(frozen=True)
 class Spec:
-    """What one kernel does: its schedule, the inputs and outputs in user rows, and whether it runs a gradient.
+    """What one kernel does: its schedule, the arguments in user rows ("in:x", "out:output"), and whether it runs a gradient.
 
     ``exact`` promises that every user row is a whole number of vectors, which removes all masks.
     """
@@ -96,7 +96,7 @@ class _Kernel:
         self.arguments = {key: self.e.load_i64(self.e.function.args[0], index) for key, index in slots.items()}
         self.group_index = {id(group): number for number, group in enumerate(self.plan.groups)}
         self.dims = {v.name: v.dim for v in (*self.program.inputs, *self.program.states)}
-        self.lookups = {index: name for name, index in self.program.outputs.items() if name not in spec.user}
+        self.lookups = {index: name for name, index in self.program.outputs.items() if f"out:{name}" not in spec.user}
 
     # --- small pieces ------------------------------------------------------------------------------------------------------
     def argument(self, name: str) -> Value:
@@ -395,7 +395,7 @@ class _TileBody:
         found = self.nodes[node]
         if found.dim == SCALAR:  # stored in every lane of one vector
             return self.e.load(self._row(node, i))
-        if found.op == "input" and found.name in self.k.spec.user and not self.k.spec.exact:
+        if found.op == "input" and f"in:{found.name}" in self.k.spec.user and not self.k.spec.exact:
             return self.e.load_masked(self._row(node, i), self.units[p], self._tail(found.dim, p))
         return self.e.load(self._row(node, i), self.units[p])
 
@@ -439,7 +439,7 @@ class _TileBody:
 
     def _store_output(self, name: str, value: Value, i: int, p: int) -> None:
         target = self._array("out", name, i)
-        if name not in self.k.spec.user or self.k.spec.exact:
+        if f"out:{name}" not in self.k.spec.user or self.k.spec.exact:
             self.e.store(value, target, self.units[p])
             return
         left = self.b.sub(self.k.argument(f"size:{self.nodes[self.k.program.outputs[name]].dim}"), self.units[p])
