@@ -52,7 +52,7 @@ def test_bad_arguments_are_refused_in_one_sentence() -> None:
         cell(torch.zeros(2, 2, 3))
     with pytest.raises(ShapeError, match=r"^GRUCell: h must be \[2, 4\], got \[2, 5\]; pass None to start from zeros$"):
         cell(torch.zeros(2, 3), torch.zeros(2, 5))
-    with pytest.raises(DtypeError, match="input must be torch.float32"):
+    with pytest.raises(DtypeError, match=r"input must be torch\.float32"):
         cell(torch.zeros(2, 3).double())
     with pytest.raises(ShapeError, match="must be a pair"):
         grus.nn.LSTMCell(3, 4)(torch.zeros(2, 3), torch.zeros(2, 4))

@@ -143,7 +143,9 @@ def test_state_dict_and_repr_are_those_of_pytorch(kind: str) -> None:
 
 def test_empty_batch_gives_empty_results_as_pytorch_does(backend: str) -> None:
     theirs, ours = pair("lstm", backend, 3, 5, num_layers=2)
-    for one, other in zip(flat(theirs(torch.zeros(4, 0, 3, dtype=torch.float64))), flat(ours(torch.zeros(4, 0, 3, dtype=torch.float64))), strict=True):
+    for one, other in zip(
+        flat(theirs(torch.zeros(4, 0, 3, dtype=torch.float64))), flat(ours(torch.zeros(4, 0, 3, dtype=torch.float64))), strict=True
+    ):
         assert one.shape == other.shape
 
 

@@ -65,11 +65,14 @@ def test_only_wanted_gradients_are_computed(backend: str) -> None:
     layer.weight_ih_l0.requires_grad_(False)
     x = torch.randn(4, 2, 2, dtype=torch.float64)
     layer(x)[1].sum().backward()
-    assert layer.weight_ih_l0.grad is None and layer.weight_hh_l0.grad is not None and x.grad is None
+    assert layer.weight_ih_l0.grad is None
+    assert layer.weight_hh_l0.grad is not None
+    assert x.grad is None
     layer.requires_grad_(False)
     leaf = x.clone().requires_grad_()
     layer(leaf)[0].sum().backward()
-    assert leaf.grad is not None and not layer(x)[0].requires_grad
+    assert leaf.grad is not None
+    assert not layer(x)[0].requires_grad
 
 
 def test_second_backward_over_a_freed_graph_is_refused(backend: str) -> None:

@@ -51,7 +51,8 @@ def test_training_is_random_and_follows_the_seed(options: dict[str, float], back
     torch.manual_seed(7)
     first, second = layer(x)[0], layer(x)[0]
     torch.manual_seed(7)
-    assert torch.equal(layer(x)[0], first) and not torch.equal(first, second)
+    assert torch.equal(layer(x)[0], first)
+    assert not torch.equal(first, second)
 
 
 def test_input_dropout_keeps_one_mask_for_the_whole_sequence(backend: str) -> None:
@@ -81,7 +82,8 @@ def test_zoneout_keeps_units_in_training_and_takes_the_mean_in_evaluation(backen
         layer.U_l0.zero_()
     x, start = torch.ones(1, 64, 3), torch.full((1, 64, 8), 7.0)
     output, state = layer(x, start)
-    assert set(output.unique().tolist()) == {3.0, 7.0} and torch.equal(output, state)
+    assert set(output.unique().tolist()) == {3.0, 7.0}
+    assert torch.equal(output, state)
     assert 0.15 < (output == 7.0).float().mean().item() < 0.35
     torch.testing.assert_close(layer.eval()(x, start)[0], torch.full((1, 64, 8), 0.25 * 7 + 0.75 * 3))
 
@@ -94,7 +96,8 @@ def test_weight_drop_leaves_input_matrices_alone(backend: str) -> None:
 
 def test_layer_norm_is_that_of_pytorch(backend: str) -> None:
     layer = Recurrent("rnn_tanh", 3, 4, layer_norm=True, dtype=DOUBLE, backend=backend)
-    assert torch.equal(layer.gain_W_l0, torch.ones(4, dtype=DOUBLE)) and torch.equal(layer.gain_U_l0, torch.ones(4, dtype=DOUBLE))
+    assert torch.equal(layer.gain_W_l0, torch.ones(4, dtype=DOUBLE))
+    assert torch.equal(layer.gain_U_l0, torch.ones(4, dtype=DOUBLE))
     with torch.no_grad():
         layer.gain_W_l0.normal_()
     x, h = torch.randn(1, 2, 3, dtype=DOUBLE), torch.randn(1, 2, 4, dtype=DOUBLE)

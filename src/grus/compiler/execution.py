@@ -1,4 +1,4 @@
-"""Runs kernels for given sizes: packs parameters, fills in arguments, splits the work over threads."""
+"""Kernels bound to sizes: parameters packed, arguments filled in, work split over threads; made once, run again and again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.compiler.blocks import Array, Block, Place
+from grus.compiler.blocks import Array, Place
 from grus.compiler.native import products
 from grus.compiler.native.kernels import Function, address, aligned, kernel_function, product_functions, run_parallel
 from grus.compiler.native.target import Target
@@ -33,164 +33,190 @@ class Slots:
         ld = array.shape[1]
         return Place(address(array) - self.low * ld * array.itemsize, ld)
 
+    def places(self) -> dict[str, Place]:
+        """Every state's place."""
+        return {name: self.place(name) for name in self.arrays}
 
-class Execution:
-    """One run's sizes, packed weights and buffers."""
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The steps a kernel visits: its table, and the most rows that a step has."""
+
+    table: NDArray[np.int64]
+    start: int
+    rows: int
+
+    @staticmethod
+    def of(table: NDArray[np.int64]) -> Walk:
+        table = np.ascontiguousarray(table)
+        return Walk(table, address(table), int(table[:, 0].max()) if len(table) else 0)
+
+
+class Sizes:
+    """The sizes of a run: each dimension's units, and its units rounded up to whole vectors."""
 
     def __init__(self, dtype: np.dtype[Any], target: Target, sizes: Mapping[str, int], threads: int) -> None:
         self.dtype, self.target, self.threads = dtype, target, threads
         self.lanes = target.lanes(dtype.name)
-        self.sizes = {**sizes, SCALAR: 1}
-        self.padded = {dim: -(-size // self.lanes) * self.lanes for dim, size in self.sizes.items()}
-        self.products = product_functions(dtype.name, target)
-        self._prepared: dict[int, tuple[Function, dict[str, int]]] = {}
-        self._alive: list[Any] = []
+        self.units = {**sizes, SCALAR: 1}
+        self.padded = {dim: -(-size // self.lanes) * self.lanes for dim, size in self.units.items()}
 
-    def keep(self, block: Block) -> None:
-        """Keep a block's memory as long as this run."""
-        self._alive.append(block)
 
-    def keep_array(self, array: Array) -> Array:
-        self._alive.append(array)
-        return array
+class Bound:
+    """A stage with its sizes: packs parameters and runs, without looking anything up twice."""
 
-    # --- parameters --------------------------------------------------------------------------------------------------------
-    def prepared(self, stage: Stage, parameters: Mapping[str, Array]) -> tuple[Function, dict[str, int]]:
-        """A stage's function and the arguments that do not change during this run: sizes and packed parameters."""
-        if id(stage) not in self._prepared:
-            values = {"barrier": 0, "resets": 0, "unit_index": 0, "unit_count": 1}
-            for dim in stage.program.dims():
-                values |= {f"size:{dim}": self.sizes[dim], f"padded:{dim}": self.padded[dim]}
-            for p in stage.program.parameters:
-                if p.kind == "vector":
-                    values[f"vector:{p.name}"] = self._padded_vector(parameters[p.name], p.shape[0])
-                elif p.kind == "scalar":
-                    values[f"scalar:{p.name}"] = address(self.keep_array(np.array(parameters[p.name], self.dtype).reshape(1)))
-            for number in range(len(stage.spec.plan.groups)):
-                values[f"weights:{number}"] = address(self.keep_array(self._packed(stage, number, parameters)))
-            self._prepared[id(stage)] = kernel_function(stage.spec, self.dtype.name, self.target), values
-        return self._prepared[id(stage)]
+    def __init__(self, stage: Stage, sizes: Sizes) -> None:
+        self.stage, self.sizes, self.dtype = stage, sizes, sizes.dtype
+        self.function = kernel_function(stage.spec, sizes.dtype.name, sizes.target)
+        self.arguments = self.function.empty()
+        self.index = self.function.index
+        self._vectors: list[tuple[str, Array]] = []
+        self._packs: list[tuple[str, Function, ctypes.Array[ctypes.c_int64], Array]] = []
+        self._scratch: list[Array] = []
+        for dim in stage.program.dims():
+            self.set(f"size:{dim}", sizes.units[dim])
+            self.set(f"padded:{dim}", sizes.padded[dim])
+        for parameter in stage.program.parameters:
+            if parameter.kind != "matrix":
+                room = aligned((sizes.padded[parameter.shape[0]] if parameter.shape else 1,), self.dtype)
+                room[:] = 0
+                self.set(f"{parameter.kind}:{parameter.name}", address(room))
+                self._vectors.append((parameter.name, room[: sizes.units[parameter.shape[0]]] if parameter.shape else room))
+        for number in range(len(stage.spec.plan.groups)):
+            self._bind_group(number)
+        self.set("unit_count", 1)
+        self.set("row1", ALL_ROWS)
 
-    def _padded_vector(self, value: Array, dim: str) -> int:
-        padded = self.keep_array(np.zeros(self.padded[dim], self.dtype))
-        padded[: self.sizes[dim]] = value
-        return address(padded)
+    def set(self, name: str, value: int) -> None:
+        self.arguments[self.index[name]] = value
 
-    def _packed(self, stage: Stage, number: int, parameters: Mapping[str, Array]) -> Array:
-        """The weights of one group of products as panels [panel][k][product][lane]."""
-        group = stage.spec.plan.groups[number]
-        dim = stage.program.nodes[group.products[0][0]].dim
-        units, inner, count = self.sizes[dim], self.sizes[group.inner], len(group.products)
-        target = aligned((max(1, self.padded[dim] * inner * count),), self.dtype)
+    def _bind_group(self, number: int) -> None:
+        """Room for one group's panels [panel][k][product][lane], and the calls that fill it."""
+        group, sizes = self.stage.spec.plan.groups[number], self.sizes
+        dim = self.stage.program.nodes[group.products[0][0]].dim
+        units, inner, count = sizes.units[dim], sizes.units[group.inner], len(group.products)
+        room = aligned((max(1, sizes.padded[dim] * inner * count),), self.dtype)
+        self.set(f"weights:{number}", address(room))
+        functions = product_functions(self.dtype.name, sizes.target)
         for index, (_, term) in enumerate(group.products):
-            source = self.keep_array(_rows(parameters[term.matrix], self.dtype))
-            pack = self.products["pack_columns" if term.transposed else "pack_rows"]
-            ld = source.strides[0] // self.dtype.itemsize
-            values = (address(target), address(source), ld, units, inner, count, index)
-            pack(dict(zip(products.PACK, values, strict=True)))
-        return target
+            function = functions["pack_columns" if term.transposed else "pack_rows"]
+            arguments = function.filled((address(room), 0, 0, units, inner, count, index))
+            self._packs.append((term.matrix, function, arguments, room))
 
-    # --- kernels -----------------------------------------------------------------------------------------------------------
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take the parameters' values as they are now."""
+        size = self.dtype.itemsize
+        for name, room in self._vectors:
+            room[:] = parameters[name]
+        for name, function, arguments, _ in self._packs:
+            matrix = parameters[name]
+            if matrix.dtype != self.dtype or (matrix.strides[1] != size and matrix.shape[1] > 1) or matrix.strides[0] < 0:
+                matrix = np.ascontiguousarray(matrix, self.dtype)
+            arguments[1] = address(matrix)
+            arguments[2] = matrix.strides[0] // size
+            function.run(arguments)
+
     def run(
         self,
-        stage: Stage,
-        parameters: Mapping[str, Array],
+        walk: Walk,
         inputs: Mapping[str, Place],
         outputs: Mapping[str, Place],
-        table: NDArray[np.int64],
         slots: Slots | None = None,
         carry: Mapping[str, Array] | None = None,
         restart: Mapping[str, Array] | None = None,
         resets: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Run a stage over the steps of ``table``."""
-        function, fixed = self.prepared(stage, parameters)
-        values = dict(fixed)
-        for variable in stage.program.inputs:
+        """Run the stage over the steps of ``walk``; ``restart`` must be given with ``resets``."""
+        arguments, index, program = self.arguments, self.index, self.stage.program
+        for variable in program.inputs:
             place = inputs[variable.name]
-            values |= {f"in:{variable.name}": place.base, f"in_ld:{variable.name}": place.ld}
-        for name in stage.program.outputs:
+            at = index[f"in:{variable.name}"]
+            arguments[at], arguments[at + 1] = place.base, place.ld
+        for name in program.outputs:
             place = outputs[name]
-            values |= {f"out:{name}": place.base, f"out_ld:{name}": place.ld}
-        for variable in stage.program.states:
+            at = index[f"out:{name}"]
+            arguments[at], arguments[at + 1] = place.base, place.ld
+        for variable in program.states:
             assert slots is not None and carry is not None
             place = slots.place(variable.name)
-            start = address(restart[variable.name]) if restart else 0
-            values |= {f"slots:{variable.name}": place.base, f"ld:{variable.name}": place.ld}
-            values |= {f"carry:{variable.name}": address(carry[variable.name]), f"restart:{variable.name}": start}
-        if resets is not None:
-            values["resets"] = address(resets)
-        self._dispatch(stage, function, values, table)
+            at = index[f"slots:{variable.name}"]
+            start = address(restart[variable.name]) if restart and resets is not None else 0
+            arguments[at : at + 4] = (place.base, address(carry[variable.name]), start, place.ld)
+        self.set("resets", 0 if resets is None else address(resets))
+        self.set("table", walk.start)
+        self.set("steps", len(walk.table))
+        self._dispatch(walk)
 
-    def _dispatch(self, stage: Stage, function: Function, values: dict[str, int], table: NDArray[np.int64]) -> None:
-        rows = int(table[:, 0].max()) if len(table) else 0
-        table = np.ascontiguousarray(table)
-        room = aligned((max(1, rows * self._scratch_width(stage)),), self.dtype)
-        values |= {"table": address(table), "steps": len(table), "row0": 0, "row1": ALL_ROWS, "scratch": address(room)}
-        calls: list[dict[str, int]] = []
-        if self.threads == 1 or rows == 0:
-            function(values)
+    def _dispatch(self, walk: Walk) -> None:
+        threads = self.sizes.threads
+        by_rows = bool(self.stage.program.states)
+        threads = min(threads, -(-walk.rows // ROW_TILE) if by_rows else len(walk.table))
+        self._make_room(walk.rows, 1 if by_rows else threads)
+        self.set("scratch", address(self._scratch[0]))
+        if threads <= 1:
+            self.function.run(self.arguments)
             return
-        if stage.program.states:
-            per_thread = -(-rows // (self.threads * ROW_TILE)) * ROW_TILE
-            calls = [values | {"row0": first, "row1": first + per_thread} for first in range(0, rows, per_thread)]
-        else:
-            rooms = [aligned(room.shape, self.dtype) for _ in range(self.threads)]
-            bounds = [len(table) * i // self.threads for i in range(self.threads + 1)]
-            for own, first, last in zip(rooms, bounds, bounds[1:], strict=False):
-                calls.append(values | {"table": address(table) + first * table.strides[0], "steps": last - first, "scratch": address(own)})
-            self._alive.append(rooms)
-        run_parallel(function, [function.arguments(call) for call in calls])
+        calls = [type(self.arguments).from_buffer_copy(self.arguments) for _ in range(threads)]
+        for number, call in enumerate(calls):
+            if by_rows:
+                call[self.index["row0"]] = -(-walk.rows * number // threads // ROW_TILE) * ROW_TILE
+                call[self.index["row1"]] = ALL_ROWS if number == threads - 1 else -(-walk.rows * (number + 1) // threads // ROW_TILE) * ROW_TILE
+            else:
+                first, last = len(walk.table) * number // threads, len(walk.table) * (number + 1) // threads
+                call[self.index["table"]] = walk.start + first * walk.table.strides[0]
+                call[self.index["steps"]] = last - first
+                call[self.index["scratch"]] = address(self._scratch[number])
+        run_parallel([(self.function, call) for call in calls])
 
-    def _scratch_width(self, stage: Stage) -> int:
-        plan = stage.spec.plan
-        width = sum(self.padded[plan.program.nodes[node].dim] for node in plan.scratch) + len(plan.means)
-        return -(-width // 16) * 16
+    def _make_room(self, rows: int, count: int) -> None:
+        plan = self.stage.spec.plan
+        width = sum(self.sizes.padded[plan.program.nodes[node].dim] for node in plan.scratch) + len(plan.means)
+        elements = max(1, rows * -(-width // 16) * 16)
+        while len(self._scratch) < count or self._scratch[0].size < elements:
+            if self._scratch and self._scratch[0].size < elements:
+                self._scratch.clear()
+            self._scratch.append(aligned((elements,), self.dtype))
 
-    # --- sums over rows ------------------------------------------------------------------------------------------------------
+
+class RowSums:
+    """Sums over packed rows: the weight gradients."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes, self.dtype = sizes, sizes.dtype
+        functions = product_functions(sizes.dtype.name, sizes.target)
+        self._outer, self._column_sum = functions["outer"], functions["column_sum"]
+        self._rooms: list[Array] = []
+
     def outer(self, target: Array, left: Place, right: Place, low: int, high: int) -> None:
-        """target[m, k] += sum over packed rows of left[row, m] * right[row, k]."""
+        """target[m, k] += sum over packed rows of left[row, m] * right[row, k]; threads split m, so that every sum has one order."""
         units, inner = target.shape
-        size = self.dtype.itemsize
-        ld = target.strides[0] // size
-        room = (products.outer_room(units, inner, self.lanes, self.target.registers),)
-        function = self.products["outer"]
-        bounds = [min(units, -(-units * i // self.threads // ROW_TILE) * ROW_TILE) for i in range(self.threads)] + [units]
-        calls: list[Any] = []
-        for first, last in zip(bounds, bounds[1:], strict=False):
-            own = self.keep_array(aligned(room, self.dtype))
-            values = (
-                address(target) + first * target.strides[0],
-                ld,
-                left.base + (low * left.ld + first) * size,
-                left.ld,
-                last - first,
-                right.base + low * right.ld * size,
-                right.ld,
-                inner,
-                high - low,
-                address(own),
-            )
-            calls.append(function.arguments(dict(zip(products.OUTER, values, strict=True))))
-        run_parallel(function, calls)
-        del self._alive[-len(calls) :]
+        size, threads = self.dtype.itemsize, min(self.sizes.threads, -(-units // ROW_TILE))
+        room = products.outer_room(units, inner, self.sizes.lanes, self.sizes.target.registers)
+        while len(self._rooms) < threads or self._rooms[0].size < room:
+            if self._rooms and self._rooms[0].size < room:
+                self._rooms.clear()
+            self._rooms.append(aligned((room,), self.dtype))
+        start, stride, ld = address(target), target.strides[0], target.strides[0] // size
+        calls: list[tuple[Function, ctypes.Array[ctypes.c_int64]]] = []
+        for number in range(threads):
+            first = min(units, -(-units * number // threads // ROW_TILE) * ROW_TILE)
+            last = units if number == threads - 1 else min(units, -(-units * (number + 1) // threads // ROW_TILE) * ROW_TILE)
+            at_left, at_right = left.base + (low * left.ld + first) * size, right.base + low * right.ld * size
+            own = address(self._rooms[number])
+            values = (start + first * stride, ld, at_left, left.ld, last - first, at_right, right.ld, inner, high - low, own)
+            calls.append((self._outer, self._outer.filled(values)))
+        run_parallel(calls)
 
-    def column_sum(self, target: Array, source: Place, low: int, high: int) -> None:
+    def columns(self, target: Array, source: Place, low: int, high: int) -> None:
         """target[u] += sum over packed rows of source[row, u]; whole padded rows."""
-        values = (address(target), source.base + low * source.ld * self.dtype.itemsize, source.ld, len(target), high - low)
-        self.products["column_sum"](dict(zip(products.COLUMN_SUM, values, strict=True)))
-
-    def add_rows(self, target: Array, source: Place, low: int, high: int) -> None:
-        """target[row] += source[row] for packed rows [low, high)."""
-        count = (high - low - 1) * source.ld + target.shape[1]
-        raw = (ctypes.c_byte * (count * self.dtype.itemsize)).from_address(source.base + low * source.ld * self.dtype.itemsize)
-        flat = np.frombuffer(raw, self.dtype)
-        rows = np.lib.stride_tricks.as_strided(flat, (high - low, target.shape[1]), (source.ld * self.dtype.itemsize, self.dtype.itemsize))
-        target[low:high] += rows
+        at = source.base + low * source.ld * self.dtype.itemsize
+        self._column_sum.run(self._column_sum.filled((address(target), at, source.ld, len(target), high - low)))
 
 
-def _rows(matrix: Array, dtype: np.dtype[Any]) -> Array:
-    """The matrix with adjacent columns; copied only if it must be."""
-    if matrix.dtype == dtype and (matrix.strides[1] == dtype.itemsize or matrix.shape[1] <= 1) and matrix.strides[0] >= 0:
-        return matrix
-    return np.ascontiguousarray(matrix, dtype)
+def rows_at(place: Place, low: int, high: int, width: int, dtype: np.dtype[Any]) -> Array:
+    """Packed rows [low, high) of a place as an array, for as long as their memory lives."""
+    size = dtype.itemsize
+    count = (high - low - 1) * place.ld + width
+    raw = (ctypes.c_byte * (count * size)).from_address(place.base + low * place.ld * size)
+    return np.lib.stride_tricks.as_strided(np.frombuffer(raw, dtype), (high - low, width), (place.ld * size, size))
+

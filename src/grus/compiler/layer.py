@@ -10,10 +10,12 @@ once), "checkpoint" keeps the state at the start of every segment of about sqrt(
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,12 @@ from numpy.typing import NDArray
 from grus.compiler.blocks import Array
 from grus.compiler.native import target as targets
 from grus.compiler.native.target import Target
-from grus.compiler.program import SCALAR, Program
+from grus.compiler.program import Program
 from grus.compiler.programs import CellPrograms, Mode
-from grus.compiler.run import BackwardRun, Call, ForwardRun
-from grus.compiler.steps import Steps
+from grus.compiler.run import BackwardRun, Call, ForwardRun, Shape, Upstream
+from grus.compiler.steps import Steps, uniform_steps
 
+IDLE_RUNS = 8  # runs of different shapes kept with their buffers
 SAVING = ("none", "store", "recompute", "checkpoint")
 
 
@@ -79,6 +82,8 @@ class CompiledCell:
         self.program, self.target = program, target
         self.dtype = np.dtype(dtype)
         self.lanes = target.lanes(dtype)
+        self._lock = threading.Lock()
+        self._idle: dict[tuple[Shape, frozenset[str] | None], ForwardRun | BackwardRun] = {}
         self._programs = {exact: CellPrograms(program, exact) for exact in (False, True)}
 
     def forward(
@@ -101,13 +106,16 @@ class CompiledCell:
         Shapes: inputs [T, B, D], or packed [N, D] with ``batch_sizes``; states [B, D] or None for zeros; resets [T, B]. The output and the
         gates come in the inputs' shape, zero at padded steps; states are each row's own last.
         """
-        call = self._call(inputs, parameters, states, batch_sizes, reverse, resets, restart, save, Mode(sequence, gates, save != "none"), threads)
-        shape = _shape(inputs)
-        output, gate_values, finals, saved = ForwardRun(self.dtype, self.target, self._programs_for(call), call).run_all()
+        steps = self._steps(inputs, batch_sizes, reverse)
+        key = self._shape(inputs, parameters, steps, Mode(sequence, gates, save != "none"), save, threads, resets is not None)
+        call = self._call(inputs, parameters, states, steps, resets, restart)
+        with self._run(key, None) as run:
+            output, gate_values, finals, saved = run.run(call)
+        shape = inputs[self.program.inputs[0].name].shape
         return Forward(
-            None if output is None else _unpack(output, shape, call.steps),
+            None if output is None else _unpack(output, shape, steps),
             finals,
-            {name: _unpack(value, shape, call.steps) for name, value in gate_values.items()},
+            {name: _unpack(value, shape, steps) for name, value in gate_values.items()},
             saved,
         )
 
@@ -134,60 +142,64 @@ class CompiledCell:
         into: Mapping[str, Array] | None = None,
     ) -> Gradients:
         """The gradients of ``forward`` with the same arguments. ``into`` names zeroed arrays that parameters' gradients are added to."""
-        call = self._call(inputs, parameters, states, batch_sizes, reverse, resets, restart, save, Mode(sequence, gates, True), threads)
+        steps = self._steps(inputs, batch_sizes, reverse)
+        key = self._shape(inputs, parameters, steps, Mode(sequence, gates, True), save, threads, resets is not None)
+        call = self._call(inputs, parameters, states, steps, resets, restart)
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
-        upstream = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
-        packed = {name: None if value is None else _pack(value, call.steps, self.dtype) for name, value in upstream.items()}
-        run = BackwardRun(self.dtype, self.target, self._programs_for(call), call)
-        d_inputs, d_parameters, d_initial, d_restart = run.run_all(saved, packed, d_states, wanted, into or {}, needs_parameters)
-        shape = _shape(inputs)
-        return Gradients({name: _unpack(value, shape, call.steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
+        outputs = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
+        packed = {name: None if value is None else _pack(value, steps, self.dtype) for name, value in outputs.items()}
+        with self._run(key, wanted) as run:
+            d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, wanted, needs_parameters, into or {}))
+        shape = inputs[self.program.inputs[0].name].shape
+        return Gradients({name: _unpack(value, shape, steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
 
-    def _programs_for(self, call: Call) -> CellPrograms:
-        return self._programs[all(size % self.lanes == 0 for dim, size in call.sizes.items() if dim != SCALAR)]
+    @overload
+    def _run(self, shape: Shape, wanted: None) -> AbstractContextManager[ForwardRun]: ...
+    @overload
+    def _run(self, shape: Shape, wanted: frozenset[str]) -> AbstractContextManager[BackwardRun]: ...
+    @contextmanager
+    def _run(self, shape: Shape, wanted: frozenset[str] | None) -> Iterator[ForwardRun | BackwardRun]:
+        """A run of this shape that no other thread is using; afterwards it waits for the next call."""
+        key = shape, wanted
+        with self._lock:
+            run = self._idle.pop(key, None)
+        if run is None:
+            programs = self._programs[all(size % self.lanes == 0 for _, size in shape.sizes)]
+            arguments = self.dtype, self.target, programs, shape
+            run = ForwardRun(*arguments) if wanted is None else BackwardRun(*arguments, wanted)
+        yield run
+        with self._lock:
+            self._idle[key] = run
+            while len(self._idle) > IDLE_RUNS:
+                self._idle.pop(next(iter(self._idle)))
+
+    def _steps(self, inputs: Mapping[str, Array], batch_sizes: NDArray[np.int64] | None, reverse: bool) -> Steps:
+        if batch_sizes is None:
+            shape = inputs[self.program.inputs[0].name].shape
+            return uniform_steps(shape[0], shape[1], reverse)
+        return Steps(np.asarray(batch_sizes, np.int64), reverse)
+
+    def _shape(
+        self, inputs: Mapping[str, Array], parameters: Mapping[str, Array], steps: Steps, mode: Mode, save: str, threads: int, resets: bool
+    ) -> Shape:
+        sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
+        for parameter in self.program.parameters:
+            if parameter.kind != "scalar":
+                sizes |= dict(zip(parameter.shape, parameters[parameter.name].shape, strict=True))
+        return Shape(tuple(sizes.items()), steps, mode, save, max(1, threads), resets)
 
     def _call(
         self,
         inputs: Mapping[str, Array],
         parameters: Mapping[str, Array],
         states: Mapping[str, Array | None],
-        batch_sizes: NDArray[np.int64] | None,
-        reverse: bool,
+        steps: Steps,
         resets: NDArray[Any] | None,
         restart: Mapping[str, Array] | None,
-        save: str,
-        mode: Mode,
-        threads: int,
     ) -> Call:
-        first = inputs[self.program.inputs[0].name]
-        if batch_sizes is None:
-            batch_sizes = np.full(first.shape[0], first.shape[1], np.int64)
-        steps = Steps(np.asarray(batch_sizes, np.int64), reverse)
-        sizes = self._sizes(inputs, parameters)
         packed_resets = None if resets is None else np.ascontiguousarray(np.asarray(resets, bool)[steps.mask]).view(np.uint8)
-        return Call(
-            {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs},
-            parameters,
-            states,
-            steps,
-            packed_resets,
-            restart or {},
-            save,
-            mode,
-            max(1, threads),
-            sizes,
-        )
-
-    def _sizes(self, inputs: Mapping[str, Array], parameters: Mapping[str, Array]) -> dict[str, int]:
-        sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
-        for parameter in self.program.parameters:
-            if parameter.kind != "scalar":
-                sizes |= dict(zip(parameter.shape, parameters[parameter.name].shape, strict=True))
-        return sizes
-
-
-def _shape(inputs: Mapping[str, Array]) -> tuple[int, ...]:
-    return next(iter(inputs.values())).shape
+        packed = {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs}
+        return Call(packed, parameters, states, packed_resets, restart or {})
 
 
 def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:

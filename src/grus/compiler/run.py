@@ -1,9 +1,13 @@
-"""Walks a layer's time in segments: the forward run, and the backward run with what its saving policy kept."""
+"""Walks a layer's time in segments: the forward run, and the backward run with what its saving policy kept.
+
+A run is made for sizes, steps and options, and used again for every call that has the same: its tables, packed weights and work buffers stay.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from math import isqrt
 from typing import Any
 
@@ -12,8 +16,8 @@ from numpy.typing import NDArray
 
 from grus.compiler.blocks import Array, Block, Place, user_place
 from grus.compiler.differentiate import Gradient
-from grus.compiler.execution import Execution, Slots
-from grus.compiler.native.kernels import aligned
+from grus.compiler.execution import Bound, RowSums, Sizes, Slots, Walk, rows_at
+from grus.compiler.native.kernels import address, aligned
 from grus.compiler.native.target import Target
 from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.compiler.steps import Steps, block_table
@@ -23,271 +27,343 @@ BACKWARD_BYTES = 3 << 20
 BLOCK_ROWS = 96  # rows of a time-parallel block: with its operands it stays in the second-level cache
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a run is made for."""
+
+    sizes: tuple[tuple[str, int], ...]
+    steps: Steps
+    mode: Mode
+    save: str
+    threads: int
+    resets: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The arguments that forward and backward share, checked and packed."""
+    """The arrays of one call, packed: inputs [N, D] contiguous; states [B, D] or None."""
 
-    inputs: Mapping[str, Array]  # [N, D] contiguous
+    inputs: Mapping[str, Array]
     parameters: Mapping[str, Array]
     states: Mapping[str, Array | None]
-    steps: Steps
     resets: NDArray[np.uint8] | None
     restart: Mapping[str, Array]
-    save: str
-    mode: Mode
-    threads: int
-    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-class _Run(Execution):
-    """What forward and backward share: where things are, and how to run a segment forward."""
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A run of steps and its packed rows [low, high), with the tables to walk them."""
 
-    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, call: Call) -> None:
-        super().__init__(dtype, target, call.sizes, call.threads)
-        self.programs, self.call, self.mode, self.steps = programs, call, call.mode, call.steps
+    low: int
+    high: int
+    forward: Walk
+    backward: Walk
+    blocks: Walk
+
+
+class _Run:
+    """What forward and backward share: sizes, bound kernels, and how to run a segment forward."""
+
+    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape) -> None:
+        self.dtype, self.programs, self.shape, self.mode, self.steps = dtype, programs, shape, shape.mode, shape.steps
+        self.sizes = Sizes(dtype, target, dict(shape.sizes), shape.threads)
+        self.units, self.padded = self.sizes.units, self.sizes.padded
         self.states = {v.name: v.dim for v in programs.program.states}
-        self.user = {name: user_place(array) for name, array in call.inputs.items()}
-        self.restart = {} if call.resets is None else {name: self.rows_of(self.steps.batch, dim, call.restart.get(name)) for name, dim in self.states.items()}
+        self.loop = Bound(programs.loop(self.mode), self.sizes)
+        prologue = programs.prologue(self.mode)
+        self.prologue = None if prologue.idle else Bound(prologue, self.sizes)
 
-    def rows_of(self, rows: int, dim: str, value: Array | None) -> Array:
-        """Padded rows holding ``value``, or zeros."""
-        found = aligned((rows, self.padded[dim]), self.dtype)
-        found[:] = 0
-        if value is not None:
-            found[:, : self.sizes[dim]] = value
-        return found
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """The cuts of the sequence that forward and backward agree on."""
+        save, steps, slots = self.shape.save, self.steps, "packed" if self.shape.save in ("store", "recompute") else "swap"
+        if save == "checkpoint":
+            rows = max(1, isqrt(steps.count)) * steps.batch
+        elif save == "none":
+            rows = self._rows_within(FORWARD_BYTES, self.programs.prologue(self.mode))
+        else:
+            rows = self._rows_within(BACKWARD_BYTES, self.programs.loop_backward(self.mode))
+        return [
+            Segment(
+                *steps.span(cut),
+                Walk.of(steps.table(cut, slots)),
+                Walk.of(steps.table(cut, "swap", backward=True)),
+                Walk.of(block_table(*steps.span(cut), BLOCK_ROWS)),
+            )
+            for cut in steps.segments(rows)
+        ]
 
-    def carry(self, values: Mapping[str, Array | None]) -> dict[str, Array]:
-        return {name: self.rows_of(self.steps.batch, dim, values.get(name)) for name, dim in self.states.items()}
+    def _rows_within(self, budget: int, stage: Stage) -> int:
+        return max(256, budget // max(1, stage.stored.width(self.padded) * self.dtype.itemsize))
 
-    def swap_slots(self) -> Slots:
+    @cached_property
+    def longest(self) -> int:
+        """The most packed rows of a segment."""
+        return max((segment.high - segment.low for segment in self.segments), default=0)
+
+    @cached_property
+    def swap(self) -> Slots:
+        """Two slots of B rows for every state."""
         return Slots({name: aligned((2 * self.steps.batch, self.padded[dim]), self.dtype) for name, dim in self.states.items()}, 0)
 
-    def packed_slots(self, low: int, high: int) -> Slots:
-        return Slots({name: aligned((high - low, self.padded[dim]), self.dtype) for name, dim in self.states.items()}, low)
+    @cached_property
+    def restart(self) -> dict[str, Array]:
+        """Rows that a restarted state takes."""
+        return {name: aligned((self.steps.batch, self.padded[dim]), self.dtype) for name, dim in self.states.items()}
 
-    def segments(self, save: str) -> list[slice]:
-        """The cuts of the sequence that forward and backward agree on."""
-        if save == "checkpoint":
-            return self.steps.segments(max(1, isqrt(self.steps.count)) * self.steps.batch)
-        if save == "none":
-            width = self.programs.prologue(self.mode).stored.width(self.padded)
-            budget = FORWARD_BYTES
+    def start(self, call: Call) -> None:
+        """Take a call's parameters and places."""
+        self.call = call
+        for bound in (self.prologue, self.loop):
+            if bound is not None:
+                bound.load(call.parameters)
+        self.user = {name: user_place(array) for name, array in call.inputs.items()}
+        if call.resets is not None:
+            for name, dim in self.states.items():
+                self._fill(self.restart[name], call.restart.get(name), dim)
+
+    def finish(self) -> None:
+        """Let go of the call's arrays."""
+        del self.call, self.user
+
+    def _fill(self, rows: Array, value: Array | None, dim: str) -> Array:
+        units = self.units[dim]
+        if value is None:
+            rows[:] = 0
         else:
-            width = self.programs.loop_backward(self.mode).stored.width(self.padded)
-            budget = BACKWARD_BYTES
-        return self.steps.segments(max(256, budget // max(1, width * self.dtype.itemsize)))
+            rows[:, :units] = value
+            rows[:, units:] = 0
+        return rows
 
-    def prologue(self, low: int, high: int, block: Block) -> None:
-        """Everything that does not depend on the state, for packed rows [low, high)."""
-        stage = self.programs.prologue(self.mode)
-        if not stage.idle:
-            self.run(stage, self.call.parameters, self.user, block.places(), block_table(low, high, BLOCK_ROWS))
-
-    def loop(
-        self,
-        table: NDArray[np.int64],
-        streams: Block,
-        outputs: Mapping[str, Place],
-        slots: Slots,
-        carry: Mapping[str, Array],
-        resets: bool = True,
-    ) -> None:
-        """The recurrence over the steps of a table."""
-        stage, inputs = self.programs.loop(self.mode), self.user | streams.places()
-        self.run(stage, self.call.parameters, inputs, outputs, table, slots, carry, self.restart, self.call.resets if resets else None)
-
-    def prologue_block(self, low: int, high: int) -> Block:
-        return self.programs.prologue(self.mode).stored.allocate(low, high, self.padded, self.dtype)
+    def carry(self, values: Mapping[str, Array | None]) -> dict[str, Array]:
+        """Fresh rows that a state starts from and ends in."""
+        return {n: self._fill(aligned((self.steps.batch, self.padded[dim]), self.dtype), values.get(n), dim) for n, dim in self.states.items()}
 
     def finals(self, carry: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: carry[name][:, : self.sizes[dim]] for name, dim in self.states.items()}
+        return {name: carry[name][:, : self.units[dim]] for name, dim in self.states.items()}
+
+    def forward_blocks(self, stage: Stage, low: int, high: int) -> Block:
+        return stage.stored.allocate(low, high, self.padded, self.dtype)
+
+    def run_prologue(self, segment: Segment, streams: Block) -> None:
+        """Everything that does not depend on the state."""
+        if self.prologue is not None:
+            self.prologue.run(segment.blocks, self.user, streams.places())
+
+    def run_loop(
+        self, walk: Walk, streams: Block, outputs: Mapping[str, Place], slots: Slots, carry: Mapping[str, Array], resets: bool = True
+    ) -> None:
+        """The recurrence."""
+        self.loop.run(walk, self.user | streams.places(), outputs, slots, carry, self.restart if resets and self.shape.resets else None, self.call.resets if resets else None)
 
 
 class ForwardRun(_Run):
-    """One forward pass."""
+    """Forward passes of one shape."""
 
-    def run_all(self) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
+    @cached_property
+    def _streams(self) -> Array:
+        return self.forward_blocks(self.programs.prologue(self.mode), 0, self.longest).buffer
+
+    @cached_property
+    def _scrap(self) -> Array:
+        return self.forward_blocks(self.loop.stage, 0, self.longest).buffer
+
+    def run(self, call: Call) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
         """Output, gates, final states, and what the gradient needs back."""
-        save, steps = self.call.save, self.steps
-        loop = self.programs.loop(self.mode)
+        self.start(call)
+        save, rows, loop = self.shape.save, self.steps.rows, self.loop.stage
         dims = {name: loop.program.nodes[index].dim for name, index in loop.program.outputs.items()}
-        results = {name: aligned((steps.rows, self.sizes[dims[name]]), self.dtype) for name in self.programs.results(self.mode)}
+        results = {name: aligned((rows, self.units[dims[name]]), self.dtype) for name in self.programs.results(self.mode)}
         places = {name: user_place(array) for name, array in results.items()}
-        carry = self.carry(self.call.states)
+        carry = self.carry(call.states)
         store, keep = save == "store", save in ("store", "recompute")
-        block = loop.stored.allocate(0, steps.rows if store else 0, self.padded, self.dtype)
-        whole = self.prologue_block(0, steps.rows) if store and self.programs.kept_streams(self.mode) else None
-        slots = self.packed_slots(0, steps.rows) if keep else self.swap_slots()
+        block = self.forward_blocks(loop, 0, rows) if store else None
+        early = self.programs.prologue(self.mode)
+        whole = self.forward_blocks(early, 0, rows) if store and self.programs.kept_streams(self.mode) else None
+        slots = Slots({n: aligned((rows, self.padded[dim]), self.dtype) for n, dim in self.states.items()}, 0) if keep else self.swap
         snapshots: list[Array] = []
-        for segment in self.segments(save):
-            low, high = steps.span(segment)
-            streams = whole or self.prologue_block(low, high)
-            self.prologue(low, high, streams)
+        for segment in self.segments:
+            streams = whole or early.stored.over(self._streams, self.padded, segment.low)
+            self.run_prologue(segment, streams)
             if save == "checkpoint":
                 snapshots += [carry[name].copy() for name in self.states]
-            here = block if store else loop.stored.allocate(low, high, self.padded, self.dtype)
-            table = steps.table(segment, "packed" if keep else "swap")
-            self.loop(table, streams, places | here.places(), slots, carry)
-        saved = [block.buffer, *slots.arrays.values()] if store else [*slots.arrays.values()] if keep else snapshots
-        return results.pop("output", None), results, self.finals(carry), saved + ([whole.buffer] if whole else [])
+            here = block or loop.stored.over(self._scrap, self.padded, segment.low)
+            self.run_loop(segment.forward, streams, places | here.places(), slots, carry)
+        kept = [*slots.arrays.values()] if keep else snapshots
+        saved = [found.buffer for found in (block, whole) if found is not None] + kept
+        self.finish()
+        return results.pop("output", None), results, self.finals(carry), saved if save != "none" else []
+
+
+@dataclass(frozen=True, eq=False)
+class Upstream:
+    """What a backward pass is given: gradients of outputs [N, D] and of final states, and which gradients are wanted."""
+
+    outputs: Mapping[str, Array | None]
+    states: Mapping[str, Array | None]
+    inputs: frozenset[str]
+    parameters: bool
+    into: Mapping[str, Array]
 
 
 class BackwardRun(_Run):
-    """One backward pass."""
+    """Backward passes of one shape that want the gradients of the same inputs."""
 
-    def run_all(
-        self,
-        saved: list[Array],
-        upstream: Mapping[str, Array | None],
-        d_states: Mapping[str, Array | None],
-        wanted: frozenset[str],
-        into: Mapping[str, Array],
-        needs_parameters: bool,
-    ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array]]:
+    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, wanted: frozenset[str]) -> None:
+        super().__init__(dtype, target, programs, shape)
+        self.wanted = wanted
+        self.sums = RowSums(self.sizes)
+        self.gradient, self.early = programs.loop_gradient(self.mode), programs.prologue_gradient(self.mode)
+        self.loop_backward = Bound(programs.loop_backward(self.mode), self.sizes)
+        stage = programs.prologue_backward(self.mode, wanted)
+        self.prologue_stage = stage
+        self.prologue_backward = None if stage.idle else Bound(stage, self.sizes)
+        self.zeros = aligned((max(self.padded.values()),), dtype)
+        self.zeros[:] = 0
+
+    def run(self, call: Call, saved: list[Array], upstream: Upstream) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array]]:
         """Gradients of inputs, parameters, initial states and restart states."""
-        steps, save = self.steps, self.call.save
-        self.wanted, self.needs_parameters = wanted, needs_parameters
-        self.d_inputs = {v.name: np.zeros((steps.rows, self.sizes[v.dim]), self.dtype) for v in self.programs.program.inputs if v.name in wanted}
-        self.d_parameters = self.parameter_gradients(into)
-        self.sums: dict[str, Array] = {}
-        d_carry = self.carry(d_states)
-        self.d_restart = {name: self.rows_of(steps.batch, dim, None) for name, dim in self.states.items()} if self.call.resets is not None else {}
-        swap = self.swap_slots()
-        segments = self.segments(save)
-        for number in range(len(segments) - 1, -1, -1):
-            low, high = steps.span(segments[number])
-            forward, slots = self.remember(saved, segments[number], number, low, high)
-            self.segment_backward(segments[number], low, high, forward, slots, upstream, swap, d_carry)
-        self.finish_sums()
-        restart = {name: rows.sum(0)[: self.sizes[self.states[name]]] for name, rows in self.d_restart.items()}
-        return self.d_inputs, self.d_parameters, self.finals(d_carry), restart
+        self.start(call)
+        self.upstream = upstream
+        steps, program = self.steps, self.programs.program
+        dims = {v.name: v.dim for v in program.inputs}
+        written = {name for name in self.wanted if self.early.input_gradients.get(name) in self.prologue_stage.user}
+        self.d_inputs = {name: aligned((steps.rows, self.units[dims[name]]), self.dtype) for name in self.wanted}
+        for name in self.wanted - written:
+            self.d_inputs[name][:] = 0
+        self.d_parameters = self._parameter_gradients() if upstream.parameters else {}
+        self.totals: dict[str, Array] = {}
+        d_carry = self.carry(upstream.states)
+        self.d_restart = self.carry({}) if self.shape.resets else {}
+        for number in range(len(self.segments) - 1, -1, -1):
+            segment = self.segments[number]
+            forward, slots = self._remember(saved, segment, number)
+            self._segment(segment, forward, slots, d_carry)
+        self._finish_totals()
+        restart = {name: rows.sum(0)[: self.units[self.states[name]]] for name, rows in self.d_restart.items()}
+        results = self.d_inputs, self.d_parameters, self.finals(d_carry), restart
+        self.finish()
+        del self.upstream, self.d_inputs, self.d_parameters, self.totals, self.d_restart
+        return results
 
-    def parameter_gradients(self, into: Mapping[str, Array]) -> dict[str, Array]:
-        if not self.needs_parameters:
-            return {}
-        return {
-            p.name: into[p.name] if p.name in into else np.zeros(tuple(self.sizes[dim] for dim in p.shape), self.dtype)
-            for p in self.programs.program.parameters
-        }
+    def start(self, call: Call) -> None:
+        """Take a call's parameters; the forward kernels only need them to run again."""
+        if self.shape.save != "store":
+            super().start(call)
+        else:
+            self.call = call
+            self.user = {name: user_place(array) for name, array in call.inputs.items()}
+        self.loop_backward.load(call.parameters)
+        if self.prologue_backward is not None:
+            self.prologue_backward.load(call.parameters)
+
+    def _parameter_gradients(self) -> dict[str, Array]:
+        into = self.upstream.into
+        shapes = {p.name: tuple(self.units[dim] for dim in p.shape) for p in self.programs.program.parameters}
+        return {name: into[name] if name in into else np.zeros(shape, self.dtype) for name, shape in shapes.items()}
 
     # --- what the forward pass had -------------------------------------------------------------------------------------------
-    def remember(self, saved: list[Array], segment: slice, number: int, low: int, high: int) -> tuple[dict[str, Place], Slots]:
+    @cached_property
+    def _again(self) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
+        """Buffers for running a segment again: streams, stored values, ignored results, states."""
+        loop = self.loop.stage
+        nodes, outputs = loop.program.nodes, loop.program.outputs
+        ignored = {name: aligned((self.longest, self.units[nodes[outputs[name]].dim]), self.dtype) for name in self.programs.results(self.mode)}
+        slots = {name: aligned((max(self.longest, BLOCK_ROWS), self.padded[dim]), self.dtype) for name, dim in self.states.items()}
+        early = self.forward_blocks(self.programs.prologue(self.mode), 0, self.longest)
+        return early.buffer, self.forward_blocks(loop, 0, self.longest).buffer, ignored, slots
+
+    def _remember(self, saved: list[Array], segment: Segment, number: int) -> tuple[dict[str, Place], Slots]:
         """Places of everything the forward pass computed in a segment, and the states before each step: kept, or computed again."""
-        save, count = self.call.save, len(self.states)
-        loop = self.programs.loop(self.mode)
+        save, count, loop = self.shape.save, len(self.states), self.programs.loop(self.mode)
+        early = self.programs.prologue(self.mode)
         if save == "store":
-            block = loop.stored.over(saved[0], self.padded)
-            slots = Slots(dict(zip(self.states, saved[1 : 1 + count], strict=True)), 0)
+            places = loop.stored.over(saved[0], self.padded).places()
             if self.programs.kept_streams(self.mode):
-                return block.places() | self.programs.prologue(self.mode).stored.over(saved[1 + count], self.padded).places(), slots
-            return block.places(), slots
-        streams, block = self.prologue_block(low, high), loop.stored.allocate(low, high, self.padded, self.dtype)
-        self.prologue(low, high, streams)
-        results = loop.program.outputs
-        ignored = {
-            name: aligned((high - low, self.sizes[loop.program.nodes[results[name]].dim]), self.dtype) for name in self.programs.results(self.mode)
-        }
-        self.keep(streams)
-        self.keep(block)
-        outputs = block.places() | {name: Slots({name: array}, low).place(name) for name, array in ignored.items()}
+                places |= early.stored.over(saved[1], self.padded).places()
+            return places, Slots(dict(zip(self.states, saved[len(saved) - count :], strict=True)), 0)
+        streams_buffer, block_buffer, ignored, arrays = self._again
+        streams = early.stored.over(streams_buffer, self.padded, segment.low)
+        block = loop.stored.over(block_buffer, self.padded, segment.low)
+        outputs = block.places() | Slots(ignored, segment.low).places()
+        self.run_prologue(segment, streams)
         if save == "recompute":
-            slots = Slots(dict(zip(self.states, saved[:count], strict=True)), 0)
-            waste = {name: aligned((BLOCK_ROWS, self.padded[dim]), self.dtype) for name, dim in self.states.items()}
-            self.loop(block_table(low, high, BLOCK_ROWS), streams, outputs, slots, waste, resets=False)
+            slots = Slots(dict(zip(self.states, saved, strict=True)), 0)
+            self.run_loop(segment.blocks, streams, outputs, slots, arrays, resets=False)
         else:
-            slots = self.packed_slots(low, high)
+            slots = Slots(arrays, segment.low)
             carry = dict(zip(self.states, (s.copy() for s in saved[number * count : (number + 1) * count]), strict=True))
-            self.loop(self.steps.table(segment, "packed"), streams, outputs, slots, carry)
+            self.run_loop(self._packed_walks[number], streams, outputs, slots, carry)
         return block.places() | streams.places(), slots
 
+    @cached_property
+    def _packed_walks(self) -> list[Walk]:
+        """The tables of the segments that keep every state before its step."""
+        rows = max(1, isqrt(self.steps.count)) * self.steps.batch
+        return [Walk.of(self.steps.table(cut, "packed")) for cut in self.steps.segments(rows)]
+
     # --- one segment -----------------------------------------------------------------------------------------------------------
-    def segment_backward(
-        self,
-        segment: slice,
-        low: int,
-        high: int,
-        forward: Mapping[str, Place],
-        slots: Slots,
-        upstream: Mapping[str, Array | None],
-        swap: Slots,
-        d_carry: Mapping[str, Array],
-    ) -> None:
-        gradient, stage = self.programs.loop_gradient(self.mode), self.programs.loop_backward(self.mode)
-        known = self.user | dict(forward) | {name: slots.place(name) for name in self.states}
+    @cached_property
+    def _adjoints(self) -> tuple[Array, Array]:
+        stages = self.loop_backward.stage, self.prologue_stage
+        return self.forward_blocks(stages[0], 0, self.longest).buffer, self.forward_blocks(stages[1], 0, self.longest).buffer
+
+    def _segment(self, segment: Segment, forward: Mapping[str, Place], slots: Slots, d_carry: Mapping[str, Array]) -> None:
+        gradient, early, outputs = self.gradient, self.early, self.upstream.outputs
+        known = self.user | dict(forward) | slots.places()
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
-        known |= {name: self.upstream_place(upstream.get(output), stage, name) for output, name in gradient.upstream.items()}
-        made = self.gradient_stage(stage, gradient, known, low, high, self.steps.table(segment, "swap", backward=True), swap, d_carry)
-        places = known | made
-        self.matrix_gradients(gradient, places, low, high)
-        pro, pro_stage = self.programs.prologue_gradient(self.mode), self.programs.prologue_backward(self.mode, self.wanted)
-        known = self.user | {name: forward[self.programs.prologue_column(self.mode, name)] for name, _ in pro.saved}
-        known |= {pro.upstream[stream]: places[gradient.input_gradients[stream]] for stream in pro.upstream}
-        made = self.gradient_stage(pro_stage, pro, known, low, high, block_table(low, high, BLOCK_ROWS))
-        self.matrix_gradients(pro, known | made, low, high)
+        known |= {name: self._upstream_place(outputs.get(output)) for output, name in gradient.upstream.items()}
+        stage = self.loop_backward.stage
+        made = stage.stored.over(self._adjoints[0], self.padded, segment.low).places()
+        self.loop_backward.run(
+            segment.backward,
+            known,
+            made,
+            Slots({f"d_{name}": array for name, array in self.swap.arrays.items()}, 0),
+            {f"d_{name}": array for name, array in d_carry.items()},
+            {f"d_{name}": array for name, array in self.d_restart.items()},
+            self.call.resets,
+        )
+        places = known | made | {name: known[source] for name, source in stage.aliases.items()}
+        self._add_sums(gradient, places, segment)
+        known = self.user | {name: forward[self.programs.prologue_column(self.mode, name)] for name, _ in early.saved}
+        known |= {name: places[gradient.input_gradients[stream]] for stream, name in early.upstream.items()}
+        made = self.prologue_stage.stored.over(self._adjoints[1], self.padded, segment.low).places()
+        made |= {early.input_gradients[n]: user_place(d) for n, d in self.d_inputs.items() if early.input_gradients.get(n) in self.prologue_stage.user}
+        if self.prologue_backward is not None:
+            self.prologue_backward.run(segment.blocks, known, made)
+        early_places = known | made | {name: known[source] for name, source in self.prologue_stage.aliases.items()}
+        self._add_sums(early, early_places, segment)
         for name, d_input in self.d_inputs.items():
-            for found, where in ((gradient, places), (pro, known | made)):
+            for found, where in ((gradient, places), (early, early_places)):
                 output = found.input_gradients.get(name)
-                if output is not None and output not in pro_stage.user:
-                    self.add_rows(d_input, where[output], low, high)
+                if output is not None and not (found is early and output in self.prologue_stage.user):
+                    d_input[segment.low : segment.high] += rows_at(where[output], segment.low, segment.high, d_input.shape[1], self.dtype)
 
-    def gradient_stage(
-        self,
-        stage: Stage,
-        gradient: Gradient,
-        known: Mapping[str, Place],
-        low: int,
-        high: int,
-        table: NDArray[np.int64],
-        swap: Slots | None = None,
-        d_carry: Mapping[str, Array] | None = None,
-    ) -> dict[str, Place]:
-        """Run a gradient's kernel; the places of its outputs, aliases resolved."""
-        block = stage.stored.allocate(low, high, self.padded, self.dtype)
-        outputs = block.places()
-        for name, array in self.d_inputs.items():
-            output = gradient.input_gradients.get(name)
-            if output in stage.user:
-                outputs[output] = user_place(array)
-        if not stage.idle:
-            self.keep(block)
-            slots = None if swap is None else Slots({f"d_{name}": array for name, array in swap.arrays.items()}, swap.low)
-            carry = {f"d_{name}": array for name, array in (d_carry or {}).items()}
-            restart = {f"d_{name}": array for name, array in self.d_restart.items()}
-            self.run(stage, self.call.parameters, known, outputs, table, slots, carry, restart, self.call.resets if swap else None)
-        return outputs | {name: known[source] for name, source in stage.aliases.items()}
-
-    def upstream_place(self, value: Array | None, stage: Stage, name: str) -> Place:
+    def _upstream_place(self, value: Array | None) -> Place:
         """Where an upstream gradient is; for none, one row of zeros that every row reads."""
-        if value is not None:
-            return user_place(value)
-        dim = next((v.dim for v in stage.program.inputs if v.name == name), None)
-        zeros = self.keep_array(np.zeros(self.padded[dim] if dim else 1, self.dtype))
-        return Place(user_place(zeros[None]).base, 0)
+        return Place(address(self.zeros), 0) if value is None else user_place(value)
 
     # --- sums over rows ----------------------------------------------------------------------------------------------------------
-    def matrix_gradients(self, gradient: Gradient, places: Mapping[str, Place], low: int, high: int) -> None:
-        if not self.needs_parameters:
+    def _add_sums(self, gradient: Gradient, places: Mapping[str, Place], segment: Segment) -> None:
+        if not self.upstream.parameters:
             return
         for found in gradient.matrix_gradients:
             left, right = (found.operand, found.adjoint) if found.transposed else (found.adjoint, found.operand)
-            self.outer(self.d_parameters[found.matrix], places[left], places[right], low, high)
+            self.sums.outer(self.d_parameters[found.matrix], places[left], places[right], segment.low, segment.high)
         for name, output in (*gradient.vector_gradients.items(), *gradient.scalar_gradients.items()):
-            parameter = self.programs.program.parameter(name)
-            dim = parameter.shape[0] if parameter.shape else self.dim_of(gradient, output)
-            if name not in self.sums:
-                self.sums[name] = np.zeros(self.padded[dim], self.dtype)
-            self.column_sum(self.sums[name], places[output], low, high)
+            if name not in self.totals:
+                self.totals[name] = np.zeros(self.padded[self._dim(gradient, output)], self.dtype)
+            self.sums.columns(self.totals[name], places[output], segment.low, segment.high)
 
-    def dim_of(self, gradient: Gradient, output: str) -> str:
+    def _dim(self, gradient: Gradient, output: str) -> str:
         return gradient.program.nodes[gradient.program.outputs[output]].dim
 
-    def finish_sums(self) -> None:
-        for name, total in self.sums.items():
+    def _finish_totals(self) -> None:
+        for name, total in self.totals.items():
             target = self.d_parameters[name]
             if target.ndim:
                 target += total[: target.shape[0]]
             else:
-                pro, loop = self.programs.prologue_gradient(self.mode), self.programs.loop_gradient(self.mode)
-                gradient = pro if name in pro.scalar_gradients else loop
-                target += total[: self.sizes[self.dim_of(gradient, gradient.scalar_gradients[name])]].sum()
+                gradient = self.early if name in self.early.scalar_gradients else self.gradient
+                target += total[: self.units[self._dim(gradient, gradient.scalar_gradients[name])]].sum()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+@lru_cache(maxsize=256)
+def uniform_steps(count: int, batch: int, reverse: bool) -> Steps:
+    """T steps of B rows each; one object per size, so that what is made for it is found again."""
+    return Steps(np.full(count, batch, np.int64), reverse)
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,10 +69,6 @@ class Backtest:
         """The mean absolute error over the weeks ahead `first` to `last`, both counted."""
         return float(np.nanmean(np.abs(self.residuals[:, first - 1 : last])))
 
-    def mae_by_week(self) -> Array:
-        """The mean absolute error for each week ahead [horizon]."""
-        return np.nanmean(np.abs(self.residuals), axis=0)
-
     def coverage(self, half_width: Array) -> float:
         """The share of measured weeks within forecast ± half_width."""
         measured = ~np.isnan(self.truth)

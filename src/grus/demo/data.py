@@ -1,5 +1,6 @@
 """The weekly series the demonstration runs on, and what the network sees of it."""
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from grus.demo.data import Array, Series, fill_forward, inputs
 from grus.errors import DataError
 from grus.nn import GRU
 
-
 INPUTS = 6
 
 
@@ -24,8 +23,8 @@ class Settings:
     window: int = 156
     warm_up: int = 52
     horizon: int = 52
-    steps: int = 400
-    batch: int = 32
+    steps: int = 800
+    batch: int = 16
     rate: float = 5e-3
 
 

@@ -60,7 +60,8 @@ class Chart:
         drawn: list[str] = []
         for value in ticks(*self.y, max(3, self.height // 70)):
             down = self.place(np.array([self.x[0]]), np.array([value]))[0].split(",")[1]
-            drawn.append(f'<path class="grid" d="M{LEFT},{down}H{self.width - RIGHT}"/><text x="{LEFT - 6}" y="{down}" dy=".32em" class="left">{value:g}</text>')
+            drawn.append(f'<path class="grid" d="M{LEFT},{down}H{self.width - RIGHT}"/>')
+            drawn.append(f'<text x="{LEFT - 6}" y="{down}" dy=".32em" class="left">{value:g}</text>')
         for value in ticks(*self.x, max(3, self.width // 110)):
             across = self.place(np.array([value]), np.array([self.y[0]]))[0].split(",")[0]
             drawn.append(f'<text x="{across}" y="{self.height - 8}" class="below">{value:g}</text>')

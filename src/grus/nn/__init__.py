@@ -6,4 +6,4 @@ from grus.nn.cells import GRUCell, LSTMCell, RNNCell
 from grus.nn.drop_in import GRU, LSTM, RNN
 from grus.nn.recurrent import Recurrent
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent"]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from grus.cells import get
-from grus.errors import DtypeError, OptionError, ShapeError
+from grus.errors import DtypeError, ShapeError
 from grus.nn import dispatch
 from grus.nn.drop_in import check_nonlinearity, fused_layout
-from grus.nn.options import Backend
+from grus.nn.options import Backend, check_count
 from grus.nn.passes import Pass, Timeline
 from grus.nn.plan import make_plan
 from grus.nn.rewrite import without_biases
@@ -26,9 +26,9 @@ class _Cell(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise OptionError(f"{type(self).__name__}: {name} must be a whole number of at least 1, got {size!r}")
-        self.input_size, self.hidden_size, self.bias, self.backend = input_size, hidden_size, bias, backend
+            check_count(type(self).__name__, name, size)
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self.backend: Backend = backend
         program = get(cell).program if bias else without_biases(get(cell).program)
         layout = fused_layout(cell, program, bias)
         self._plan = make_plan(program, layout)
@@ -54,7 +54,9 @@ class _Cell(nn.Module):
             raise ShapeError(f"{who}: input must be [B, I] or [I] with I = {self.input_size}, got {list(input.shape)}")
         tensors = tuple(getattr(self, name) for name in self._plan.layout.names)
         if input.dtype != tensors[0].dtype and not torch.is_autocast_enabled(input.device.type):
-            raise DtypeError(f"{who}: input must be {tensors[0].dtype} as the weights are, got {input.dtype}; convert it with .to({tensors[0].dtype})")
+            raise DtypeError(
+                f"{who}: input must be {tensors[0].dtype} as the weights are, got {input.dtype}; convert it with .to({tensors[0].dtype})"
+            )
         wanted = [*input.shape[:-1], self.hidden_size]
         for name, state in zip(self._plan.states, states, strict=True):
             if state is not None and (not isinstance(state, Tensor) or list(state.shape) != wanted):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 
@@ -141,11 +141,12 @@ class LSTM(_DropIn):
         dtype: torch.dtype | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        if not isinstance(proj_size, int) or not 0 <= proj_size < max(1, hidden_size):
+        if not 0 <= proj_size < max(1, hidden_size):
             raise OptionError(f"LSTM: proj_size must be at least 0 and below hidden_size = {hidden_size}, got {proj_size!r}; 0 means no projection")
-        sizes: dict[str, Any] = {**extras.pop("sizes", {}), "P": proj_size} if proj_size else dict(extras.pop("sizes", {}))
+        if proj_size:
+            extras["sizes"] = {**extras.get("sizes", {}), "P": proj_size}
         arguments = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__("lstm_projected" if proj_size else "lstm", *arguments, device=device, dtype=dtype, sizes=sizes, **extras)
+        super().__init__("lstm_projected" if proj_size else "lstm", *arguments, device=device, dtype=dtype, **extras)
         self.proj_size = proj_size
 
     def _sizes_repr(self) -> str:

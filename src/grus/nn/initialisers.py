@@ -157,7 +157,7 @@ def initialise(who: str, initialiser: Initialiser | tuple[Initialiser, ...], wei
 
     Raises: OptionError for an unknown name, or for a bias that the cell does not have.
     """
-    chosen = initialiser if isinstance(initialiser, tuple) else (initialiser,)
+    chosen = initialiser if isinstance(initialiser, tuple) else (initialiser,)  # pyright: ignore[reportUnknownVariableType]
     with torch.no_grad():
         if chosen[:1] != ("pytorch",):
             pytorch(weights)

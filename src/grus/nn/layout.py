@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from grus.compiler.program import SCALAR, Parameter, Program
@@ -47,8 +46,12 @@ class Layout(Protocol):
         """The cell's parameters."""
         ...
 
-    def join(self, gradients: Mapping[str, Array]) -> list[Array]:
-        """The tensors' gradients from the parameters' ones."""
+    def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
+        """Where each parameter's gradient belongs in arrays of the tensors' shapes."""
+        ...
+
+    def finish(self, arrays: Sequence[Array]) -> None:
+        """Copy what two tensors share, once the targets are filled."""
         ...
 
 
@@ -72,8 +75,11 @@ class Plain:
     def split(self, tensors: Sequence[Any]) -> dict[str, Any]:
         return {parameter.name: tensor for parameter, tensor in zip(self.program.parameters, tensors, strict=True)}
 
-    def join(self, gradients: Mapping[str, Array]) -> list[Array]:
-        return [gradients[parameter.name] for parameter in self.program.parameters]
+    def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
+        return self.split(arrays)
+
+    def finish(self, arrays: Sequence[Array]) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -126,34 +132,36 @@ class Fused:
         return ((rows, sizes["I"]), (rows, width), *biases, *projection, *others)
 
     def split(self, tensors: Sequence[Any]) -> dict[str, Any]:
+        return self._cut(tensors, tensors[2] + tensors[3] if self.bias else None)
+
+    def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
+        return self._cut(arrays, arrays[2] if self.bias else None)
+
+    def finish(self, arrays: Sequence[Array]) -> None:
+        if self.bias:
+            size = len(arrays[2]) // len(self.gates)
+            inner = dict(self.inner)
+            for block, gate in enumerate(self.gates):
+                if gate not in inner:
+                    arrays[3][block * size : (block + 1) * size] = arrays[2][block * size : (block + 1) * size]
+
+    def _cut(self, tensors: Sequence[Any], biases: Any) -> dict[str, Any]:
+        """The parameters, with those biases that are sums cut from ``biases``."""
         w, u, b = LETTERS
-        size = tensors[0].shape[0] // len(self.gates)
+        size = len(tensors[0]) // len(self.gates)
         inner = dict(self.inner)
         found: dict[str, Any] = {}
-        summed = tensors[2] + tensors[3] if self.bias else None
         for block, gate in enumerate(self.gates):
             rows = slice(block * size, (block + 1) * size)
             found[w + gate] = tensors[0][rows]
             found[u + gate] = tensors[1][rows]
-            if summed is not None and gate in inner:
+            if self.bias and gate in inner:
                 found[b + gate] = tensors[2][rows]
                 found[inner[gate]] = tensors[3][rows]
-            elif summed is not None:
-                found[b + gate] = summed[rows]
+            elif self.bias:
+                found[b + gate] = biases[rows]
         if self.projection:
             found[self.projection] = tensors[self._last]
         if self.others:
             found.update(zip((parameter.name for parameter in self.others), tensors[-len(self.others) :], strict=True))
         return found
-
-    def join(self, gradients: Mapping[str, Array]) -> list[Array]:
-        w, u, b = LETTERS
-        inner = dict(self.inner)
-        joined = [np.concatenate([gradients[letter + gate] for gate in self.gates]) for letter in (w, u)]
-        if self.bias:
-            joined.append(np.concatenate([gradients[b + gate] for gate in self.gates]))
-            hidden = [gradients[inner.get(gate, b + gate)] for gate in self.gates]
-            joined.append(np.concatenate(hidden))
-        if self.projection:
-            joined.append(gradients[self.projection])
-        return joined + [gradients[parameter.name] for parameter in self.others]

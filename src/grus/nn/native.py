@@ -3,10 +3,13 @@
 A gradient of a gradient is taken through the PyTorch back end, which runs the same program.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,9 @@ def run(request: Pass) -> Result:
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         return unflatten(request, _Recurrence.apply(request, *tensors))
     arguments = Arguments.of(request)
-    forward = request.plan.compiled(request.inputs[0].dtype).forward(*arguments.values(), **arguments.options, gates=request.gates, sequence=request.sequence)
+    forward = request.plan.compiled(request.inputs[0].dtype).forward(
+        *arguments.values(), **arguments.options, gates=request.gates, sequence=request.sequence
+    )
     output = None if forward.output is None else torch.from_numpy(forward.output)
     states = tuple([torch.from_numpy(forward.states[name]) for name in request.plan.states])
     gates = tuple([torch.from_numpy(forward.gates[name]) for name in request.plan.gates]) if request.gates else ()
@@ -59,16 +64,21 @@ class Arguments:
     def of(request: Pass) -> Arguments:
         """Views of the tensors; what is not contiguous along its last dimension is copied."""
         plan, timeline = request.plan, request.timeline
-        inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs)}
+        inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
         parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
-        states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states)}
+        states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states, strict=True)}
         options: dict[str, Any] = {"reverse": request.reverse, "threads": torch.get_num_threads()}
         if timeline.batch_sizes is not None:
             options["batch_sizes"] = timeline.batch_sizes
         if timeline.resets is not None:
-            options["resets"] = timeline.restarts(request.reverse)
-            options["restart"] = {name: view(value) for name, value in zip(plan.states, request.restart) if value is not None}
+            restarts = timeline.restarts(request.reverse)
+            options["resets"] = None if restarts is None else restarts.numpy()
+            options["restart"] = {name: view(value) for name, value in zip(plan.states, request.restart, strict=True) if value is not None}
         return Arguments(inputs, parameters, states, options)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return next(iter(self.inputs.values())).dtype
 
     def values(self) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array | None]]:
         return self.inputs, self.parameters, self.states
@@ -76,9 +86,10 @@ class Arguments:
 
 def view(tensor: Tensor) -> Array:
     """A tensor's memory as an array whose last dimension is contiguous."""
-    if tensor.dim() and tensor.stride(-1) != 1:
-        tensor = tensor.contiguous()
-    return tensor.detach().numpy()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    array: Array = tensor.numpy()
+    return array if array.flags.c_contiguous or array.strides[-1] == array.itemsize else np.ascontiguousarray(array)
 
 
 def save(request: Pass) -> list[Array]:
@@ -96,29 +107,38 @@ def gradients(request: Pass, saved: list[Array], upstream: Sequence[Tensor | Non
     arrays = [None if gradient is None else view(gradient) for gradient in upstream]
     after = first + len(plan.states)
     at = len(request.inputs), len(request.inputs) + len(request.tensors)
+    needs_parameters = any(wanted[at[0] : at[1]])
+    tensors = [np.zeros(tensor.shape, arguments.dtype) for tensor in request.tensors]
     found = plan.compiled(request.inputs[0].dtype).backward(
         *arguments.values(),
         saved,
         arrays[0] if first else None,
-        dict(zip(plan.states, arrays[first:after])),
+        dict(zip(plan.states, arrays[first:after], strict=True)),
         **arguments.options,
         save=request.memory,
         gates=request.gates,
         sequence=request.sequence,
-        d_gates={name: gradient for name, gradient in zip(plan.gates, arrays[after:]) if gradient is not None} or None,
-        needs_inputs=frozenset(name for name, needed in zip(plan.inputs, wanted) if needed),
-        needs_parameters=any(wanted[at[0] : at[1]]),
+        d_gates={name: gradient for name, gradient in zip(plan.gates, arrays[after:], strict=False) if gradient is not None} or None,
+        needs_inputs=frozenset(name for name, needed in zip(plan.inputs, wanted, strict=False) if needed),
+        needs_parameters=needs_parameters,
+        into=plan.layout.targets(tensors) if needs_parameters else None,
     )
-    tensors = plan.layout.join(found.parameters) if any(wanted[at[0] : at[1]]) else [None] * len(request.tensors)
+    if needs_parameters:
+        plan.layout.finish(tensors)
     restart = [found.restart.get(name) for name in plan.states]
-    everything = [*(found.inputs.get(name) for name in plan.inputs), *tensors, *(found.states[name] for name in plan.states), *restart]
+    everything = [
+        *(found.inputs.get(name) for name in plan.inputs),
+        *(tensors if needs_parameters else [None] * len(tensors)),
+        *(found.states[name] for name in plan.states),
+        *restart,
+    ]
     return [value if needed else None for value, needed in zip(everything, wanted, strict=True)]
 
 
 def replaced(request: Pass, tensors: Sequence[Tensor | None]) -> Pass:
     """The same pass over other tensors: inputs, layout tensors, states and restart in one sequence."""
     bounds = np.cumsum([0, len(request.inputs), len(request.tensors), len(request.states), len(request.restart)])
-    inputs, parameters, states, restart = (tuple(tensors[low:high]) for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    inputs, parameters, states, restart = (tuple(tensors[low:high]) for low, high in pairwise(bounds))
     return Pass(
         request.plan,
         request.timeline,

@@ -4,6 +4,8 @@ Eager calls go straight to ``native``, which costs less. The backward operator r
 shape that PyTorch could know beforehand.
 """
 
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -27,13 +29,10 @@ def run(request: Pass) -> Result:
     states = [like.new_zeros(rows, sizes[v.dim]) if state is None else state for v, state in zip(names, request.states, strict=True)]
     restart = [like.new_zeros(sizes[v.dim]) if value is None else value for v, value in zip(names, request.restart, strict=True)]
     timeline = request.timeline
-    resets = None if timeline.resets is None else torch.as_tensor(timeline.resets)
     batch_sizes = None if timeline.batch_sizes is None else torch.as_tensor(timeline.batch_sizes)
+    lists = (list(request.inputs), list(request.tensors), states, restart)
     flags = [request.reverse, request.gates, request.sequence]
-    found = recurrent_forward(
-        plan.key, list(request.inputs), list(request.tensors), states, restart, batch_sizes, resets, request.memory, flags
-    )
-    return native.unflatten(request, found)
+    return native.unflatten(request, recurrent_forward(plan.key, *lists, batch_sizes, timeline.resets, request.memory, flags))
 
 
 def _request(
@@ -49,7 +48,7 @@ def _request(
 ) -> Pass:
     reverse, gates, sequence = flags
     counts = None if batch_sizes is None else batch_sizes.numpy()
-    timeline = Timeline(len(inputs[0]) if counts is None else len(counts), len(states[0]), counts, None if resets is None else resets.numpy())
+    timeline = Timeline(len(inputs[0]) if counts is None else len(counts), len(states[0]), counts, resets)
     return Pass(Plan.of(plan), timeline, tuple(inputs), tuple(tensors), tuple(states), tuple(restart), reverse, memory, gates, sequence)
 
 

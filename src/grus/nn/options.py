@@ -93,6 +93,16 @@ class Options:
         return options
 
 
+def check_count(who: str, name: str, value: object) -> int:
+    """``value`` as a count.
+
+    Raises: OptionError unless it is a whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{who}: {name} must be a whole number of at least 1, got {value!r}")
+    return value
+
+
 def check_probability(who: str, name: str, value: object) -> float:
     """``value`` as a probability.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,18 +27,16 @@ class Timeline:
     steps: int
     rows: int
     batch_sizes: NDArray[np.int64] | None = None
-    resets: NDArray[np.bool_] | None = None
+    resets: Tensor | None = None
 
-    def restarts(self, reverse: bool) -> NDArray[np.bool_] | None:
+    def restarts(self, reverse: bool) -> Tensor | None:
         """Where the state restarts before a step is taken, in a pass of this direction.
 
         A backward pass enters step t - 1 from step t, so a sequence that starts at t restarts it before t - 1.
         """
         if self.resets is None or not reverse:
             return self.resets
-        shifted = np.zeros_like(self.resets)
-        shifted[:-1] = self.resets[1:]
-        return shifted
+        return torch.cat([self.resets[1:], torch.zeros_like(self.resets[:1])])
 
 
 @dataclass(slots=True)
@@ -75,4 +74,4 @@ def offsets(batch_sizes: NDArray[Any]) -> NDArray[np.int64]:
 
 def row_of(batch_sizes: NDArray[Any]) -> NDArray[np.int64]:
     """The batch row that each packed row belongs to."""
-    return np.concatenate([np.arange(size) for size in batch_sizes]).astype(np.int64)
+    return np.concatenate([np.arange(int(size), dtype=np.int64) for size in batch_sizes])

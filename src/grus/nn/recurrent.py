@@ -1,5 +1,7 @@
 """Any cell as a PyTorch layer: stacked, bidirectional, regularised, over sequences of every form."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import warnings
@@ -10,7 +12,6 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
-from torch.nn.utils.rnn import PackedSequence
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
@@ -19,11 +20,11 @@ from grus.errors import OptionError
 from grus.nn import dispatch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
-from grus.nn.options import Extras, Options, check_probability
+from grus.nn.options import Extras, Options, check_count, check_probability
 from grus.nn.passes import Pass, Result
 from grus.nn.plan import Plan, make_plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
-from grus.nn.rewrite import biases, recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
+from grus.nn.rewrite import recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
 from grus.nn.states import StateForm, States
 
@@ -77,8 +78,8 @@ class Recurrent(nn.Module):
         super().__init__()
         self.cell = cell if isinstance(cell, Cell) else get_cell(cell)
         self.options = Options.of(self._who, extras)
-        self.input_size = _positive(self._who, "input_size", input_size)
-        self.num_layers = _positive(self._who, "num_layers", num_layers)
+        self.input_size = check_count(self._who, "input_size", input_size)
+        self.num_layers = check_count(self._who, "num_layers", num_layers)
         self.hidden_size = hidden_size if isinstance(hidden_size, int) else tuple(hidden_size)
         self.hidden_sizes = _hidden_sizes(self._who, hidden_size, self.num_layers)
         self.bias = _flag(self._who, "bias", bias)
@@ -89,6 +90,8 @@ class Recurrent(nn.Module):
             warnings.warn(f"{self._who}: dropout acts between layers, so it has no effect with num_layers=1", stacklevel=2)
         self._evaluation, self._training, self._masks = self._plans()
         self._directions = self._register(device, dtype)
+        self._layers = [self._directions[at : at + self._ways] for at in range(0, len(self._directions), self._ways)]
+        self._form, self._state_form = self._forms()
         self._check_stack()
         self.reset_parameters()
 
@@ -125,7 +128,9 @@ class Recurrent(nn.Module):
             sizes = {**self.options.sizes, "I": width, "H": hidden, SCALAR: 1}
             missing = [dim for dim in plan.program.dims() if dim not in sizes]
             if missing:
-                raise OptionError(f"{self._who}: sizes must give {', '.join(missing)}, got {dict(self.options.sizes)}; pass sizes={{'{missing[0]}': …}}")
+                raise OptionError(
+                    f"{self._who}: sizes must give {', '.join(missing)}, got {dict(self.options.sizes)}; pass sizes={{'{missing[0]}': …}}"
+                )
             for reverse in (False, True)[: self._ways]:
                 suffix = f"_l{layer}" + ("_reverse" if reverse else "")
                 names = tuple(name + suffix for name in plan.layout.names)
@@ -148,8 +153,13 @@ class Recurrent(nn.Module):
         program, sizes = self.cell.program, [direction.sizes for direction in self._directions[:: self._ways]]
         further = [variable.name for variable in program.inputs[1:] if variable.dim == program.inputs[0].dim]
         if self.num_layers > 1 and further:
-            raise OptionError(f"{self._who}: num_layers must be 1 for a cell whose input {further[0]} belongs to the raw input, got {self.num_layers}")
-        if self.options.residual and len({size["I"] for size in sizes[1:]} | {self._ways * size[self._evaluation.output_dim] for size in sizes[1:]}) > 1:
+            raise OptionError(
+                f"{self._who}: num_layers must be 1 for a cell whose input {further[0]} belongs to the raw input, got {self.num_layers}"
+            )
+        if (
+            self.options.residual
+            and len({size["I"] for size in sizes[1:]} | {self._ways * size[self._evaluation.output_dim] for size in sizes[1:]}) > 1
+        ):
             raise OptionError(f"{self._who}: hidden_size must be the same in every layer with residual=True, got {self.hidden_sizes}")
 
     def reset_parameters(self) -> None:
@@ -183,29 +193,23 @@ class Recurrent(nn.Module):
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
         """
-        program = self.cell.program
-        sizes = self._directions[0].sizes
-        form = Form(self._who, program.inputs, tuple(sizes[variable.dim] for variable in program.inputs), self.batch_first)
-        batch = open_batch(form, input, inputs, lengths, resets)
-        batch = dispatch.agree(self._who, batch, self._tensors(self._directions[0].tensors)[0])
-        state_form = self._state_form(batch)
-        output, results = self._stack(batch, state_form.open(hx, batch), return_gates)
-        closed = output if self.options.output == "last" else batch.close(output)
-        if self.options.output == "last":
-            closed = batch.restore_rows(output, 0) if batch.batched else output.squeeze(0)
-        states = state_form.close([result.states for result in results], batch)
+        batch = open_batch(self._form, input, inputs, lengths, resets)
+        batch = dispatch.agree(self._form.who, batch, self._tensors(self._directions[0].tensors)[0])
+        output, results = self._stack(batch, self._state_form.open(hx, batch), return_gates)
+        closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)
+        states = self._state_form.close([result.states for result in results], batch)
         return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
 
     def _stack(self, batch: Batch, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
         results: list[Result] = []
         stream, output = batch.streams[0], batch.streams[0]
-        for layer in range(self.num_layers):
+        for layer, directions in enumerate(self._layers):
             last = layer == self.num_layers - 1
             if layer and self.dropout and self.training:
                 stream = dropout(stream, self.dropout, training=True)
             if self.options.input_dropout and self.training:
                 stream = stream * mask_per_sequence(batch.timeline, stream.shape[-1], self.options.input_dropout, stream)
-            ways = [self._run(direction, batch, stream, states, gates, last) for direction in self._directions[layer * self._ways :][: self._ways]]
+            ways = [self._run(direction, batch, stream, states, gates, last) for direction in directions]
             results += ways
             output = self._join(batch, ways, stream if self.options.residual and layer else None, last and self.options.output == "last")
             stream = output
@@ -224,10 +228,12 @@ class Recurrent(nn.Module):
         given = states[direction.layer * self._ways + direction.reverse]
         if direction.initial:
             rows = batch.timeline.rows
-            given = tuple(value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True))
+            given = tuple(
+                value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True)
+            )
         sequence = not (last and options.output == "last" and plan.output_state is not None)
         request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence)
-        return dispatch.run(self._who, options.backend, request)
+        return dispatch.run(self._form.who, options.backend, request)
 
     def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool) -> Tensor:
         """The layer's output, directions side by side; its last value per row where only that is asked for."""
@@ -257,14 +263,21 @@ class Recurrent(nn.Module):
             found.append({name: batch.close(stream) for name, stream in zip(self._evaluation.gates, streams[0], strict=True)})
         return tuple(found)
 
-    def _state_form(self, batch: Batch) -> StateForm:
-        states = self._evaluation.program.states
-        widths = tuple(tuple(direction.sizes[state.dim] for direction in self._directions) for state in states)
-        return StateForm(self._who, tuple(state.name for state in states), widths, self._ways)
+    def _forms(self) -> tuple[Form, StateForm]:
+        """What the streams and the states must look like."""
+        program, sizes = self._evaluation.program, self._directions[0].sizes
+        inputs = self.cell.program.inputs
+        widths = tuple(tuple(direction.sizes[state.dim] for direction in self._directions) for state in program.states)
+        names = tuple(state.name for state in program.states)
+        form = Form(self._who, inputs, tuple(sizes[variable.dim] for variable in inputs), self.batch_first)
+        return form, StateForm(self._who, names, widths, self._ways)
 
     def _tensors(self, names: tuple[str, ...]) -> tuple[Tensor, ...]:
         own = self._parameters
-        return tuple([own[name] if name in own else getattr(self, name) for name in names])  # pyright: ignore[reportReturnType]
+        try:
+            return tuple([own[name] for name in names])  # pyright: ignore[reportReturnType]
+        except KeyError:  # a parametrisation took the parameter's place
+            return tuple([getattr(self, name) for name in names])
 
     def extra_repr(self) -> str:
         shown = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
@@ -275,12 +288,6 @@ class Recurrent(nn.Module):
         return f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
 
 
-def _positive(who: str, name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{who}: {name} must be a whole number of at least 1, got {value!r}")
-    return value
-
-
 def _flag(who: str, name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise OptionError(f"{who}: {name} must be True or False, got {value!r}")
@@ -289,7 +296,7 @@ def _flag(who: str, name: str, value: object) -> bool:
 
 def _hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
     if isinstance(value, int):
-        return (_positive(who, "hidden_size", value),) * num_layers
+        return (check_count(who, "hidden_size", value),) * num_layers
     if len(value) != num_layers:
         raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}")
-    return tuple(_positive(who, "hidden_size", size) for size in value)
+    return tuple(check_count(who, "hidden_size", size) for size in value)

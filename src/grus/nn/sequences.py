@@ -3,6 +3,8 @@
 Accepted: [T, B, I], [B, T, I] with ``batch_first``, unbatched [T, I], ``PackedSequence``; with ``lengths`` a padded batch in any order.
 """
 
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -59,6 +61,10 @@ class Batch:
         steps = (np.arange(self.timeline.rows)[:, None] < batch_sizes).sum(1) - 1
         return stream[torch.from_numpy(steps).to(stream.device), torch.arange(self.timeline.rows, device=stream.device)]
 
+    def close_rows(self, values: Tensor) -> Tensor:
+        """One value [B, D] per row in the caller's form."""
+        return self.restore_rows(values, 0) if self.batched else values.squeeze(0)
+
     def close(self, stream: Tensor) -> Tensor | PackedSequence:
         """A stream over time in the caller's form."""
         if self.packed is not None:
@@ -104,8 +110,10 @@ def open_batch(
 
 
 def _extras(form: Form, extras: Mapping[str, Stream] | None) -> list[Stream]:
+    if extras is None and len(form.variables) == 1:
+        return []
     names = [variable.name for variable in form.variables[1:]]
-    given = {} if extras is None else extras
+    given: Mapping[str, Stream] = {} if extras is None else extras
     if set(given) != set(names):
         wanted = "{" + ", ".join(names) + "}" if names else "None"
         raise OptionError(f"{form.who}: inputs must be {wanted}, got {{{', '.join(given)}}}; one tensor per further input of the cell")
@@ -182,7 +190,7 @@ def _sorted(batch: Batch, lengths: NDArray[np.int64]) -> Batch:
     return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, places, rank)
 
 
-def _resets(form: Form, batch: Batch, resets: Tensor) -> NDArray[np.bool_]:
+def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
     timeline = batch.timeline
     name = "[B, T]" if batch.batch_first and batch.batched else "[T, B]"
     if resets.dtype != torch.bool:
@@ -196,6 +204,4 @@ def _resets(form: Form, batch: Batch, resets: Tensor) -> NDArray[np.bool_]:
     major = major[: timeline.steps]
     if batch.order is not None:
         major = major.index_select(1, batch.order.to(major.device))
-    return np.ascontiguousarray(major.detach().cpu().numpy())
-
-
+    return major.to(batch.streams[0].device)

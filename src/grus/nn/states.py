@@ -43,14 +43,18 @@ class StateForm:
             return (given,)
         if isinstance(given, Tensor) or len(given) != len(self.names):
             got = "one tensor" if isinstance(given, Tensor) else f"{len(given)} values"
-            raise ShapeError(f"{self.who}: hx must be a tuple ({', '.join(f'{name}0' for name in self.names)}), got {got}; pass None to start from zeros")
+            raise ShapeError(
+                f"{self.who}: hx must be a tuple ({', '.join(f'{name}0' for name in self.names)}), got {got}; pass None to start from zeros"
+            )
         return given
 
     def _open_one(self, name: str, given: Any, widths: tuple[int, ...], batch: Batch) -> list[Tensor]:
         if len(set(widths)) > 1:
             layers = len(widths) // self.ways
             if isinstance(given, Tensor) or len(given) != layers:
-                raise ShapeError(f"{self.who}: {name}0 must be a tuple of {layers} tensors, one per layer, as sizes differ, got {type(given).__name__}")
+                raise ShapeError(
+                    f"{self.who}: {name}0 must be a tuple of {layers} tensors, one per layer, as sizes differ, got {type(given).__name__}"
+                )
             parts = [self._check(name, part, self.ways, widths[at * self.ways], batch) for at, part in enumerate(given)]
             return [state for part in parts for state in part]
         return self._check(name, given, len(widths), widths[0], batch)
@@ -65,9 +69,11 @@ class StateForm:
         if given.dtype != like.dtype:
             raise DtypeError(f"{self.who}: {name}0 must be {like.dtype} as the input is, got {given.dtype}; convert it with .to({like.dtype})")
         if given.device != like.device:
-            raise ShapeError(f"{self.who}: {name}0 must be on {like.device} as the input is, got {given.device}; move it with .to({str(like.device)!r})")
+            raise ShapeError(
+                f"{self.who}: {name}0 must be on {like.device} as the input is, got {given.device}; move it with .to({str(like.device)!r})"
+            )
         given = given if batch.batched else given.unsqueeze(1)
-        return [batch.sort_rows(state) for state in given.unbind(0)]
+        return [batch.sort_rows(given[0])] if count == 1 else [batch.sort_rows(state) for state in given.unbind(0)]
 
     def _close_one(self, states: list[Tensor], widths: tuple[int, ...], batch: Batch) -> Any:
         if len(set(widths)) > 1:

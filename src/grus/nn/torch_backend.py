@@ -3,6 +3,8 @@
 What does not depend on the state runs over all steps at once; the loop multiplies each operand once by all matrices that share it.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
@@ -147,7 +149,11 @@ class _Machine:
                 matrix = matrix.bfloat16().to(matrix.dtype) if self.rounded else matrix
                 keys.setdefault(term.operand, {})[term.operand, term.matrix, term.transposed] = matrix.mT if term.transposed else matrix
         return {
-            operand: (list(found), next(iter(found.values())) if len(found) == 1 else torch.cat(list(found.values())), [len(m) for m in found.values()])
+            operand: (
+                list(found),
+                next(iter(found.values())) if len(found) == 1 else torch.cat(list(found.values())),
+                [len(m) for m in found.values()],
+            )
             for operand, found in keys.items()
         }
 
@@ -159,7 +165,7 @@ class _Machine:
 class _Loop:
     """The recurrence over the steps of one pass."""
 
-    def __init__(self, request: Pass, machine: _Machine, streams: Mapping[str, Tensor], restarts: object) -> None:
+    def __init__(self, request: Pass, machine: _Machine, streams: Mapping[str, Tensor], restarts: Tensor | None) -> None:
         self.request = request
         self.machine = machine
         self.plan: Plan = request.plan
@@ -172,7 +178,7 @@ class _Loop:
             for name, stream in streams.items()
             if name in read
         }
-        self.restarts = None if restarts is None else torch.as_tensor(restarts, device=machine.like.device)
+        self.restarts = restarts
         self.names = ((OUTPUT,) if request.sequence else ()) + (self.plan.gates if request.gates else ())
 
     def run(self) -> Result:

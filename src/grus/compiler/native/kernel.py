@@ -29,7 +29,7 @@ TABLE_WIDTH = 6
 _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count", "barrier", "resets")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What one kernel does: its schedule, the arguments in user rows ("in:x", "out:output"), and whether it runs a gradient.
 
@@ -74,9 +74,7 @@ def tiles(products: int, registers: int) -> tuple[Tile, ...]:
     """Row counts from the widest down to one, each with as many panels as the registers hold."""
     room = registers * 3 // 4
     rows = max(1, min(8 if registers > 16 else 6, room // products))
-    counts = [rows]
-    while counts[-1] > 1:
-        counts.append(counts[-1] // 2)
+    counts = dict.fromkeys((rows, max(1, rows // 2), 1))
     return tuple(Tile(count, max(1, min(8, room // (products * count)))) for count in counts)
 
 
@@ -94,6 +92,8 @@ class _Kernel:
         self.math = VectorMath(self.e)
         slots = spec.slots()
         self.arguments = {key: self.e.load_i64(self.e.function.args[0], index) for key, index in slots.items()}
+        most = max((tile.rows * tile.panels * len(p.affines) for p in self.plan.phases if p.groups for tile in self._tiles(p)), default=1)
+        self.room = self.e.alloca(most * lanes)
         self.group_index = {id(group): number for number, group in enumerate(self.plan.groups)}
         self.dims = {v.name: v.dim for v in (*self.program.inputs, *self.program.states)}
         self.lookups = {index: name for name, index in self.program.outputs.items() if f"out:{name}" not in spec.user}
@@ -237,30 +237,35 @@ class _Kernel:
         self._barrier()
 
     def _product_phase(self, phase: Phase, start: Value, stop: Value) -> None:
-        row = self.first
-        widest = max(len(group.products) for group in phase.groups)
-        for tile in tiles(max(widest, len(phase.affines)), self.registers):
-            count = self.b.sub(self.last, row)
-            end = self.b.add(row, self.b.mul(self.b.sdiv(self.maximum(count, I64(0)), I64(tile.rows)), I64(tile.rows)))
-            with self.b.if_then(self.b.icmp_signed("<", row, end)):
-                self._sweep(phase, tile, row, end, start, stop)
-            row = end
+        """The widest tile that has enough rows does them all; its last place overlaps the one before, which computes the same again."""
+        count = self.b.sub(self.last, self.first)
+        left: Value = I64(1 << 40)
+        for tile in self._tiles(phase):
+            fits = self.b.and_(self.b.icmp_signed(">=", count, I64(tile.rows)), self.b.icmp_signed("<", count, left))
+            with self.b.if_then(fits):
+                self._sweep(phase, tile, start, stop)
+            left = I64(tile.rows)
 
-    def _sweep(self, phase: Phase, tile: Tile, row: Value, end: Value, start: Value, stop: Value) -> None:
+    def _tiles(self, phase: Phase) -> tuple[Tile, ...]:
+        return tiles(max(len(phase.affines), *(len(group.products) for group in phase.groups)), self.registers)
+
+    def _sweep(self, phase: Phase, tile: Tile, start: Value, stop: Value) -> None:
         """Every panel over every row tile; the panel is the outer loop, so that it stays in the cache nearest the core."""
-        panel = start
-        for panels in dict.fromkeys((tile.panels, 1)):
-            whole = self.b.add(panel, self.b.mul(self.b.sdiv(self.b.sub(stop, panel), I64(panels)), I64(panels)))
 
-            def at_panel(p: Value, _: list[Value], panels: int = panels) -> None:
-                self.e.loop(row, end, tile.rows, lambda r, _: _TileBody(self, phase, Tile(tile.rows, panels), r, p).emit())
+        def at_panel(p: Value, _: list[Value]) -> None:
+            panel = self.maximum(self.minimum(p, self.b.sub(stop, I64(tile.panels))), start)
 
-            self.e.loop(panel, whole, panels, at_panel)
-            panel = whole
+            def at_row(r: Value, _: list[Value]) -> None:
+                row = self.minimum(r, self.b.sub(self.last, I64(tile.rows)))
+                _TileBody(self, phase, tile, row, panel, stop).emit()
+
+            self.e.loop(self.first, self.last, tile.rows, at_row)
+
+        self.e.loop(start, stop, tile.panels, at_panel)
 
     def _elementwise_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         def at_row(r: Value, _: list[Value]) -> None:
-            self.e.loop(start, stop, 1, lambda p, _: _TileBody(self, phase, Tile(1, 1), r, p).emit())
+            self.e.loop(start, stop, 1, lambda p, _: _TileBody(self, phase, Tile(1, 1), r, p, stop).emit())
 
         self.e.loop(self.first, self.last, 1, at_row)
 
@@ -272,7 +277,7 @@ class _Kernel:
 
         def at_row(r: Value, _: list[Value]) -> None:
             def add(p: Value, sums: list[Value]) -> list[Value]:
-                body = _TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, p)
+                body = _TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, p, self.panels(dim))
                 value = body.load_kept(argument)
                 left = self.b.sub(size, self.b.mul(p, I64(self.e.lanes)))
                 return [self.b.fadd(sums[0], self.b.select(self.e.tail_mask(left), value, self.e.constant(0.0)))]
@@ -292,42 +297,65 @@ class _Kernel:
 class _TileBody:
     """One tile of one phase: sums over the operands, then the values of every (row, panel) of it."""
 
-    def __init__(self, kernel: _Kernel, phase: Phase, tile: Tile, row: Value, panel: Value) -> None:
+    def __init__(self, kernel: _Kernel, phase: Phase, tile: Tile, row: Value, panel: Value, stop: Value) -> None:
         self.k, self.e, self.b = kernel, kernel.e, kernel.b
-        self.phase, self.tile = phase, tile
+        self.phase, self.tile, self.stop = phase, tile, stop
         self.nodes = kernel.program.nodes
         self.rows = [self.b.add(row, I64(i)) for i in range(tile.rows)]
-        self.at_panel = [self.b.add(panel, I64(i)) for i in range(tile.panels)]
+        last = self.b.sub(stop, I64(1))
+        self.at_panel = [panel] + [kernel.minimum(self.b.add(panel, I64(i)), last) for i in range(1, tile.panels)]
         self.units = [self.b.mul(p, I64(self.e.lanes)) for p in self.at_panel]
         self.values: dict[tuple[int, int, int], Value] = {}
         self.pointers: dict[tuple[str, str, int], Value] = {}
 
     def emit(self) -> None:
         cells = [(i, p) for i in range(self.tile.rows) for p in range(self.tile.panels)]
-        if self.phase.affines:
-            self._sum(cells)
-        for i, p in cells:
-            for root in self.phase.roots:
-                self._keep(root, i, p)
+        if not self.phase.affines:
+            self._finish({})
+        elif len(cells) == 1:
+            self._finish(dict(zip(self.phase.affines, self._sum(cells), strict=True)))
+        else:
+            self._finish_each(self._sum(cells))
+
+    def _finish_each(self, sums: list[Value]) -> None:
+        """The elementwise work of one (row, panel) after another, as a loop: its code is long, and written once it compiles fast."""
+        width = len(self.phase.affines)
+        room = self.k.room
+        for index, value in enumerate(sums):
+            self.e.store(value, room, index * self.e.lanes)
+
+        def at_cell(cell: Value, _: list[Value]) -> None:
+            row = self.b.add(self.rows[0], self.b.sdiv(cell, I64(self.tile.panels)))
+            panel = self.k.minimum(self.b.add(self.at_panel[0], self.b.srem(cell, I64(self.tile.panels))), self.b.sub(self.stop, I64(1)))
+            here = self.b.mul(cell, I64(width * self.e.lanes))
+            loaded = [self.e.load(room, self.b.add(here, I64(index * self.e.lanes))) for index in range(width)]
+            _TileBody(self.k, self.phase, Tile(1, 1), row, panel, self.stop)._finish(dict(zip(self.phase.affines, loaded, strict=True)))
+
+        self.e.loop(0, self.tile.rows * self.tile.panels, 1, at_cell)
+
+    def _finish(self, sums: dict[int, Value]) -> None:
+        """Everything of the only (row, panel) of this tile that follows its sums."""
+        for node, value in sums.items():
+            self.values[node, 0, 0] = value
+        for node in sums:
+            if self._starts_late(node):
+                self.values[node, 0, 0] = self.b.fadd(self.values[node, 0, 0], self.value(self.nodes[node].args[0], 0, 0))
+        for root in self.phase.roots:
+            self._keep(root, 0, 0)
 
     # --- sums ------------------------------------------------------------------------------------------------------------------
-    def _sum(self, cells: list[tuple[int, int]]) -> None:
+    def _sum(self, cells: list[tuple[int, int]]) -> list[Value]:
+        """For every cell and affine node the sum of its start and its products, but for starts that come late."""
         order = {node: index for index, node in enumerate(self.phase.affines)}
-        late = {node for node in self.phase.affines if self._starts_late(node)}
         sums = [self.e.constant(0.0)] * (len(order) * len(cells))
         for number, (i, p) in enumerate(cells):
             for node, index in order.items():
                 start = self.nodes[node].args
-                if start and node not in late:
+                if start and not self._starts_late(node):
                     sums[number * len(order) + index] = self.value(start[0], i, p)
         for group in self.phase.groups:
             sums = self._accumulate(group, cells, order, sums)
-        for number, (i, p) in enumerate(cells):
-            for node, index in order.items():
-                self.values[node, i, p] = sums[number * len(order) + index]
-        for i, p in cells:
-            for node in late:
-                self.values[node, i, p] = self.b.fadd(self.values[node, i, p], self.value(self.nodes[node].args[0], i, p))
+        return sums
 
     def _starts_late(self, node: int) -> bool:
         """Whether the start depends on a sum of this same phase, so that it can only be added afterwards."""

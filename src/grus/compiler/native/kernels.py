@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from grus.compiler.native import jit, products
+from grus.compiler.native import jit, memory, products
 from grus.compiler.native.kernel import Spec, emit_kernel
 from grus.compiler.native.target import Target
 
@@ -22,8 +23,8 @@ _ALIGNMENT = 64
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An uninitialised array that starts on a cache line (a vector load that straddles two costs twice)."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    size = prod(shape) * dtype.itemsize
+    raw = memory.take(size + _ALIGNMENT) if size >= memory.LARGE else np.empty(size + _ALIGNMENT, np.uint8)
     offset = -address(raw) % _ALIGNMENT
     return raw[offset : offset + size].view(dtype).reshape(shape)
 
@@ -34,23 +35,25 @@ def address(array: Array) -> int:
 
 
 class Function:
-    """A native function of one pointer to int64 arguments, called by name."""
+    """A native function of one pointer to int64 arguments; ``index`` tells each argument's place by name."""
 
     def __init__(self, library: jit.Library, symbol: str, names: Sequence[str]) -> None:
         self._library = library  # keeps the code in memory
         self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address(symbol))
-        self.names = tuple(names)
-        self._type = ctypes.c_int64 * len(self.names)
+        self.index = {name: place for place, name in enumerate(names)}
+        self._type = ctypes.c_int64 * len(self.index)
 
-    def arguments(self, values: Mapping[str, int]) -> ctypes.Array[ctypes.c_int64]:
-        return self._type(*[values[name] for name in self.names])
+    def empty(self) -> ctypes.Array[ctypes.c_int64]:
+        """Arguments that are all zero."""
+        return self._type()
+
+    def filled(self, values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+        """Arguments in order."""
+        return self._type(*values)
 
     def run(self, arguments: ctypes.Array[ctypes.c_int64]) -> None:
         """Call the function; other Python threads run meanwhile."""
         self._call(ctypes.addressof(arguments))
-
-    def __call__(self, values: Mapping[str, int]) -> None:
-        self.run(self.arguments(values))
 
 
 @lru_cache(maxsize=16)
@@ -67,6 +70,7 @@ def product_functions(dtype: str, target: Target) -> dict[str, Function]:
     return {name: Function(library, name, arguments) for name, arguments in names.items()}
 
 
+@lru_cache(maxsize=4096)
 def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
     """The compiled form of one kernel."""
 
@@ -76,7 +80,7 @@ def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
         return module
 
     key = ("kernel", spec.program, spec.plan.scratch, sorted(spec.user), spec.backward, spec.exact, dtype)
-    return Function(jit.build(key, make, target), "kernel", tuple(spec.slots()))
+    return Function(jit.build(key, make, target), "kernel", list(spec.slots()))
 
 
 @lru_cache(maxsize=1)
@@ -84,13 +88,12 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="grus")
 
 
-def run_parallel(function: Function, calls: Sequence[ctypes.Array[ctypes.c_int64]]) -> None:
+def run_parallel(calls: Sequence[tuple[Function, ctypes.Array[ctypes.c_int64]]]) -> None:
     """Run every call at once and wait for all of them; the last one runs in this thread."""
-    if len(calls) > 1:
-        waiting = [_pool().submit(function.run, call) for call in calls[:-1]]
-        function.run(calls[-1])
-        for future in waiting:
-            future.result()
-    else:
-        for call in calls:
-            function.run(call)
+    if not calls:
+        return
+    waiting = [_pool().submit(function.run, arguments) for function, arguments in calls[:-1]]
+    function, arguments = calls[-1]
+    function.run(arguments)
+    for future in waiting:
+        future.result()

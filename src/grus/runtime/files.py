@@ -1,0 +1,162 @@
+"""The file of a session: safetensors with a JSON note, written whole or not at all, and proven when it is read.
+
+The file also holds a few steps of random input and the output that the saved session gave for them. A reader runs its own session on that
+input, so that damaged weights, or another cell of the same name and shapes, are refused instead of giving other numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from grus.cells import Cell, get, names
+from grus.compiler.blocks import Array
+from grus.compiler.program import SCALAR
+from grus.errors import DataError, GrusError, OptionError
+
+VERSION = 1
+NOTE = "grus.session"
+PROBE_STEPS = 4
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest output: other processors round otherwise
+AnyPath = str | PathLike[str]
+T = TypeVar("T")
+
+
+@dataclass
+class Content:
+    """What a file holds. ``layers`` are the parameters, ``answer`` the output for ``probe``."""
+
+    cell: str
+    dtype: str
+    batch: int | None
+    gates: bool
+    layers: list[dict[str, Array]]
+    state: dict[str, Array] = field(default_factory=dict[str, Array])
+    probe: dict[str, Array] = field(default_factory=dict[str, Array])
+    answer: Array = field(default_factory=lambda: np.zeros(0))
+
+
+def probe_inputs(cell: Cell, sizes: Mapping[str, int]) -> dict[str, Array]:
+    """Standard normal inputs [steps, size], the same for the same sizes."""
+    rng = np.random.default_rng(0)
+    return {v.name: rng.standard_normal((PROBE_STEPS, sizes[v.dim] if v.dim != SCALAR else 1), np.float32) for v in cell.program.inputs}
+
+
+def write(path: AnyPath, content: Content) -> None:
+    """Write beside the file first, then take its place."""
+    tensors = {f"{number}.{name}": array for number, layer in enumerate(content.layers) for name, array in layer.items()}
+    tensors |= {f"state.{name}": np.ascontiguousarray(array) for name, array in content.state.items()}
+    tensors |= {f"probe.{name}": array for name, array in content.probe.items()} | {"answer": content.answer}
+    keys = ("cell", "dtype", "batch", "gates")
+    note = {"version": VERSION} | {key: getattr(content, key) for key in keys} | {"layers": len(content.layers)}
+    data = save(tensors, {NOTE: json.dumps(note)})
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read(path: AnyPath) -> Content:
+    """The content of a file whose note and tensors' names are in order."""
+    with Path(path).open("rb"):
+        pass  # what cannot be opened raises the usual OSError
+    try:
+        with safe_open(path, framework="numpy") as file:  # pyright: ignore[reportUnknownVariableType]
+            note = cast(dict[str, str], file.metadata() or {}).get(NOTE)
+            tensors = {cast(str, name): cast(Array, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise _refusal(path, f"one that safetensors cannot read ({error})") from error
+    return _content(path, _note(path, note), tensors)
+
+
+def choose_cell(path: AnyPath, content: Content, cell: Cell | None) -> Cell:
+    """The cell of a file: the caller's, or the catalogue's of that name."""
+    if cell is not None:
+        if cell.name != content.cell:
+            raise OptionError(f"Session.load: cell must be {content.cell}, as {path} says, got {cell.name}; pass that cell.")
+        return cell
+    if content.cell not in names():
+        raise OptionError(f"Session.load: cell must be given for {path}, as {content.cell!r} is not in the catalogue, got none; pass cell={content.cell}.")
+    return get(content.cell)
+
+
+def refuse_as_data(path: AnyPath, make: Callable[[], T]) -> T:
+    """What ``make`` gives; its refusal of the file's weights is the file's fault."""
+    try:
+        return make()
+    except (GrusError, AttributeError) as error:
+        raise DataError(f"{path}: must hold weights that fit its cell, got this refusal: {error}") from error
+
+
+def compare(path: AnyPath, content: Content, answer: Array) -> None:
+    """Whether the loaded session gives what the saved one gave.
+
+    Raises: DataError where it does not.
+    """
+    wanted = content.answer
+    if wanted.shape == answer.shape:
+        finite = np.abs(wanted[np.isfinite(wanted)])
+        room = TOLERANCE[content.dtype] * float(finite.max(initial=0.0))
+        if np.allclose(answer, wanted, rtol=0.0, atol=room, equal_nan=True):
+            return
+    raise DataError(
+        f"{path}: must give the outputs that were saved with it, got others; the file is damaged or {content.cell!r} is now another cell, save it again."
+    )
+
+
+def _note(path: AnyPath, text: str | None) -> dict[str, Any]:
+    """The settings of a file, each of its type."""
+    if text is None:
+        raise _refusal(path, f"a file without the note {NOTE!r}")
+    try:
+        note = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refusal(path, "a note that is not JSON") from error
+    if not isinstance(note, dict):
+        raise _refusal(path, "a note that is no JSON object")
+    found = cast(dict[str, Any], note)
+    if found.get("version") != VERSION:
+        raise DataError(f"{path}: must be of version {VERSION}, got {found.get('version')!r}; load it with the version of grus that wrote it.")
+    kinds: dict[str, tuple[type, ...]] = {"cell": (str,), "dtype": (str,), "batch": (int, type(None)), "gates": (bool,), "layers": (int,)}
+    for key, kind in kinds.items():
+        if key not in found or type(found[key]) not in kind:
+            raise _refusal(path, f"a note with {key} {found.get(key)!r}")
+    if found["dtype"] not in TOLERANCE:
+        raise _refusal(path, f"a note with dtype {found['dtype']!r}")
+    return found
+
+
+def _content(path: AnyPath, note: Mapping[str, Any], tensors: dict[str, Array]) -> Content:
+    """Tensors sorted by their names."""
+    content = Content(note["cell"], note["dtype"], note["batch"], note["gates"], [])
+    groups: dict[str, dict[str, Array]] = {}
+    for key, array in tensors.items():
+        if array.dtype.name != ("float32" if key.startswith("probe.") else content.dtype):
+            raise _refusal(path, f"{key} of {array.dtype}")
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = array
+    numbers = [str(number) for number in range(min(note["layers"], len(tensors)))]
+    content.layers = [groups.pop(number, {}) for number in numbers]
+    content.state, content.probe = groups.pop("state", {}), groups.pop("probe", {})
+    content.answer = groups.pop("answer", {}).get("", np.zeros(0))
+    if len(numbers) != note["layers"] or groups:
+        raise _refusal(path, f"{note['layers']} layers by its note and tensors that belong to none")
+    return content
+
+
+def _refusal(path: AnyPath, got: str) -> DataError:
+    return DataError(f"{path}: must be a session written by Session.save, got {got}; save the session again.")

@@ -1,0 +1,144 @@
+"""The weights of a session: checked, copied, and packed once for the kernels; sessions cloned from one another share them."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from grus.cells import Cell
+from grus.compiler.blocks import Array
+from grus.compiler.execution import ALL_ROWS, Execution
+from grus.compiler.native.kernels import Function, address, aligned
+from grus.compiler.native.target import Target
+from grus.compiler.program import SCALAR, Parameter, Program
+from grus.compiler.programs import CellPrograms, Mode, Stage
+from grus.errors import DtypeError, OptionError, ShapeError
+
+_programs: dict[tuple[int, bool], CellPrograms] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One kernel call, ready to be made again and again; ``table`` and ``scratch`` are kept because ``arguments`` point to them."""
+
+    function: Function
+    arguments: ctypes.Array[ctypes.c_int64]
+    table: NDArray[np.int64]
+    scratch: Array
+
+    def addresses(self) -> tuple[int, int]:
+        """The function's address and its argument's."""
+        entry = ctypes.cast(self.function._call, ctypes.c_void_p).value  # pyright: ignore[reportPrivateUsage]
+        assert entry is not None
+        return entry, ctypes.addressof(self.arguments)
+
+    def rewrite(self, table: NDArray[np.int64]) -> None:
+        """Let the call run over the steps of ``table``, of which there are no more than there were at first."""
+        self.table[: len(table)] = table
+        self.arguments[self.function.names.index("steps")] = len(table)
+
+
+class Layer(Execution):
+    """One layer's packed weights. It records kernel calls instead of making them."""
+
+    def __init__(self, program: Program, parameters: Mapping[str, Array], sizes: Mapping[str, int], target: Target, mode: Mode) -> None:
+        dtype = next(iter(parameters.values())).dtype
+        super().__init__(dtype, target, sizes, 1)
+        self.parameters, self.program, self.mode = parameters, program, mode
+        self.programs = programs_of(program, all(size % self.lanes == 0 for size in sizes.values()))
+        self.output_dim = program.nodes[program.outputs["output"]].dim
+        self._records: list[Record] = []
+        self._lock = threading.Lock()
+
+    def record(self, stage: Stage, *arguments: Any) -> Record:
+        """The call that ``run(stage, parameters, *arguments)`` would make."""
+        with self._lock:
+            self.run(stage, self.parameters, *arguments)
+            return self._records.pop()
+
+    def _dispatch(self, stage: Stage, function: Function, values: dict[str, int], table: NDArray[np.int64]) -> None:
+        table = np.array(table, np.int64, order="C")
+        scratch = aligned((max(1, int(table[:, 0].max()) * self._scratch_width(stage)),), self.dtype)
+        scratch[:] = 0
+        values |= {"table": address(table), "steps": len(table), "row0": 0, "row1": ALL_ROWS, "scratch": address(scratch)}
+        self._records.append(Record(function, function.arguments(values), table, scratch))
+
+
+def programs_of(program: Program, exact: bool) -> CellPrograms:
+    """The programs derived from a cell's, made once; they keep the program alive, so its identity stays its own."""
+    key = id(program), exact
+    if key not in _programs:
+        _programs[key] = CellPrograms(program, exact)
+    return _programs[key]
+
+
+def check_dtype(dtype: str) -> np.dtype[Any]:
+    """The element type of a session.
+
+    Raises: DtypeError where it is neither float32 nor float64.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.dtype("float32"), np.dtype("float64")):
+        raise DtypeError(f"Session: dtype must be 'float32' or 'float64', got {dtype!r}; convert the weights, the session does it for you.")
+    return found
+
+
+def check_stack(cell: Cell, layers: Sequence[Mapping[str, ArrayLike]], dtype: np.dtype[Any]) -> list[tuple[dict[str, Array], dict[str, int]]]:
+    """Own, read-only copies of every layer's parameters, and the layer's size of each dimension.
+
+    Raises: OptionError for names, ShapeError for shapes, DtypeError for what is not real numbers.
+    """
+    if not layers:
+        raise OptionError("Session: parameters must be those of at least one layer, got an empty sequence; pass a mapping for one layer.")
+    first, output = cell.program.inputs[0], cell.program.nodes[cell.program.outputs["output"]].dim
+    if len(layers) > 1 and len(cell.inputs) > 1:
+        raise OptionError(f"Session({cell.name}): must have one layer, as layers above have no {cell.inputs[1]!r} to read, got {len(layers)}.")
+    checked: list[tuple[dict[str, Array], dict[str, int]]] = []
+    for number, layer in enumerate(layers):
+        who = f"Session({cell.name})" + (f": layer {number}" if len(layers) > 1 else "")
+        arrays, sizes = _check_layer(cell, layer, dtype, who)
+        if checked and sizes[first.dim] != checked[-1][1][output]:
+            below = checked[-1][1][output]
+            raise ShapeError(f"{who}: {first.dim} must be {below}, the size of the layer below's output, got {sizes[first.dim]}.")
+        checked.append((arrays, sizes))
+    return checked
+
+
+def _check_layer(cell: Cell, given: Mapping[str, ArrayLike], dtype: np.dtype[Any], who: str) -> tuple[dict[str, Array], dict[str, int]]:
+    wanted = [parameter.name for parameter in cell.parameters]
+    wrong = sorted(set(wanted) ^ set(given))
+    if wrong:
+        fault = "none" if wrong[0] in wanted else f"{wrong[0]!r}, which it has not"
+        raise OptionError(f"{who}: parameters must be {', '.join(wanted)}, got {fault + f' for {wrong[0]!r}' if fault == 'none' else fault}.")
+    sizes: dict[str, int] = {SCALAR: 1}
+    arrays: dict[str, Array] = {}
+    for parameter in cell.parameters:
+        array = np.asarray(given[parameter.name])
+        if not np.can_cast(array.dtype, dtype, "same_kind"):
+            raise DtypeError(f"{who}: {parameter.name} must hold real numbers, got {array.dtype}; convert it to {dtype}.")
+        _check_shape(parameter, array, sizes, who)
+        arrays[parameter.name] = np.array(array, dtype, order="C")
+        arrays[parameter.name].flags.writeable = False
+    unknown = [v.dim for v in (*cell.program.inputs, *cell.program.states) if v.dim not in sizes]
+    if unknown:
+        raise OptionError(f"{who}: the size of every dimension must follow from a parameter's shape, got none with {unknown[0]}; scale by a vector.")
+    return arrays, sizes
+
+
+def _check_shape(parameter: Parameter, array: Array, sizes: dict[str, int], who: str) -> None:
+    """Compare with the sizes known so far, and learn the others."""
+    known = [sizes.get(dim, dim) for dim in parameter.shape]
+    fits = array.ndim == len(known) and all(isinstance(want, str) or want == size for want, size in zip(known, array.shape, strict=True))
+    if not fits or 0 in array.shape:
+        want = ", ".join(f"{dim} = {sizes[dim]}" if dim in sizes else f"{dim} ≥ 1" for dim in parameter.shape)
+        raise ShapeError(f"{who}: {parameter.name} must be [{want}], got {list(array.shape)}; all parameters must agree on the sizes.")
+    sizes |= dict(zip(parameter.shape, array.shape, strict=True))
