@@ -258,9 +258,24 @@ class BackwardRun(_Run):
             self.prologue_backward.load(call.parameters)
 
     def _parameter_gradients(self) -> dict[str, Array]:
-        into = self.upstream.into
-        shapes = {p.name: tuple(self.units[dim] for dim in p.shape) for p in self.programs.program.parameters}
-        return {name: into[name] if name in into else np.zeros(shape, self.dtype) for name, shape in shapes.items()}
+        """Zeroed arrays; matrices of one width lie one after another, so that their sums can be taken at once."""
+        found: dict[str, Array] = {}
+        widths: dict[int, list[tuple[str, int]]] = {}
+        for parameter in self.programs.program.parameters:
+            shape = tuple(self.units[dim] for dim in parameter.shape)
+            if parameter.name in self.upstream.into:
+                found[parameter.name] = self.upstream.into[parameter.name]
+            elif len(shape) == 2:
+                widths.setdefault(shape[1], []).append((parameter.name, shape[0]))
+            else:
+                found[parameter.name] = np.zeros(shape, self.dtype)
+        for width, members in widths.items():
+            whole = np.zeros((sum(rows for _, rows in members), width), self.dtype)
+            first = 0
+            for name, rows in members:
+                found[name] = whole[first : first + rows]
+                first += rows
+        return found
 
     # --- what the forward pass had -------------------------------------------------------------------------------------------
     @cached_property
@@ -348,9 +363,12 @@ class BackwardRun(_Run):
     def _add_sums(self, gradient: Gradient, places: Mapping[str, Place], segment: Segment) -> None:
         if not self.upstream.parameters:
             return
+        products: list[tuple[Array, Place, Place]] = []
         for found in gradient.matrix_gradients:
             left, right = (found.operand, found.adjoint) if found.transposed else (found.adjoint, found.operand)
-            self.sums.outer(self.d_parameters[found.matrix], places[left], places[right], segment.low, segment.high)
+            products.append((self.d_parameters[found.matrix], places[left], places[right]))
+        for target, left, right in _joined(products):
+            self.sums.outer(target, left, right, segment.low, segment.high)
         for name, output in (*gradient.vector_gradients.items(), *gradient.scalar_gradients.items()):
             if name not in self.totals:
                 self.totals[name] = np.zeros(self.padded[self._dim(gradient, output)], self.dtype)
@@ -367,3 +385,20 @@ class BackwardRun(_Run):
             else:
                 gradient = self.early if name in self.early.scalar_gradients else self.gradient
                 target += total[: self.units[self._dim(gradient, gradient.scalar_gradients[name])]].sum()
+
+
+def _joined(products: list[tuple[Array, Place, Place]]) -> list[tuple[Array, Place, Place]]:
+    """Products of one right operand whose left operands and targets lie one after another, as one."""
+    joined: list[tuple[Array, Place, Place]] = []
+    for target, left, right in products:
+        if joined:
+            before, at, same = joined[-1]
+            size = target.itemsize
+            follows = at.base + before.shape[0] * size == left.base and at.ld == left.ld and same == right
+            adjoins = address(before) + before.shape[0] * before.strides[0] == address(target) and before.strides == target.strides
+            if follows and adjoins and before.shape[1] == target.shape[1]:
+                rows = before.shape[0] + target.shape[0]
+                joined[-1] = np.lib.stride_tricks.as_strided(before, (rows, target.shape[1]), target.strides), at, right
+                continue
+        joined.append((target, left, right))
+    return joined

@@ -36,7 +36,7 @@ def main(out: str = "co2-report", seed: int = 0, quiet: bool = False, settings: 
     missing = int(np.isnan(series.values).sum())
     console.print(f"{len(series)} weeks of CO₂ at Mauna Loa, {series.dates[0]} to {series.dates[-1]}, {missing} not measured.", soft_wrap=True)
     threads = torch.get_num_threads()
-    # So small a network is slower on two threads, and its last digits would depend on how many there are.
+    # One seed should give one result, and the last digits of PyTorch's own products can depend on the number of threads.
     torch.set_num_threads(1)
     try:
         report = study(series, settings, seed, console)

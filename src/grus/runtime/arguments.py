@@ -32,7 +32,9 @@ def check_block(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], s
 def check_out(who: str, out: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Whether ``out`` can take an output as it is."""
     if not isinstance(out, np.ndarray) or out.dtype != dtype:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise DtypeError(f"{who}: out must be a NumPy array of {dtype}, got {getattr(out, 'dtype', type(out).__name__)}; leave it out for a new array.")
+        raise DtypeError(
+            f"{who}: out must be a NumPy array of {dtype}, got {getattr(out, 'dtype', type(out).__name__)}; leave it out for a new array."
+        )
     if out.shape != shape:
         raise ShapeError(f"{who}: out must be {list(shape)}, got {list(out.shape)}; leave it out for a new array.")
 

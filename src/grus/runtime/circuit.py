@@ -45,7 +45,7 @@ class Circuit:
         self._loops: list[Record] = []
         self._calls: list[tuple[int, int]] = []
         self._alive: list[Block | Slots] = []
-        self.inputs = {v.name: self._rows(layers[0], v.dim) for v in layers[0].program.inputs}
+        self.inputs = {v.name: self._room(layers[0], v.dim) for v in layers[0].program.inputs}
         arriving = self.inputs
         for layer, states in zip(layers, carry, strict=True):
             self.output = self._add(layer, arriving, states)
@@ -64,25 +64,24 @@ class Circuit:
 
     def _add(self, layer: Layer, arriving: Mapping[str, Array], states: Mapping[str, Array]) -> Array:
         """Append a layer's calls; the array where its output will be."""
-        prologue, loop = layer.programs.prologue(layer.mode), layer.programs.loop(layer.mode)
-        inputs = {name: user_place(array) for name, array in arriving.items()}
-        streams = prologue.stored.allocate(0, self.most * self.rows, layer.padded, layer.dtype)
+        sizes, inputs = layer.sizes, {name: user_place(array) for name, array in arriving.items()}
+        streams = layer.programs.prologue(layer.mode).stored.allocate(0, self.most * self.rows, sizes.padded, layer.dtype)
         streams.buffer[:] = 0
-        if not prologue.idle:
-            self._prologues.append(layer.record(prologue, inputs, streams.places(), self._rows_table()))
+        if layer.prologue is not None:
+            self._prologues.append(layer.prologue.record(self._rows_table(), inputs, streams.places()))
             self._calls.append(self._prologues[-1].addresses())
-        nodes, outputs = loop.program.nodes, loop.program.outputs
-        results = {name: self._rows(layer, nodes[outputs[name]].dim) for name in layer.programs.results(layer.mode)}
-        slots = Slots({v.name: zeros((2 * self.rows, layer.padded[v.dim]), layer.dtype) for v in layer.program.states}, 0)
+        loop = layer.loop.stage.program
+        results = {name: self._room(layer, loop.nodes[loop.outputs[name]].dim) for name in layer.programs.results(layer.mode)}
+        slots = Slots({v.name: zeros((2 * self.rows, sizes.padded[v.dim]), layer.dtype) for v in layer.program.states}, 0)
         places = {name: user_place(array) for name, array in results.items()}
-        self._loops.append(layer.record(loop, inputs | streams.places(), places, self._steps_table(), slots, states))
+        self._loops.append(layer.loop.record(self._steps_table(), inputs | streams.places(), places, slots, states))
         self._calls.append(self._loops[-1].addresses())
         self._alive += [streams, slots]
         self.gates.append({name: array for name, array in results.items() if name != "output"})
         return results["output"]
 
-    def _rows(self, layer: Layer, dim: str) -> Array:
-        return zeros((self.most * self.rows, layer.sizes[dim]), layer.dtype)
+    def _room(self, layer: Layer, dim: str) -> Array:
+        return zeros((self.most * self.rows, layer.sizes.units[dim]), layer.dtype)
 
     def _rows_table(self) -> NDArray[np.int64]:
         return block_table(0, self.count * self.rows, BLOCK_ROWS)

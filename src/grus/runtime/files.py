@@ -90,7 +90,9 @@ def choose_cell(path: AnyPath, content: Content, cell: Cell | None) -> Cell:
             raise OptionError(f"Session.load: cell must be {content.cell}, as {path} says, got {cell.name}; pass that cell.")
         return cell
     if content.cell not in names():
-        raise OptionError(f"Session.load: cell must be given for {path}, as {content.cell!r} is not in the catalogue, got none; pass cell={content.cell}.")
+        raise OptionError(
+            f"Session.load: cell must be given for {path}, as {content.cell!r} is not in the catalogue, got none; pass cell={content.cell}."
+        )
     return get(content.cell)
 
 

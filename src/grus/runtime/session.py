@@ -69,7 +69,7 @@ class Session:
         if batch is not None and (not isinstance(batch, int) or batch < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise OptionError(f"Session: batch must be None for one stream, or at least 1, got {batch!r}; pass None or drop it.")
         self.batch, rows = batch, batch or 1
-        self._carry = [{v.name: zeros((rows, layer.padded[v.dim]), layer.dtype) for v in layer.program.states} for layer in self._layers]
+        self._carry = [{v.name: zeros((rows, layer.sizes.padded[v.dim]), layer.dtype) for v in layer.program.states} for layer in self._layers]
         work = rows * sum(array.size for layer in self._layers for array in layer.parameters.values())
         self._one = Circuit(self._layers, self._carry, rows, 1, release=work > KEEP_INTERPRETER)
         self._many: Circuit | None = None
@@ -192,7 +192,7 @@ class Session:
         found: dict[str, Array] = {}
         for number, (layer, states) in enumerate(zip(self._layers, self._carry, strict=True)):
             for variable in layer.program.states:
-                rows = states[variable.name][:, : layer.sizes[variable.dim]]
+                rows = states[variable.name][:, : layer.sizes.units[variable.dim]]
                 found[f"{variable.name}{self._suffix(number)}"] = rows[0] if self.batch is None else rows
         return found
 
@@ -233,7 +233,7 @@ class Session:
         """
         content = files.Content(self.cell.name, self.dtype.name, self.batch, self._layers[0].mode.gates, self.parameters)
         content.state = self.state if state else {}
-        content.probe = files.probe_inputs(self.cell, self._layers[0].sizes)
+        content.probe = files.probe_inputs(self.cell, self._layers[0].sizes.units)
         content.answer = self._answer(content.probe)
         files.write(path, content)
 
@@ -248,7 +248,9 @@ class Session:
         """
         content = files.read(path)
         chosen = files.choose_cell(path, content, cell)
-        session = files.refuse_as_data(path, lambda: cls(chosen, content.layers, dtype=content.dtype, batch=content.batch, target=target, gates=content.gates))
+        session = files.refuse_as_data(
+            path, lambda: cls(chosen, content.layers, dtype=content.dtype, batch=content.batch, target=target, gates=content.gates)
+        )
         files.compare(path, content, session._answer(content.probe))
         if batch != "saved" and batch != content.batch:
             if content.state:
@@ -272,5 +274,5 @@ class Session:
         return BackendError(f"{self._who}: must serve one thread at a time, got a call during another; give each thread a clone().")
 
     def __repr__(self) -> str:
-        sizes = " → ".join(map(str, [self._shape[-1], *(layer.sizes[layer.output_dim] for layer in self._layers)]))
+        sizes = " → ".join(map(str, [self._shape[-1], *(layer.sizes.units[layer.output_dim] for layer in self._layers)]))
         return f"Session({self.cell.name}, {sizes}, {self.dtype}, batch={self.batch})"

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from grus.cells import Cell
-from grus.compiler.blocks import Array
-from grus.compiler.execution import ALL_ROWS, Execution
-from grus.compiler.native.kernels import Function, address, aligned
+from grus.compiler.blocks import Array, Place
+from grus.compiler.execution import Bound, Sizes, Slots, Walk
+from grus.compiler.native.kernels import Function, address
 from grus.compiler.native.target import Target
 from grus.compiler.program import SCALAR, Parameter, Program
 from grus.compiler.programs import CellPrograms, Mode, Stage
@@ -25,11 +25,11 @@ _programs: dict[tuple[int, bool], CellPrograms] = {}
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One kernel call, ready to be made again and again; ``table`` and ``scratch`` are kept because ``arguments`` point to them."""
+    """One kernel call, ready to be made again and again; ``walk`` and ``scratch`` are kept because ``arguments`` point to them."""
 
     function: Function
     arguments: ctypes.Array[ctypes.c_int64]
-    table: NDArray[np.int64]
+    walk: Walk
     scratch: Array
 
     def addresses(self) -> tuple[int, int]:
@@ -39,35 +39,54 @@ class Record:
         return entry, ctypes.addressof(self.arguments)
 
     def rewrite(self, table: NDArray[np.int64]) -> None:
-        """Let the call run over the steps of ``table``, of which there are no more than there were at first."""
-        self.table[: len(table)] = table
-        self.arguments[self.function.names.index("steps")] = len(table)
+        """Let the call visit the steps of ``table``, of which there are no more than there were at first."""
+        self.walk.table[: len(table)] = table
+        self.arguments[self.function.index["steps"]] = len(table)
 
 
-class Layer(Execution):
-    """One layer's packed weights. It records kernel calls instead of making them."""
+class Recorder(Bound):
+    """A stage with packed weights that records its calls instead of making them."""
 
-    def __init__(self, program: Program, parameters: Mapping[str, Array], sizes: Mapping[str, int], target: Target, mode: Mode) -> None:
-        dtype = next(iter(parameters.values())).dtype
-        super().__init__(dtype, target, sizes, 1)
-        self.parameters, self.program, self.mode = parameters, program, mode
-        self.programs = programs_of(program, all(size % self.lanes == 0 for size in sizes.values()))
-        self.output_dim = program.nodes[program.outputs["output"]].dim
+    def __init__(self, stage: Stage, sizes: Sizes, parameters: Mapping[str, Array]) -> None:
+        super().__init__(stage, sizes)
+        self.load(parameters)
         self._records: list[Record] = []
         self._lock = threading.Lock()
 
-    def record(self, stage: Stage, *arguments: Any) -> Record:
-        """The call that ``run(stage, parameters, *arguments)`` would make."""
+    def record(
+        self,
+        table: NDArray[np.int64],
+        inputs: Mapping[str, Place],
+        outputs: Mapping[str, Place],
+        slots: Slots | None = None,
+        carry: Mapping[str, Array] | None = None,
+    ) -> Record:
+        """The call that ``run`` would make, with a table and scratch rows of its own."""
         with self._lock:
-            self.run(stage, self.parameters, *arguments)
+            self.run(Walk.of(table.copy()), inputs, outputs, slots, carry)
             return self._records.pop()
 
-    def _dispatch(self, stage: Stage, function: Function, values: dict[str, int], table: NDArray[np.int64]) -> None:
-        table = np.array(table, np.int64, order="C")
-        scratch = aligned((max(1, int(table[:, 0].max()) * self._scratch_width(stage)),), self.dtype)
+    def _dispatch(self, walk: Walk) -> None:
+        self._scratch.clear()
+        self._make_room(walk.rows, 1)
+        scratch = self._scratch.pop()
         scratch[:] = 0
-        values |= {"table": address(table), "steps": len(table), "row0": 0, "row1": ALL_ROWS, "scratch": address(scratch)}
-        self._records.append(Record(function, function.arguments(values), table, scratch))
+        self.set("scratch", address(scratch))
+        self._records.append(Record(self.function, type(self.arguments).from_buffer_copy(self.arguments), walk, scratch))
+
+
+class Layer:
+    """One layer: its parameters as they were given, and its kernels with packed weights."""
+
+    def __init__(self, program: Program, parameters: Mapping[str, Array], sizes: Mapping[str, int], target: Target, mode: Mode) -> None:
+        self.dtype = next(iter(parameters.values())).dtype
+        self.program, self.parameters, self.target, self.mode = program, parameters, target, mode
+        self.sizes = Sizes(self.dtype, target, sizes, 1)
+        self.programs = programs_of(program, all(size % self.sizes.lanes == 0 for dim, size in sizes.items() if dim != SCALAR))
+        self.output_dim = program.nodes[program.outputs["output"]].dim
+        prologue = self.programs.prologue(mode)
+        self.prologue = None if prologue.idle else Recorder(prologue, self.sizes, parameters)
+        self.loop = Recorder(self.programs.loop(mode), self.sizes, parameters)
 
 
 def programs_of(program: Program, exact: bool) -> CellPrograms:

@@ -5,6 +5,8 @@ Every function takes one pointer to int64 arguments, named below in order. Sizes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
 from grus.compiler.native.emitter import I64, POINTER, Emitter, Value
@@ -13,7 +15,7 @@ PACK = ("target", "source", "source_ld", "units", "inner", "products", "product"
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
 COLUMN_SUM = ("target", "source", "source_ld", "units", "rows")
 CHUNK = 192  # rows summed before a weight gradient goes back to memory: two packed chunks stay in a 512 KB second-level cache
-BLOCK = 64  # units of the left operand packed at once
+BLOCK = 96  # units of the left operand packed at once
 
 
 def outer_room(left_units: int, right_units: int, lanes: int, registers: int) -> int:
@@ -25,7 +27,7 @@ def outer_room(left_units: int, right_units: int, lanes: int, registers: int) ->
 
 def outer_tile(registers: int) -> tuple[int, int]:
     """Units of the left operand × vectors of the right one whose sums fill the registers."""
-    return (8, 3) if registers > 16 else (4, 3)
+    return (12, 2) if registers > 16 else (6, 2)
 
 
 class _Function:
@@ -131,15 +133,19 @@ def _emit_outer(module: ir.Module, dtype: str, lanes: int, registers: int) -> No
             start = b.mul(panel, I64(width))
             out = e.at(right_room, b.mul(panel, I64(width * CHUNK)))
 
-            def at_row(n: Value, _: list[Value]) -> None:
+            def copy(n: Value, load: Callable[[Value, Value], Value]) -> None:
                 row = e.at(f.pointer("right"), b.mul(b.add(first, n), f["right_ld"]))
                 for p in range(panels):
-                    unit = b.add(start, I64(p * lanes))
-                    left = b.sub(f["right_units"], unit)
-                    value = _load_part(e, row, unit, left)
-                    e.store(value, out, b.add(b.mul(n, I64(width)), I64(p * lanes)))
+                    e.store(load(row, b.add(start, I64(p * lanes))), out, b.add(b.mul(n, I64(width)), I64(p * lanes)))
 
-            e.loop(0, count, 1, at_row)
+            def part_of(row: Value, unit: Value) -> Value:
+                return _load_part(e, row, unit, b.sub(f["right_units"], unit))
+
+            with b.if_else(b.icmp_signed("<=", b.add(start, I64(width)), f["right_units"]), likely=True) as (whole, part):
+                with whole:
+                    e.loop(0, count, 1, lambda n, _: copy(n, e.load))
+                with part:
+                    e.loop(0, count, 1, lambda n, _: copy(n, part_of))
 
         e.loop(0, f.ceil(f["right_units"], width), 1, at_panel)
 
@@ -149,13 +155,27 @@ def _emit_outer(module: ir.Module, dtype: str, lanes: int, registers: int) -> No
         def at_group(group: Value, _: list[Value]) -> None:
             out = e.at(left_room, b.mul(group, I64(high * CHUNK)))
 
-            def at_row(n: Value, _: list[Value]) -> None:
-                row = e.at(f.pointer("left"), b.mul(b.add(first, n), f["left_ld"]))
-                for i in range(high):
-                    m = f.minimum(b.add(b.mul(group, I64(high)), I64(i)), b.sub(units, I64(1)))
-                    e.store(e.load_scalar(row, b.add(unit, m)), out, b.add(b.mul(n, I64(high)), I64(i)))
+            start = b.mul(group, I64(high))
+            quad = ir.VectorType(e.element, high).as_pointer()
 
-            e.loop(0, count, 1, at_row)
+            def row_at(n: Value) -> Value:
+                return e.at(f.pointer("left"), b.add(b.mul(b.add(first, n), f["left_ld"]), unit))
+
+            def at_once(n: Value, _: list[Value]) -> None:
+                values = b.load(b.bitcast(e.at(row_at(n), start), quad), typ=quad.pointee)
+                values.align = e.size
+                b.store(values, b.bitcast(e.at(out, b.mul(n, I64(high))), quad)).align = e.size
+
+            def one_by_one(n: Value, _: list[Value]) -> None:
+                for i in range(high):
+                    m = f.minimum(b.add(start, I64(i)), b.sub(units, I64(1)))
+                    e.store(e.load_scalar(row_at(n), m), out, b.add(b.mul(n, I64(high)), I64(i)))
+
+            with b.if_else(b.icmp_signed("<=", b.add(start, I64(high)), units), likely=True) as (whole, part):
+                with whole:
+                    e.loop(0, count, 1, at_once)
+                with part:
+                    e.loop(0, count, 1, one_by_one)
 
         e.loop(0, f.ceil(units, high), 1, at_group)
 
@@ -214,14 +234,19 @@ def _emit_column_sum(module: ir.Module, dtype: str, lanes: int) -> None:
     e, b = f.e, f.b
     source, target = f.pointer("source"), f.pointer("target")
 
-    def at_unit(unit: Value, _: list[Value]) -> None:
+    def at_units(unit: Value, _: list[Value], count: int) -> None:
         def at_row(n: Value, sums: list[Value]) -> list[Value]:
-            return [b.fadd(sums[0], e.load(source, b.add(b.mul(n, f["source_ld"]), unit)))]
+            row = b.add(b.mul(n, f["source_ld"]), unit)
+            return [b.fadd(total, e.load(source, b.add(row, I64(i * lanes)))) for i, total in enumerate(sums)]
 
-        total = e.loop(0, f["rows"], 1, at_row, [e.constant(0.0)])[0]
-        e.store(b.fadd(e.load(target, unit), total), target, unit)
+        totals = e.loop(0, f["rows"], 1, at_row, [e.constant(0.0)] * count)
+        for i, total in enumerate(totals):
+            at = b.add(unit, I64(i * lanes))
+            e.store(b.fadd(e.load(target, at), total), target, at)
 
-    e.loop(0, f["units"], lanes, at_unit)
+    done = f.floor(f["units"], 8 * lanes)
+    e.loop(0, done, 8 * lanes, lambda unit, values: at_units(unit, values, 8))
+    e.loop(done, f["units"], lanes, lambda unit, values: at_units(unit, values, 1))
     b.ret_void()
 
 
