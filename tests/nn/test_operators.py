@@ -11,7 +11,7 @@ from grus.nn import GRU, LSTM, GRUCell, operators
 from grus.nn.plan import Plan
 
 
-def _arguments(plan: Plan, *, gates: bool, sequence: bool, requires_grad: bool = True) -> tuple[Any, ...]:
+def _arguments(plan: Plan, lengths: torch.Tensor | None, *, gates: bool, sequence: bool, requires_grad: bool = True) -> tuple[Any, ...]:
     def tensor(*shape: int) -> torch.Tensor:
         return torch.randn(shape, dtype=torch.float64, requires_grad=requires_grad)
 
@@ -19,24 +19,25 @@ def _arguments(plan: Plan, *, gates: bool, sequence: bool, requires_grad: bool =
     states = [tensor(4, 3) for _ in plan.states]
     restart = [tensor(3) for _ in plan.states]
     resets = torch.rand(5, 4) < 0.3
-    return plan.key, [tensor(5, 4, 2)], tensors, states, restart, None, resets, "store", [False, gates, sequence]
+    return plan.key, [tensor(5, 4, 2)], tensors, states, restart, None, lengths, resets, "store", [False, gates, sequence]
 
 
 @pytest.mark.parametrize(("gates", "sequence"), [(False, True), (True, False)])
-def test_operators_pass_the_checks_of_pytorch(gates: bool, sequence: bool) -> None:
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 1, 4, 2])], ids=["whole", "lengths"])
+def test_operators_pass_the_checks_of_pytorch(gates: bool, sequence: bool, lengths: torch.Tensor | None) -> None:
     plan = LSTM(2, 3)._evaluation
-    arguments = _arguments(plan, gates=gates, sequence=sequence)
+    arguments = _arguments(plan, lengths, gates=gates, sequence=sequence)
     torch.library.opcheck(operators.recurrent_forward, arguments)
-    plain = _arguments(plan, gates=gates, sequence=sequence, requires_grad=False)
+    plain = _arguments(plan, lengths, gates=gates, sequence=sequence, requires_grad=False)
     upstream = [torch.randn_like(value) for value in operators.recurrent_forward(*plain)]
     torch.library.opcheck(operators.recurrent_backward, (upstream, *plain))
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM])
 def test_compiled_layer_is_one_graph_with_the_same_gradients(kind: type[GRU] | type[LSTM], backend: str) -> None:
-    layer = kind(3, 4, 2, bidirectional=True, dtype=torch.float64, backend=backend)  # pyright: ignore
+    layer = kind(3, 4, bidirectional=True, dtype=torch.float64, backend=backend)  # pyright: ignore
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    x = torch.randn(5, 6, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
     found: list[tuple[torch.Tensor, ...]] = []
     for each in (layer, compiled):
         output, _ = each(x)
@@ -68,5 +69,9 @@ def test_compiled_layer_takes_lengths_and_resets_in_one_graph() -> None:
     resets = torch.rand(5, 4) < 0.3
     lengths = torch.tensor([2, 4, 1, 3])
     for options in ({"resets": resets}, {"lengths": lengths}, {"lengths": lengths, "resets": resets}):
-        for one, other in zip(layer(x, **options), compiled(x, **options), strict=True):
+        found: list[tuple[torch.Tensor, ...]] = []
+        for each in (layer, compiled):
+            output, state = each(x, **options)
+            found.append((output, state, *torch.autograd.grad(output.square().sum() + state.sum(), list(layer.parameters()))))
+        for one, other in zip(*found, strict=True):
             torch.testing.assert_close(one, other)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Callable
+from typing import Self, Unpack
 
 import torch
 
 from grus.compiler.program import Program
 from grus.errors import OptionError
 from grus.nn.layout import Fused, Layout
+from grus.nn.library import flatten_weights
 from grus.nn.options import Extras
 from grus.nn.recurrent import Recurrent
 
@@ -39,6 +41,16 @@ class _DropIn(Recurrent):
     def all_weights(self) -> list[list[torch.nn.Parameter]]:
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in direction.tensors] for direction in self._directions]
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights side by side in memory where cuDNN runs them."""
+        for direction in self._directions:
+            flatten_weights(self._evaluation, self._tensors(direction.tensors))
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.flatten_parameters()
+        return self
 
     def _sizes_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

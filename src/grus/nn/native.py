@@ -34,7 +34,7 @@ def run(request: Pass) -> Result:
         *arguments.values(), **arguments.options, gates=request.gates, sequence=request.sequence
     )
     output = None if forward.output is None else torch.from_numpy(forward.output)
-    states = tuple([torch.from_numpy(forward.states[name]) for name in request.plan.states])
+    states = tuple([torch.from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states])
     gates = tuple([torch.from_numpy(forward.gates[name]) for name in request.plan.gates]) if request.gates else ()
     return Result(output, states, gates)
 
@@ -177,7 +177,9 @@ class _Recurrence(torch.autograd.Function):
         forward = request.plan.compiled(request.inputs[0].dtype).forward(
             *arguments.values(), **arguments.options, save=request.memory, gates=request.gates, sequence=request.sequence
         )
-        arrays = [*forward.states.values()] if forward.output is None else [forward.output, *forward.states.values()]
+        arrays = [np.ascontiguousarray(forward.states[name]) for name in request.plan.states]
+        if forward.output is not None:
+            arrays.insert(0, forward.output)
         if request.gates:
             arrays += [forward.gates[name] for name in request.plan.gates]
         ctx.set_materialize_grads(False)

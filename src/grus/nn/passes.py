@@ -21,13 +21,15 @@ from grus.nn.plan import Plan
 class Timeline:
     """How the rows of a batch run through time: ``steps`` T, ``rows`` B, the rows active at each step, and where states restart.
 
-    ``resets`` [T, B]: a sequence starts anew at this step.
+    ``resets`` [T, B]: a sequence starts anew at this step. ``lengths`` [B] stands for ``batch_sizes`` while a graph is captured, when
+    nothing can be sorted by value: rows are then in the caller's order.
     """
 
     steps: int
     rows: int
     batch_sizes: NDArray[np.int64] | None = None
     resets: Tensor | None = None
+    lengths: Tensor | None = None
 
     def restarts(self, reverse: bool) -> Tensor | None:
         """Where the state restarts before a step is taken, in a pass of this direction.

@@ -193,7 +193,8 @@ class Recurrent(nn.Module):
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
         """
-        batch = open_batch(self._form, input, inputs, lengths, resets)
+        captured = torch.compiler.is_compiling() and self.backend_used == "native"
+        batch = open_batch(self._form, input, inputs, lengths, resets, captured)
         batch = dispatch.agree(self._form.who, batch, self._tensors(self._directions[0].tensors)[0])
         output, results = self._stack(batch, self._state_form.open(hx, batch), return_gates)
         closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)

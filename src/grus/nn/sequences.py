@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
@@ -37,6 +36,11 @@ class Batch:
     places: Tensor | None = None  # the sorted place of each of the caller's rows
     packed: PackedSequence | None = None
 
+    def sort_stream(self, stream: Tensor) -> Tensor:
+        """A time-major stream with the caller's rows, cut to the batch's steps and in its order."""
+        stream = stream[: self.timeline.steps]
+        return stream if self.order is None else stream.index_select(1, self.order)
+
     def sort_rows(self, state: Tensor) -> Tensor:
         """A caller's [B, S] state in the order of the batch."""
         return state if self.order is None else state.index_select(0, self.order)
@@ -48,6 +52,8 @@ class Batch:
     def end(self, stream: Tensor, reverse: bool) -> Tensor:
         """The value [B, D] at each row's last step, or at its first one."""
         batch_sizes = self.timeline.batch_sizes
+        if self.timeline.lengths is not None and not reverse:
+            return stream[self.timeline.lengths - 1, torch.arange(self.timeline.rows, device=stream.device)]
         if batch_sizes is None:
             return stream[0 if reverse else -1]
         if stream.dim() == 2:
@@ -93,8 +99,9 @@ def open_batch(
     extras: Mapping[str, Stream] | None = None,
     lengths: Lengths | None = None,
     resets: Tensor | None = None,
+    captured: bool = False,
 ) -> Batch:
-    """Check the streams and bring them to time-major form, longest row first where rows have lengths."""
+    """Check the streams and bring them to time-major form, longest row first where rows have lengths and no graph is ``captured``."""
     streams = (stream, *_extras(form, extras))
     if isinstance(stream, PackedSequence):
         if lengths is not None:
@@ -103,7 +110,11 @@ def open_batch(
     else:
         batch = _open_dense(form, stream, streams)
         if lengths is not None:
-            batch = _sorted(batch, _lengths(form, batch, lengths))
+            found = _lengths(form, batch, lengths)
+            if captured:
+                batch.timeline.lengths = found
+            else:
+                batch = sort_by_length(form.who, batch, found)
     if resets is not None:
         batch.timeline.resets = _resets(form, batch, resets)
     return batch
@@ -158,27 +169,32 @@ def _open_packed(form: Form, packed: PackedSequence, streams: Sequence[Stream]) 
     return Batch(tuple(data), timeline, len(batch_sizes), True, form.batch_first, packed.sorted_indices, packed.unsorted_indices, packed)
 
 
-def _lengths(form: Form, batch: Batch, lengths: Lengths) -> NDArray[np.int64]:
-    values = torch.as_tensor(lengths).detach().cpu()
+def _lengths(form: Form, batch: Batch, lengths: Lengths) -> Tensor:
+    values = torch.as_tensor(lengths).detach()
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise DtypeError(f"{form.who}: lengths must be whole numbers, got {values.dtype}; convert them with .long()")
     if not batch.batched and values.dim() == 0:
         values = values[None]
     if values.shape != (batch.timeline.rows,):
         raise ShapeError(f"{form.who}: lengths must be [B] = [{batch.timeline.rows}], got {list(values.shape)}; one length per row")
-    found = values.numpy().astype(np.int64)
-    if len(found) and (found.min() < 1 or found.max() > batch.timeline.steps):
-        row = int(np.argmax((found < 1) | (found > batch.timeline.steps)))
-        raise ShapeError(f"{form.who}: lengths must be between 1 and T = {batch.timeline.steps}, got {found[row]} in row {row}; leave empty rows out")
-    return found
+    return values
 
 
-def _sorted(batch: Batch, lengths: NDArray[np.int64]) -> Batch:
-    if not len(lengths) or lengths.min() == batch.timeline.steps:
+def sort_by_length(who: str, batch: Batch, lengths: Tensor) -> Batch:
+    """The same batch with its longest row first and no step beyond it.
+
+    Raises: ShapeError where a length is no step of the batch.
+    """
+    found = lengths.cpu().numpy().astype(np.int64)
+    wrong = (found < 1) | (found > batch.timeline.steps)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ShapeError(f"{who}: lengths must be between 1 and T = {batch.timeline.steps}, got {found[row]} in row {row}; leave empty rows out")
+    if not len(found) or found.min() == batch.timeline.steps:
         return batch
-    order = np.argsort(-lengths, kind="stable")
-    steps = int(lengths.max())
-    batch_sizes = (lengths[:, None] > np.arange(steps)).sum(0)
+    order = np.argsort(-found, kind="stable")
+    steps = int(found.max())
+    batch_sizes = (found[:, None] > np.arange(steps)).sum(0)
     device = batch.streams[0].device
     streams = tuple(stream[:steps] for stream in batch.streams)
     places = rank = None
@@ -201,7 +217,4 @@ def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
     if list(resets.shape) != wanted:
         raise ShapeError(f"{form.who}: resets must be {name} = {wanted}, got {list(resets.shape)}; one flag per step and row")
     major = resets.transpose(0, 1) if name == "[B, T]" else resets
-    major = major[: timeline.steps]
-    if batch.order is not None:
-        major = major.index_select(1, batch.order.to(major.device))
-    return major.to(batch.streams[0].device)
+    return batch.sort_stream(major.to(batch.streams[0].device))

@@ -18,6 +18,7 @@ from torch.nn.functional import linear, softplus
 from torch.utils.checkpoint import checkpoint
 
 from grus.compiler.program import SCALAR, Node, Program
+from grus.nn import library
 from grus.nn.passes import Pass, Result, row_of
 from grus.nn.plan import OUTPUT, Plan
 
@@ -46,6 +47,9 @@ def run(request: Pass) -> Result:
     """Run one pass."""
     if request.timeline.batch_sizes is not None and request.inputs[0].dim() == 3:
         return _run_padded(request)
+    kernel = library.kernel_for(request.plan) if _takes_kernel(request) else None
+    if kernel is not None:
+        return library.run(request, kernel)
     plan, timeline = request.plan, request.timeline
     parameters = plan.layout.split(request.tensors)
     sizes = plan.sizes(request.inputs, parameters, request.states)
@@ -55,6 +59,12 @@ def run(request: Pass) -> Result:
     streams = {**dict(zip(plan.inputs, request.inputs, strict=True)), **{name: before[node] for name, node in split.prologue.outputs.items()}}
     loop = _Loop(request, _Machine(split.loop, parameters, sizes, plan.precision, like), streams, timeline.restarts(request.reverse))
     return loop.run()
+
+
+def _takes_kernel(request: Pass) -> bool:
+    """Whether cuDNN could run the pass: on a GPU, without what only a step program gives."""
+    plain = request.timeline.resets is None and not request.gates and request.memory == "store"
+    return plain and request.inputs[0].device.type == "cuda" and not torch.compiler.is_compiling() and request.timeline.rows > 0
 
 
 def _run_padded(request: Pass) -> Result:

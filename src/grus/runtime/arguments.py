@@ -14,6 +14,8 @@ from grus.errors import DtypeError, OptionError, ShapeError
 
 def check_array(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """``value`` as an array of this shape that converts to ``dtype``."""
+    if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+        return value
     array = _as_array(who, name, value, dtype)
     if array.shape != shape:
         raise ShapeError(f"{who}: {name} must be {list(shape)}, got {list(array.shape)}; the shape is fixed by the weights and batch.")
@@ -52,12 +54,12 @@ def check_rows(who: str, rows: Any, batch: int | None) -> NDArray[np.int64]:
     """The numbers of the rows that an index, a sequence, a slice or a mask names."""
     if batch is None:
         raise OptionError(f"{who}: rows must be None for a single stream, got {rows!r}; leave it out.")
-    index = rows if isinstance(rows, slice) else np.asarray(rows)
-    if isinstance(index, np.ndarray) and index.size == 0:
-        return np.zeros(0, np.int64)
+    index = rows
     try:
-        return np.atleast_1d(np.arange(batch)[index])
-    except IndexError as error:
+        if not isinstance(rows, slice):
+            index = np.atleast_1d(np.asarray(rows, None if np.size(rows) else np.int64))
+        return np.arange(batch)[index]
+    except (IndexError, TypeError, ValueError) as error:
         raise OptionError(f"{who}: rows must name some of the {batch} rows, got {rows!r}; count from 0, or pass a mask of {batch}.") from error
 
 

@@ -75,12 +75,12 @@ def read(path: AnyPath) -> Content:
     with Path(path).open("rb"):
         pass  # what cannot be opened raises the usual OSError
     try:
-        with safe_open(path, framework="numpy") as file:  # pyright: ignore[reportUnknownVariableType]
-            note = cast(dict[str, str], file.metadata() or {}).get(NOTE)
-            tensors = {cast(str, name): cast(Array, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        with cast(Any, safe_open(path, framework="numpy")) as file:
+            notes: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise _refusal(path, f"one that safetensors cannot read ({error})") from error
-    return _content(path, _note(path, note), tensors)
+    return _content(path, _note(path, notes.get(NOTE)), tensors)
 
 
 def choose_cell(path: AnyPath, content: Content, cell: Cell | None) -> Cell:
@@ -116,7 +116,7 @@ def compare(path: AnyPath, content: Content, answer: Array) -> None:
         if np.allclose(answer, wanted, rtol=0.0, atol=room, equal_nan=True):
             return
     raise DataError(
-        f"{path}: must give the outputs that were saved with it, got others; the file is damaged or {content.cell!r} is now another cell, save it again."
+        f"{path}: must give the outputs that were saved with it, got others; save it again, it is damaged or {content.cell!r} is now another cell."
     )
 
 
@@ -156,7 +156,7 @@ def _content(path: AnyPath, note: Mapping[str, Any], tensors: dict[str, Array]) 
     content.state, content.probe = groups.pop("state", {}), groups.pop("probe", {})
     content.answer = groups.pop("answer", {}).get("", np.zeros(0))
     if len(numbers) != note["layers"] or groups:
-        raise _refusal(path, f"{note['layers']} layers by its note and tensors that belong to none")
+        raise _refusal(path, f"{note['layers']} layers by its note and tensors that do not belong there")
     return content
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy import ndarray
@@ -78,7 +78,8 @@ class Session:
         self._inputs = {name: array.reshape(*lead, array.shape[1]) for name, array in self._one.inputs.items()}
         self._first, *self._further = self._inputs
         self._x, self._y = self._inputs[self._first], self._one.output.reshape(*lead, -1)
-        self._shape, self._copy, self._run = self._x.shape, self._y.copy, self._one.run
+        self._view: Any = memoryview(cast(Any, self._x)) if batch is None else None
+        self._copy, self._run = self._y.copy, self._one.run
 
     # --- running -----------------------------------------------------------------------------------------------------------
     def step(self, x: ArrayLike, out: Array | None = None, **further: ArrayLike) -> Array:
@@ -90,15 +91,20 @@ class Session:
             raise self._in_use()
         self._busy = True
         try:
-            if type(x) is not ndarray or x.shape != self._shape or x.dtype is not self.dtype:
-                x = check_array(self._who, self._first, x, self._shape, self.dtype)
-            self._x[...] = x
+            if self._view is not None:
+                try:
+                    self._view[:] = x  # takes a buffer of exactly this shape and type, in half the time of a check and a NumPy copy
+                except (TypeError, ValueError):
+                    self._x[...] = check_array(self._who, self._first, x, self._x.shape, self.dtype)
+            else:
+                self._x[...] = check_array(self._who, self._first, x, self._x.shape, self.dtype)
             if further or self._further:
                 self._fill(further)
             if out is None:
                 self._run()
                 return self._copy()
-            check_out(self._who, out, self._y.shape, self.dtype)
+            if type(out) is not ndarray or out.shape != self._y.shape or out.dtype is not self.dtype:
+                check_out(self._who, out, self._y.shape, self.dtype)
             self._run()
             out[...] = self._y
             return out
@@ -115,7 +121,7 @@ class Session:
             raise self._in_use()
         self._busy = True
         try:
-            first = check_block(self._who, self._first, x, self._shape, None, self.dtype)
+            first = check_block(self._who, self._first, x, self._x.shape, None, self.dtype)
             check_names(self._who, "further inputs", self._further, further)
             count = len(first)
             arrays = {self._first: first} | {
@@ -274,5 +280,5 @@ class Session:
         return BackendError(f"{self._who}: must serve one thread at a time, got a call during another; give each thread a clone().")
 
     def __repr__(self) -> str:
-        sizes = " → ".join(map(str, [self._shape[-1], *(layer.sizes.units[layer.output_dim] for layer in self._layers)]))
+        sizes = " → ".join(map(str, [self._x.shape[-1], *(layer.sizes.units[layer.output_dim] for layer in self._layers)]))
         return f"Session({self.cell.name}, {sizes}, {self.dtype}, batch={self.batch})"

@@ -106,7 +106,7 @@ def check_dtype(dtype: str) -> np.dtype[Any]:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in (np.dtype("float32"), np.dtype("float64")):
+    if found is None or found not in (np.dtype("float32"), np.dtype("float64")):
         raise DtypeError(f"Session: dtype must be 'float32' or 'float64', got {dtype!r}; convert the weights, the session does it for you.")
     return found
 

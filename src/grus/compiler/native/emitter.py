@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from llvmlite import ir
@@ -28,6 +29,27 @@ class Emitter:
         self.function = ir.Function(module, ir.FunctionType(returns or ir.VoidType(), arguments), name)
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self._entry = self.b.block
+
+    def widened(self, times: int) -> Emitter:
+        """The same function under construction, in vectors of ``times`` as many lanes."""
+        wide = copy(self)
+        wide.lanes = self.lanes * times
+        wide.vector = ir.VectorType(self.element, wide.lanes)
+        return wide
+
+    def joined(self, vectors: Sequence[Value]) -> Value:
+        """Vectors side by side as one; their number is a power of two."""
+        if len(vectors) == 1:
+            return vectors[0]
+        low, high = self.joined(vectors[: len(vectors) // 2]), self.joined(vectors[len(vectors) // 2 :])
+        return self.b.shuffle_vector(low, high, ir.Constant(ir.VectorType(I32, 2 * low.type.count), list(range(2 * low.type.count))))
+
+    def parts(self, wide: Value, count: int) -> list[Value]:
+        """The inverse of ``joined``."""
+        undefined = ir.Constant(wide.type, ir.Undefined)
+        kind = ir.VectorType(I32, self.lanes)
+        masks = [ir.Constant(kind, list(range(i * self.lanes, (i + 1) * self.lanes))) for i in range(count)]
+        return [self.b.shuffle_vector(wide, undefined, mask) for mask in masks]
 
     # --- types -------------------------------------------------------------------------------------------------------
     def vector_of(self, element: ir.Type) -> ir.Type:

@@ -22,10 +22,11 @@ from llvmlite import ir
 
 from grus.compiler.native.emitter import I8, I64, POINTER, Emitter, Value
 from grus.compiler.native.vector import VectorMath
-from grus.compiler.program import LEAVES, SCALAR, Program
+from grus.compiler.program import LEAVES, SCALAR, Program, reachable
 from grus.compiler.schedule import Group, Phase, Schedule
 
 TABLE_WIDTH = 6
+SLOW = frozenset(("exp", "log", "sigmoid", "tanh", "softplus"))
 _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count", "barrier", "resets")
 
 
@@ -74,7 +75,7 @@ def tiles(products: int, registers: int) -> tuple[Tile, ...]:
     """Row counts from the widest down to one, each with as many panels as the registers hold."""
     room = registers * 3 // 4
     rows = max(1, min(8 if registers > 16 else 6, room // products))
-    counts = dict.fromkeys((rows, max(1, rows // 2), 1))
+    counts = [rows] + [count for count in (8, 4, 2, 1) if count < rows]
     return tuple(Tile(count, max(1, min(8, room // (products * count)))) for count in counts)
 
 
@@ -90,9 +91,10 @@ class _Kernel:
         self.e = Emitter(module, name, [POINTER], dtype, lanes)
         self.b = self.e.b
         self.math = VectorMath(self.e)
+        self._wide: dict[int, VectorMath] = {}
         slots = spec.slots()
         self.arguments = {key: self.e.load_i64(self.e.function.args[0], index) for key, index in slots.items()}
-        most = max((tile.rows * tile.panels * len(p.affines) for p in self.plan.phases if p.groups for tile in self._tiles(p)), default=1)
+        most = max((tile.rows * tile.panels * self._kept(p) for p in self.plan.phases if p.groups for tile in self._tiles(p)), default=1)
         self.room = self.e.alloca(most * lanes)
         self.group_index = {id(group): number for number, group in enumerate(self.plan.groups)}
         self.dims = {v.name: v.dim for v in (*self.program.inputs, *self.program.states)}
@@ -115,6 +117,12 @@ class _Kernel:
 
     def maximum(self, a: Value, b: Value) -> Value:
         return self.b.select(self.b.icmp_signed(">", a, b), a, b)
+
+    def wide_math(self, times: int) -> VectorMath:
+        """The functions on vectors of ``times`` as many lanes."""
+        if times not in self._wide:
+            self._wide[times] = VectorMath(self.e.widened(times)) if times > 1 else self.math
+        return self._wide[times]
 
     # --- the function ------------------------------------------------------------------------------------------------------
     def emit(self) -> None:
@@ -237,29 +245,42 @@ class _Kernel:
         self._barrier()
 
     def _product_phase(self, phase: Phase, start: Value, stop: Value) -> None:
-        """The widest tile that has enough rows does them all; its last place overlaps the one before, which computes the same again."""
-        count = self.b.sub(self.last, self.first)
-        left: Value = I64(1 << 40)
+        """The widest tile takes as many rows as it can, a narrower one the rest, down to single rows."""
+        first = self.first
         for tile in self._tiles(phase):
-            fits = self.b.and_(self.b.icmp_signed(">=", count, I64(tile.rows)), self.b.icmp_signed("<", count, left))
-            with self.b.if_then(fits):
-                self._sweep(phase, tile, start, stop)
-            left = I64(tile.rows)
+            count = self.maximum(self.b.sub(self.last, first), I64(0))
+            end = self.b.add(first, self.b.mul(self.b.sdiv(count, I64(tile.rows)), I64(tile.rows)))
+            with self.b.if_then(self.b.icmp_signed("<", first, end)):
+                self._sweep(phase, tile, (first, end), start, stop)
+            first = end
+
+    def function_stages(self, phase: Phase) -> list[tuple[int, ...]]:
+        """The phase's slow functions by how many of them precede each within the phase."""
+        nodes, mine = self.program.nodes, self.plan.phase_of
+        number = self.plan.phases.index(phase)
+        depth: dict[int, int] = {}
+        needed = reachable(nodes, phase.roots)
+        for index in sorted(node for node in needed if mine.get(node) == number and nodes[node].op != "affine"):
+            depth[index] = max((depth.get(arg, 0) for arg in nodes[index].args), default=0) + (nodes[index].op in SLOW)
+        deepest = max(depth.values(), default=0)
+        return [tuple(i for i, d in depth.items() if d == level and nodes[i].op in SLOW) for level in range(1, deepest + 1)]
+
+    def _kept(self, phase: Phase) -> int:
+        return len(phase.affines) + sum(map(len, self.function_stages(phase)))
 
     def _tiles(self, phase: Phase) -> tuple[Tile, ...]:
         return tiles(max(len(phase.affines), *(len(group.products) for group in phase.groups)), self.registers)
 
-    def _sweep(self, phase: Phase, tile: Tile, start: Value, stop: Value) -> None:
-        """Every panel over every row tile; the panel is the outer loop, so that it stays in the cache nearest the core."""
+    def _sweep(self, phase: Phase, tile: Tile, rows: tuple[Value, Value], start: Value, stop: Value) -> None:
+        """Every panel over every row tile; the panel is the outer loop, so that it stays in the cache nearest the core.
+
+        The last place of a tile that is wider than what is left overlaps the one before it, which computes the same again.
+        """
 
         def at_panel(p: Value, _: list[Value]) -> None:
             panel = self.maximum(self.minimum(p, self.b.sub(stop, I64(tile.panels))), start)
 
-            def at_row(r: Value, _: list[Value]) -> None:
-                row = self.minimum(r, self.b.sub(self.last, I64(tile.rows)))
-                _TileBody(self, phase, tile, row, panel, stop).emit()
-
-            self.e.loop(self.first, self.last, tile.rows, at_row)
+            self.e.loop(*rows, tile.rows, lambda r, _: _TileBody(self, phase, tile, r, panel, stop).emit())
 
         self.e.loop(start, stop, tile.panels, at_panel)
 
@@ -318,28 +339,63 @@ class _TileBody:
             self._finish_each(self._sum(cells))
 
     def _finish_each(self, sums: list[Value]) -> None:
-        """The elementwise work of one (row, panel) after another, as a loop: its code is long, and written once it compiles fast."""
-        width = len(self.phase.affines)
-        room = self.k.room
+        """The elementwise work of the tile, as loops over its (row, panel) pairs.
+
+        A loop keeps the code short, so that it compiles fast. Functions that wait for other functions' results go into a loop of their
+        own: their latency is long, and the processor overlaps the independent work of neighbouring pairs only if it is close by.
+        """
+        stages = self.k.function_stages(self.phase)
+        kept = [*self.phase.affines, *(node for stage in stages for node in stage)]
         for index, value in enumerate(sums):
-            self.e.store(value, room, index * self.e.lanes)
+            cell, place = divmod(index, len(self.phase.affines))
+            self.e.store(value, self.k.room, (cell * len(kept) + place) * self.e.lanes)
+        cells = self.tile.rows * self.tile.panels
+        together = 2 if cells % 2 == 0 else 1
+        known = list(self.phase.affines)
+        for stage in stages:
 
-        def at_cell(cell: Value, _: list[Value]) -> None:
-            row = self.b.add(self.rows[0], self.b.sdiv(cell, I64(self.tile.panels)))
-            panel = self.k.minimum(self.b.add(self.at_panel[0], self.b.srem(cell, I64(self.tile.panels))), self.b.sub(self.stop, I64(1)))
-            here = self.b.mul(cell, I64(width * self.e.lanes))
-            loaded = [self.e.load(room, self.b.add(here, I64(index * self.e.lanes))) for index in range(width)]
-            _TileBody(self.k, self.phase, Tile(1, 1), row, panel, self.stop)._finish(dict(zip(self.phase.affines, loaded, strict=True)))
+            def at_cells(first: Value, _: list[Value], stage: tuple[int, ...] = stage) -> None:
+                bodies = [self._cell(self.b.add(first, I64(i)), kept, known) for i in range(together)]
+                self._apply_stage(bodies, stage)
 
-        self.e.loop(0, self.tile.rows * self.tile.panels, 1, at_cell)
+            self.e.loop(0, cells, together, at_cells)
+            known += stage
+        self.e.loop(0, cells, 1, lambda cell, _: self._cell(cell, kept, known)[0]._keep_roots())
+
+    def _cell(self, cell: Value, kept: list[int], known: list[int]) -> tuple[_TileBody, dict[int, Value]]:
+        """One (row, panel) of the tile with what is known of it so far, and where each kept value of it stands in the room."""
+        row = self.b.add(self.rows[0], self.b.sdiv(cell, I64(self.tile.panels)))
+        panel = self.k.minimum(self.b.add(self.at_panel[0], self.b.srem(cell, I64(self.tile.panels))), self.b.sub(self.stop, I64(1)))
+        here = self.b.mul(cell, I64(len(kept) * self.e.lanes))
+        places = {node: self.b.add(here, I64(place * self.e.lanes)) for place, node in enumerate(kept)}
+        body = _TileBody(self.k, self.phase, Tile(1, 1), row, panel, self.stop)
+        body._take({node: self.e.load(self.k.room, places[node]) for node in known})
+        return body, places
+
+    def _apply_stage(self, bodies: list[tuple[_TileBody, dict[int, Value]]], stage: tuple[int, ...]) -> None:
+        """Equal functions side by side in one wide vector: their instructions interleave and share the constants they load."""
+        for op in dict.fromkeys(self.nodes[node].op for node in stage):
+            todo = [(body, places[node], body.value(self.nodes[node].args[0], 0, 0)) for body, places in bodies for node in stage if self.nodes[node].op == op]
+            while todo:
+                count = max(n for n in (1, 2, 4) if n <= len(todo) and (n == 1 or self.e.lanes > 1))
+                now, todo = todo[:count], todo[count:]
+                result = self.k.wide_math(count).apply(op, self.e.joined([value for _, _, value in now]))
+                for (_, place, _), value in zip(now, self.e.parts(result, count) if count > 1 else [result], strict=True):
+                    self.e.store(value, self.k.room, place)
 
     def _finish(self, sums: dict[int, Value]) -> None:
         """Everything of the only (row, panel) of this tile that follows its sums."""
-        for node, value in sums.items():
+        self._take(sums)
+        self._keep_roots()
+
+    def _take(self, values: dict[int, Value]) -> None:
+        for node, value in values.items():
             self.values[node, 0, 0] = value
-        for node in sums:
-            if self._starts_late(node):
+        for node in values:
+            if self.nodes[node].op == "affine" and self._starts_late(node):
                 self.values[node, 0, 0] = self.b.fadd(self.values[node, 0, 0], self.value(self.nodes[node].args[0], 0, 0))
+
+    def _keep_roots(self) -> None:
         for root in self.phase.roots:
             self._keep(root, 0, 0)
 

@@ -1,8 +1,9 @@
 """Several kernel calls as one native call without arguments: what a step costs beyond its kernels is one way into machine code.
 
 A function of no arguments saves the conversion of one, a good 0.1 µs of the 0.2 that ctypes takes. It finds its calls through a variable of
-its own library, so the same object code is linked anew for each sequence.
+its own library, so every sequence has a linked copy of the code to itself.
 """
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -13,26 +14,46 @@ from functools import lru_cache
 from llvmlite import ir
 
 from grus.compiler.native import jit
-from grus.compiler.native.emitter import I64, POINTER, Emitter
+from grus.compiler.native.emitter import I64, POINTER, Emitter, Value
 from grus.compiler.native.target import Target
 
 _CALLEE = ir.FunctionType(ir.VoidType(), [POINTER])
+
+
+class _Entry:
+    """One linked copy of the code: ``bind`` gives it its calls, ``address`` is where it starts."""
+
+    def __init__(self, target: Target) -> None:
+        self._library = jit.load(_code(target), target)
+        self.bind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._library.address("bind"))
+        self.address = self._library.address("run")
+
+
+_free: dict[Target, list[_Entry]] = {}  # the linker never gives all of a copy's memory back, so copies are used again
 
 
 class CallSequence:
     """Calls of (function, argument), both addresses, in order. ``run()`` makes them all.
 
     Where ``release``, other Python threads run meanwhile; getting the interpreter back from a busy thread may take milliseconds, so a
-    call of a few microseconds had better keep it. The caller keeps alive what the addresses point to.
+    call of a few microseconds had better keep it. The caller keeps alive what the addresses point to, and this object while it runs.
     """
 
     def __init__(self, calls: Sequence[tuple[int, int]], target: Target, *, release: bool) -> None:
-        self._library = jit.load(_code(target), target)
+        self._pool = _free.setdefault(target, [])
+        try:
+            self._entry = self._pool.pop()
+        except IndexError:
+            self._entry = _Entry(target)
         flat = [len(calls), *(value for call in calls for value in call)]
         self._calls = (ctypes.c_int64 * len(flat))(*flat)
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._library.address("bind"))(ctypes.addressof(self._calls))
+        self._entry.bind(ctypes.addressof(self._calls))
         prototype = ctypes.CFUNCTYPE(None) if release else ctypes.PYFUNCTYPE(None)
-        self.run: Callable[[], None] = prototype(self._library.address("run"))
+        self.run: Callable[[], None] = prototype(self._entry.address)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_entry"):
+            self._pool.append(self._entry)
 
 
 @lru_cache(maxsize=16)
@@ -51,7 +72,7 @@ def emit_sequence() -> ir.Module:
     e = Emitter(module, "run", [], "float32", 1)
     table = e.b.load(calls, typ=POINTER)
 
-    def call(number: ir.Value, _: list[ir.Value]) -> None:
+    def call(number: Value, _: list[Value]) -> None:
         at = e.b.mul(number, I64(2))
         function = e.b.inttoptr(e.load_i64(table, e.b.add(at, I64(1))), _CALLEE.as_pointer())
         e.b.call(function, [e.load_pointer(table, e.b.add(at, I64(2)))])

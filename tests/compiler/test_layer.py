@@ -1,0 +1,281 @@
+"""The compiled layer against the float64 reference and finite differences: every cell, both dtypes, each target, sizes that fit nothing.
+
+Kernels know no sizes, so one build serves every size here; what costs time is a new cell, dtype, target or mode. Set GRUS_TEST_EVERYTHING
+to build every cell for every target.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import grus.cells
+from grus.compiler.layer import compile_cell
+from grus.compiler.native import target as targets
+from tests.compiler.contract import Array, Case, assert_agrees, assert_same, expected, make_case, rows_of, run
+
+ODD = ((1, 7, 3, 1), (3, 5, 4, 7), (9, 4, 5, 63), (5, 6, 3, 33))  # (T, B, I, H)
+WHOLE = (4, 13, 16, 32)  # a whole number of vectors for every target
+DTYPES = ("float32", "float64")
+FEW = ("gru", "lstm_projected", "gru_layer_norm", "gru_d", "gru_reset_before", "min_gru", "sru", "fast_grnn")
+OTHERS = tuple(name for name in ("avx512", "avx2", "scalar") if name != targets.host().name and targets.get(name).runnable)
+EVERYTHING = bool(os.environ.get("GRUS_TEST_EVERYTHING"))
+
+
+def builds() -> list[Any]:
+    """(cell, dtype, target): every cell in both dtypes for the host; elsewhere in one of them, as scalars all cells, as vectors a few."""
+    found: list[Any] = []
+    for number, name in enumerate(grus.cells.names()):
+        others = [other for other in OTHERS if EVERYTHING or other == "scalar" or name in FEW]
+        found += [pytest.param(name, dtype, None, id=f"{name}-{dtype}-host") for dtype in DTYPES]
+        for dtype in DTYPES if EVERYTHING else (DTYPES[number % 2],):
+            found += [pytest.param(name, dtype, other, id=f"{name}-{dtype}-{other}") for other in others]
+    return found
+
+
+@pytest.mark.parametrize(("name", "dtype", "target"), builds())
+def test_layer_agrees_with_the_reference_at_odd_sizes(name: str, dtype: str, target: str | None) -> None:
+    for sizes in ODD:
+        case = make_case(name, dtype, sizes)
+        found, wanted = run(case, target), expected(case)
+        assert found.keys() == wanted.keys()
+        assert_agrees(found, wanted, case)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", grus.cells.names())
+def test_layer_agrees_with_the_reference_for_ragged_reset_and_reversed_rows(name: str, dtype: str) -> None:
+    for ragged, resets, reverse in ((True, False, False), (False, True, False), (False, False, True), (True, True, True)):
+        case = make_case(name, dtype, (6, 9, 3, 5), ragged=ragged, resets=resets, reverse=reverse)
+        assert_agrees(run(case), expected(case), case)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_layer_agrees_with_the_reference_at_whole_vectors(name: str) -> None:
+    case = make_case(name, "float32", WHOLE, ragged=True)
+    layer = compile_cell(case.program, case.dtype)
+    found = run(case)
+    assert_agrees(found, expected(case), case)
+    padded = layer.forward(case.inputs, case.parameters, case.states, batch_sizes=case.batch_sizes, gates=True, save="store")
+    np.testing.assert_array_equal(padded.output, found["output"])
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_layer_without_gates_gives_the_same(name: str) -> None:
+    case = make_case(name, "float32", (5, 7, 3, 9), ragged=True)
+    with_gates, without = run(case), run(case, gates=False)
+    assert not any(key.startswith("gate:") for key in without)
+    for key in without:
+        if not key.startswith("d_"):
+            np.testing.assert_array_equal(without[key], with_gates[key], err_msg=key)
+    assert_agrees(without, expected(case, gates=False), case)
+    inference = run(case, gates=False, save="none")
+    assert_same(inference, {key: without[key] for key in inference})
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm_projected", "sru"])
+def test_layer_without_sequence_gives_final_states_and_their_gradients(name: str) -> None:
+    case = make_case(name, "float64", (5, 7, 3, 9), ragged=True)
+    found = run(case, gates=False, sequence=False)
+    assert "output" not in found
+    assert_agrees(found, expected(case, gates=False, sequence=False), case)
+
+
+@pytest.mark.parametrize("name", grus.cells.names())
+def test_saving_policies_agree(name: str) -> None:
+    case = make_case(name, "float64", (11, 5, 3, 6), ragged=True, resets=True)
+    wanted, store = expected(case), run(case)
+    for save in ("recompute", "checkpoint"):
+        found = run(case, save=save)
+        assert found.keys() == store.keys()
+        assert_agrees(found, wanted, case)
+        for key in found:
+            if not key.startswith("d_"):
+                np.testing.assert_array_equal(found[key], store[key], err_msg=key)
+
+
+@pytest.mark.parametrize("save", ["none", "store", "recompute", "checkpoint"])
+def test_long_sequence_in_many_segments_agrees(save: str) -> None:
+    case = make_case("gru", "float64", (700, 3, 3, 60), ragged=True)
+    wanted = expected(case)
+    found = run(case, save=save)
+    assert_agrees(found, wanted, case)
+
+
+@pytest.mark.parametrize("name", ["gru", "gru_d"])
+def test_packed_input_is_the_padded_one(name: str) -> None:
+    case = make_case(name, "float64", (6, 5, 3, 4), ragged=True, resets=True)
+    layer, rows = compile_cell(case.program, "float64"), ~case.padding
+    options: dict[str, Any] = {"batch_sizes": case.batch_sizes, "save": "store", "gates": True, "resets": case.resets, "restart": case.restart}
+    inputs = {key: array[rows] for key, array in case.inputs.items()}
+    made = layer.forward(inputs, case.parameters, case.states, **options)
+    gates = {key: array[rows] for key, array in case.d_gates.items()}
+    d = layer.backward(inputs, case.parameters, case.states, made.saved, case.d_output[rows], case.d_states, d_gates=gates, **options)
+    wanted = run(case)
+    np.testing.assert_array_equal(made.output, wanted["output"][rows])
+    for key, array in made.gates.items():
+        np.testing.assert_array_equal(array, wanted[f"gate:{key}"][rows])
+    for key, array in d.inputs.items():
+        np.testing.assert_array_equal(array, wanted[f"d_input:{key}"][rows])
+    for key, array in d.parameters.items():
+        np.testing.assert_array_equal(array, wanted[f"d_parameter:{key}"])
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm_projected", "gru_d", "gru_layer_norm", "fast_grnn", "sru", "article_cell_state_gated"])
+def test_gradients_are_slopes_of_the_compiled_layer(name: str) -> None:
+    case = make_case(name, "float64", (3, 2, 2, 3), ragged=True, resets=True)
+    found = run(case)
+
+    def loss() -> float:
+        made = run(case, save="none")
+        total = (made["output"] * case.d_output).sum()
+        total += sum((made[f"gate:{key}"] * array).sum() for key, array in case.d_gates.items())
+        return float(total + sum((made[f"state:{key}"] * array).sum() for key, array in case.d_states.items()))
+
+    kinds = {"d_input": case.inputs, "d_parameter": case.parameters, "d_state": case.states, "d_restart": case.restart}
+    for kind, arrays in kinds.items():
+        for key, array in arrays.items():
+            np.testing.assert_allclose(found[f"{kind}:{key}"], slope(loss, array), rtol=2e-6, atol=2e-8, err_msg=f"{kind}:{key}")
+
+
+def slope(loss: Any, array: Array, step: float = 1e-6) -> Array:
+    found = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        value = array[index]
+        array[index] = value + step
+        above = loss()
+        array[index] = value - step
+        found[index] = (above - loss()) / (2 * step)
+        array[index] = value
+    return found
+
+
+# --- what the caller may hand over -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["gru", "gru_d"])
+def test_arrays_of_any_layout_give_the_same(name: str) -> None:
+    case = make_case(name, "float64", (4, 6, 3, 5))
+
+    def batch_first(array: Array) -> Array:
+        return np.ascontiguousarray(array.transpose(1, 0, 2)).transpose(1, 0, 2)
+
+    def wide(array: Array) -> Array:
+        room = np.full([2 * size for size in array.shape], np.nan, array.dtype)
+        room[tuple(slice(size) for size in array.shape)] = array
+        return room[tuple(slice(size) for size in array.shape)]
+
+    def backwards(array: Array) -> Array:
+        return np.flip(np.flip(array).copy())
+
+    wanted = run(case)
+    for change in (wide, backwards, np.asfortranarray):
+        inputs = {key: batch_first(array) if change is wide else change(array) for key, array in case.inputs.items()}
+        parameters = {key: change(array) for key, array in case.parameters.items()}
+        states = {key: change(array) for key, array in case.states.items()}
+        assert_same(run(replace(case, inputs=inputs, parameters=parameters, states=states, d_output=change(case.d_output))), wanted)
+
+
+def test_missing_states_are_zeros() -> None:
+    case = make_case("lstm", "float64")
+    zeros: dict[str, Any] = {key: np.zeros_like(array) for key, array in case.states.items()}
+    assert_same(run(replace(case, states=dict.fromkeys(zeros))), run(replace(case, states=zeros)))
+
+
+def test_missing_upstream_gradients_are_zeros() -> None:
+    case = make_case("lstm", "float64")
+    layer = compile_cell(case.program, "float64")
+    made = layer.forward(case.inputs, case.parameters, case.states, save="store", gates=True)
+    arguments = (case.inputs, case.parameters, case.states, made.saved)
+    d = layer.backward(*arguments, None, {"c": case.d_states["c"]}, save="store", gates=True)
+    zeros = np.zeros_like(case.d_output)
+    d_states = {"h": np.zeros_like(case.d_states["h"]), "c": case.d_states["c"]}
+    gates = {key: np.zeros_like(array) for key, array in case.d_gates.items()}
+    wanted = layer.backward(*arguments, zeros, d_states, d_gates=gates, save="store", gates=True)
+    assert_same(d.inputs | d.parameters | d.states, wanted.inputs | wanted.parameters | wanted.states)
+
+
+def test_gradients_are_added_into_given_arrays_and_nothing_beyond() -> None:
+    case = make_case("lstm", "float32", (4, 5, 3, 7))
+    layer, wanted = compile_cell(case.program, "float32"), run(case)
+    canvas = {key: np.full((array.shape[0] + 2, *(size + 5 for size in array.shape[1:])), np.nan, "float32") for key, array in case.parameters.items()}
+    into = {key: canvas[key][tuple(slice(1, 1 + size) for size in array.shape)] for key, array in case.parameters.items()}
+    for array in into.values():
+        array[...] = 0.0
+    made = layer.forward(case.inputs, case.parameters, case.states, save="store", gates=True)
+    d = layer.backward(
+        case.inputs, case.parameters, case.states, made.saved, case.d_output, case.d_states, d_gates=case.d_gates, gates=True, save="store", into=into
+    )
+    for key, array in into.items():
+        assert d.parameters[key] is array
+        np.testing.assert_array_equal(array, wanted[f"d_parameter:{key}"])
+        assert np.isnan(canvas[key]).sum() == canvas[key].size - array.size
+
+
+def test_only_wanted_gradients_are_given() -> None:
+    case = make_case("gru_d", "float64")
+    layer, wanted = compile_cell(case.program, "float64"), run(case)
+    made = layer.forward(case.inputs, case.parameters, case.states, save="store", gates=True)
+    arguments = (case.inputs, case.parameters, case.states, made.saved, case.d_output, case.d_states)
+    options: dict[str, Any] = {"d_gates": case.d_gates, "gates": True, "save": "store"}
+    some = layer.backward(*arguments, needs_inputs=frozenset({"x", "last"}), needs_parameters=False, **options)
+    assert not some.parameters
+    assert_same(some.inputs, {key: wanted[f"d_input:{key}"] for key in ("x", "last")})
+    none = layer.backward(*arguments, needs_inputs=frozenset(), **options)
+    assert not none.inputs
+    assert_same(none.parameters, {key: wanted[f"d_parameter:{key}"] for key in none.parameters})
+
+
+# --- edges -----------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("save", ["none", "store", "recompute", "checkpoint"])
+@pytest.mark.parametrize("name", ["gru", "lstm_projected", "min_gru", "gru_layer_norm"])
+def test_no_steps_or_no_rows_give_empty_results(name: str, save: str) -> None:
+    for T, B in ((0, 3), (4, 0), (0, 0)):
+        case = empty(make_case(name, "float64", (4, 3, 2, 5)), T, B)
+        found = run(case, save=save)
+        assert found["output"].shape == case.d_output.shape
+        for key, array in found.items():
+            kind, name_of = key.split(":") if ":" in key else (key, "")
+            if kind in ("state", "d_state"):
+                np.testing.assert_array_equal(array, (case.states if kind == "state" else case.d_states)[name_of])
+            elif kind == "d_parameter":
+                assert not array.any()
+
+
+def empty(case: Case, T: int, B: int) -> Case:
+    case = rows_of(case, list(range(B)))
+    gates = {key: array[:T] for key, array in case.d_gates.items()}
+    inputs = {key: array[:T] for key, array in case.inputs.items()}
+    return replace(case, inputs=inputs, d_output=case.d_output[:T], d_gates=gates, lengths=np.full(B, T))
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "sru", "gru_layer_norm"])
+def test_one_unit_and_one_input_agree(name: str) -> None:
+    case = make_case(name, "float64", (3, 2, 1, 1))
+    assert_agrees(run(case), expected(case), case)
+
+
+@pytest.mark.parametrize("name", grus.cells.names())
+def test_nan_in_one_row_stays_in_the_row(name: str) -> None:
+    case = make_case(name, "float64", (4, 9, 3, 5))
+    wanted = run(case)
+    first = case.program.inputs[0].name
+    case.inputs[first][1, 4] = np.nan
+    found = run(case)
+    others = [row for row in range(9) if row != 4]
+    for key in ("output", f"d_input:{first}"):
+        np.testing.assert_array_equal(found[key][:, others], wanted[key][:, others])
+    np.testing.assert_array_equal(found["output"][0], wanted["output"][0])
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(np.isnan(found["output"]), np.isnan(expected(case)["output"]))
+
+
+def test_nan_in_a_weight_reaches_every_output() -> None:
+    for name in ("gru", "lstm"):
+        case = make_case(name, "float32")
+        case.parameters[next(iter(case.parameters))][:] = np.nan
+        found = run(case)
+        assert np.isnan(found["output"]).all()
+        assert np.isnan(found["d_input:x"]).all()
