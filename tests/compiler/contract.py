@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import grus.cells
 from grus.compiler import reference
-from grus.compiler.layer import compile_cell
+from grus.compiler.layer import CompiledCell, compile_cell
+from grus.compiler.native import target as targets
 from grus.compiler.program import SCALAR, Program
 
 Array = NDArray[Any]
@@ -92,9 +93,23 @@ def make_case(
     )
 
 
-def run(case: Case, target: str | None = None, *, save: str = "store", gates: bool = True, sequence: bool = True, threads: int = 1) -> Arrays:
+def fresh_layer(case: Case) -> CompiledCell:
+    """A layer that keeps nothing from earlier calls."""
+    return CompiledCell(case.program, case.dtype, targets.get())
+
+
+def run(
+    case: Case,
+    target: str | None = None,
+    *,
+    save: str = "store",
+    gates: bool = True,
+    sequence: bool = True,
+    threads: int = 1,
+    layer: CompiledCell | None = None,
+) -> Arrays:
     """What the compiled layer gives, and (unless ``save`` is "none") every gradient."""
-    layer = compile_cell(case.program, case.dtype, target)
+    layer = layer or compile_cell(case.program, case.dtype, target)
     options: dict[str, Any] = {"batch_sizes": case.batch_sizes, "reverse": case.reverse, "resets": case.resets, "save": save, "gates": gates}
     options |= {"sequence": sequence, "threads": threads, "restart": None if case.resets is None else case.restart}
     made = layer.forward(case.inputs, case.parameters, case.states, **options)

@@ -12,7 +12,7 @@ import numpy as np
 
 from grus.compiler import blocks, execution
 from grus.compiler import run as walking
-from tests.compiler.contract import Array, Arrays, Case, assert_same, make_case, run
+from tests.compiler.contract import Array, Arrays, Case, assert_same, fresh_layer, make_case, run
 
 _before = False
 
@@ -51,14 +51,14 @@ def main() -> None:
     faulthandler.enable()
     plain = blocks.aligned
     for name in ("gru", "gru_d", "lstm_projected", "gru_layer_norm", "min_gru"):
-        for sizes in ((4, 7, 3, 1), (3, 5, 5, 7), (2, 9, 9, 33), (3, 5, 4, 8)):
+        for sizes in ((4, 7, 3, 1), (3, 5, 5, 7), (2, 9, 9, 33)):
             for save in ("store", "recompute", "checkpoint"):
                 case = make_case(name, "float64", sizes, resets=True)
                 wanted = run(case, save=save)
                 for _before in (False, True):
                     for module in (blocks, execution, walking):
                         module.aligned = guarded
-                    assert_same(run(guarded_case(case), save=save, threads=2), wanted)
+                    assert_same(run(guarded_case(case), save=save, threads=2, layer=fresh_layer(case)), wanted)
                     for module in (blocks, execution, walking):
                         module.aligned = plain
     print("guarded")  # noqa: T201

@@ -139,6 +139,8 @@ def test_gradients_are_slopes_of_the_compiled_layer(name: str) -> None:
     kinds = {"d_input": case.inputs, "d_parameter": case.parameters, "d_state": case.states, "d_restart": case.restart}
     for kind, arrays in kinds.items():
         for key, array in arrays.items():
+            if key == "mask":  # the result jumps where it leaves 0
+                continue
             np.testing.assert_allclose(found[f"{kind}:{key}"], slope(loss, array), rtol=2e-6, atol=2e-8, err_msg=f"{kind}:{key}")
 
 

@@ -181,3 +181,34 @@ def test_weights_may_be_replaced_for_one_call(backend: str) -> None:
     output, _ = torch.func.functional_call(ours, zero, (x,))
     assert not output.any()
     assert ours(x)[0].any()
+
+
+def test_calls_read_the_weights_of_now(backend: str) -> None:
+    theirs, ours = pair("gru", backend, 3, 5)
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        ours(x)
+        for each in (theirs, ours):
+            each.bias_hh_l0.add_(1.0)
+            each.weight_ih_l0.mul_(2.0)
+        torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-10, atol=1e-10)
+        for each in (theirs, ours):
+            each.weight_hh_l0.data = each.weight_hh_l0.data.flip(0).t().contiguous().t()
+            each.bias_ih_l0.data = each.bias_ih_l0.data + 1.0
+        torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-10, atol=1e-10)
+        for each in (theirs, ours):
+            each.weight_hh_l0.mul_(0.5)
+        torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours.float()(x.float())[0], theirs.float()(x.float())[0])
+
+
+def test_states_may_be_viewed_and_changed_in_place(backend: str) -> None:
+    _, ours = pair("lstm", backend, 3, 5)
+    output, (h, c) = ours(torch.randn(4, 2, 3, dtype=torch.float64))
+    assert h.view(-1).shape == c.view(-1).shape == (10,)
+    loss = output.square().sum() + h.sum()
+    gradients = torch.autograd.grad(loss, ours.parameters(), retain_graph=True)
+    with torch.no_grad():
+        c.zero_()
+    for one, other in zip(gradients, torch.autograd.grad(loss, ours.parameters()), strict=True):
+        assert torch.equal(one, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,12 @@ class Block:
     columns: Mapping[str, int]  # name → first element of its column
     low: int = 0
 
-    def place(self, name: str) -> Place:
-        """The place of a column, in terms of packed rows of the whole sequence."""
-        ld = self.buffer.shape[1]
-        return Place(address(self.buffer) + (self.columns[name] - self.low * ld) * self.buffer.itemsize, ld)
-
-
+    @cached_property
     def places(self) -> dict[str, Place]:
-        """Every column's place."""
-        return {name: self.place(name) for name in self.columns}
+        """Every column's place, in terms of packed rows of the whole sequence."""
+        ld, size = self.buffer.shape[1], self.buffer.itemsize
+        base = address(self.buffer) - self.low * ld * size
+        return {name: Place(base + column * size, ld) for name, column in self.columns.items()}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,14 @@ class Slots:
     arrays: Mapping[str, Array]
     low: int
 
-    def place(self, name: str) -> Place:
-        array = self.arrays[name]
-        ld = array.shape[1]
-        return Place(address(array) - self.low * ld * array.itemsize, ld)
-
+    @cached_property
     def places(self) -> dict[str, Place]:
         """Every state's place."""
-        return {name: self.place(name) for name in self.arrays}
+        found: dict[str, Place] = {}
+        for name, array in self.arrays.items():
+            ld = array.shape[1]
+            found[name] = Place(address(array) - self.low * ld * array.itemsize, ld)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ class Bound:
             arguments[at], arguments[at + 1] = place.base, place.ld
         for variable in program.states:
             assert slots is not None and carry is not None
-            place = slots.place(variable.name)
+            place = slots.places[variable.name]
             at = index[f"slots:{variable.name}"]
             start = address(restart[variable.name]) if restart and resets is not None else 0
             arguments[at : at + 4] = (place.base, address(carry[variable.name]), start, place.ld)

@@ -148,13 +148,13 @@ class _Run:
     def run_prologue(self, segment: Segment, streams: Block) -> None:
         """Everything that does not depend on the state."""
         if self.prologue is not None:
-            self.prologue.run(segment.blocks, self.user, streams.places())
+            self.prologue.run(segment.blocks, self.user, streams.places)
 
     def run_loop(
         self, walk: Walk, streams: Block, outputs: Mapping[str, Place], slots: Slots, carry: Mapping[str, Array], resets: bool = True
     ) -> None:
         """The recurrence."""
-        self.loop.run(walk, self.user | streams.places(), outputs, slots, carry, self.restart if resets and self.shape.resets else None, self.call.resets if resets else None)
+        self.loop.run(walk, self.user | streams.places, outputs, slots, carry, self.restart if resets and self.shape.resets else None, self.call.resets if resets else None)
 
 
 class ForwardRun(_Run):
@@ -188,7 +188,7 @@ class ForwardRun(_Run):
             if save == "checkpoint":
                 snapshots += [carry[name].copy() for name in self.states]
             here = block or loop.stored.over(self._scrap, self.padded, segment.low)
-            self.run_loop(segment.forward, streams, places | here.places(), slots, carry)
+            self.run_loop(segment.forward, streams, places | here.places, slots, carry)
         kept = [*slots.arrays.values()] if keep else snapshots
         saved = [found.buffer for found in (block, whole) if found is not None] + kept
         self.finish()
@@ -293,14 +293,14 @@ class BackwardRun(_Run):
         save, count, loop = self.shape.save, len(self.states), self.programs.loop(self.mode)
         early = self.programs.prologue(self.mode)
         if save == "store":
-            places = loop.stored.over(saved[0], self.padded).places()
+            places = loop.stored.over(saved[0], self.padded).places
             if self.programs.kept_streams(self.mode):
-                places |= early.stored.over(saved[1], self.padded).places()
+                places |= early.stored.over(saved[1], self.padded).places
             return places, Slots(dict(zip(self.states, saved[len(saved) - count :], strict=True)), 0)
         streams_buffer, block_buffer, ignored, arrays = self._again
         streams = early.stored.over(streams_buffer, self.padded, segment.low)
         block = loop.stored.over(block_buffer, self.padded, segment.low)
-        outputs = block.places() | Slots(ignored, segment.low).places()
+        outputs = block.places | Slots(ignored, segment.low).places
         self.run_prologue(segment, streams)
         if save == "recompute":
             slots = Slots(dict(zip(self.states, saved, strict=True)), 0)
@@ -309,13 +309,18 @@ class BackwardRun(_Run):
             slots = Slots(arrays, segment.low)
             carry = dict(zip(self.states, (s.copy() for s in saved[number * count : (number + 1) * count]), strict=True))
             self.run_loop(self._packed_walks[number], streams, outputs, slots, carry)
-        return block.places() | streams.places(), slots
+        return block.places | streams.places, slots
 
     @cached_property
     def _packed_walks(self) -> list[Walk]:
         """The tables of the segments that keep every state before its step."""
         rows = max(1, isqrt(self.steps.count)) * self.steps.batch
         return [Walk.of(self.steps.table(cut, "packed")) for cut in self.steps.segments(rows)]
+
+    @cached_property
+    def d_swap(self) -> Slots:
+        """Two slots of B rows for every state's gradient."""
+        return Slots({f"d_{name}": array for name, array in self.swap.arrays.items()}, 0)
 
     # --- one segment -----------------------------------------------------------------------------------------------------------
     @cached_property
@@ -325,16 +330,16 @@ class BackwardRun(_Run):
 
     def _segment(self, segment: Segment, forward: Mapping[str, Place], slots: Slots, d_carry: Mapping[str, Array]) -> None:
         gradient, early, outputs = self.gradient, self.early, self.upstream.outputs
-        known = self.user | dict(forward) | slots.places()
+        known = self.user | dict(forward) | slots.places
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
         known |= {name: self._upstream_place(outputs.get(output)) for output, name in gradient.upstream.items()}
         stage = self.loop_backward.stage
-        made = stage.stored.over(self._adjoints[0], self.padded, segment.low).places()
+        made = stage.stored.over(self._adjoints[0], self.padded, segment.low).places
         self.loop_backward.run(
             segment.backward,
             known,
             made,
-            Slots({f"d_{name}": array for name, array in self.swap.arrays.items()}, 0),
+            self.d_swap,
             {f"d_{name}": array for name, array in d_carry.items()},
             {f"d_{name}": array for name, array in self.d_restart.items()},
             self.call.resets,
@@ -343,7 +348,7 @@ class BackwardRun(_Run):
         self._add_sums(gradient, places, segment)
         known = self.user | {name: forward[self.programs.prologue_column(self.mode, name)] for name, _ in early.saved}
         known |= {name: places[gradient.input_gradients[stream]] for stream, name in early.upstream.items()}
-        made = self.prologue_stage.stored.over(self._adjoints[1], self.padded, segment.low).places()
+        made = self.prologue_stage.stored.over(self._adjoints[1], self.padded, segment.low).places
         made |= {early.input_gradients[n]: user_place(d) for n, d in self.d_inputs.items() if early.input_gradients.get(n) in self.prologue_stage.user}
         if self.prologue_backward is not None:
             self.prologue_backward.run(segment.blocks, known, made)

@@ -48,7 +48,7 @@ class _DropIn(Recurrent):
             flatten_weights(self._evaluation, self._tensors(direction.tensors))
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         self.flatten_parameters()
         return self
 

@@ -4,6 +4,8 @@ An initialiser is a function of ``Weights``; several are applied in turn, so ``(
 matrices, then the recurrent ones, then the biases of the gates that keep.
 """
 
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import math
@@ -157,7 +159,7 @@ def initialise(who: str, initialiser: Initialiser | tuple[Initialiser, ...], wei
 
     Raises: OptionError for an unknown name, or for a bias that the cell does not have.
     """
-    chosen = initialiser if isinstance(initialiser, tuple) else (initialiser,)  # pyright: ignore[reportUnknownVariableType]
+    chosen = initialiser if isinstance(initialiser, tuple) else (initialiser,)
     with torch.no_grad():
         if chosen[:1] != ("pytorch",):
             pytorch(weights)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from grus.compiler.program import SCALAR, Parameter, Program
@@ -46,6 +48,10 @@ class Layout(Protocol):
         """The cell's parameters."""
         ...
 
+    def refresh(self, arrays: Sequence[Array], parameters: Mapping[str, Array]) -> None:
+        """Bring up to date what ``split`` computed from these arrays rather than cut from them."""
+        ...
+
     def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
         """Where each parameter's gradient belongs in arrays of the tensors' shapes."""
         ...
@@ -74,6 +80,9 @@ class Plain:
 
     def split(self, tensors: Sequence[Any]) -> dict[str, Any]:
         return {parameter.name: tensor for parameter, tensor in zip(self.program.parameters, tensors, strict=True)}
+
+    def refresh(self, arrays: Sequence[Array], parameters: Mapping[str, Array]) -> None:
+        pass
 
     def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
         return self.split(arrays)
@@ -133,6 +142,16 @@ class Fused:
 
     def split(self, tensors: Sequence[Any]) -> dict[str, Any]:
         return self._cut(tensors, tensors[2] + tensors[3] if self.bias else None)
+
+    def refresh(self, arrays: Sequence[Array], parameters: Mapping[str, Array]) -> None:
+        if self.bias:
+            np.add(arrays[2], arrays[3], out=parameters[self._summed].base)
+
+    @cached_property
+    def _summed(self) -> str:
+        """A bias that is a sum; its array is a part of all the sums."""
+        inner = dict(self.inner)
+        return LETTERS[2] + next(gate for gate in self.gates if gate not in inner)
 
     def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
         return self._cut(arrays, arrays[2] if self.bias else None)

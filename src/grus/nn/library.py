@@ -3,7 +3,8 @@
 A backward pass is a forward pass over each row turned round.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportPrivateUsage=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import _VF, Tensor  # pyright: ignore[reportPrivateUsage]
+from torch import _VF, Tensor
 from torch.backends import cudnn
 
 from grus.cells import get
@@ -75,9 +76,7 @@ def flatten_weights(plan: Plan, tensors: Sequence[Tensor]) -> None:
     width = tensors[1].shape[1] if plan.layout.projection else 0
     hidden = tensors[0].shape[0] // len(plan.layout.gates)
     with torch.cuda.device_of(tensors[0]), torch.no_grad():
-        torch._cudnn_rnn_flatten_weight(  # pyright: ignore[reportPrivateUsage]
-            list(tensors), len(tensors), tensors[0].shape[1], mode, hidden, width, 1, False, False
-        )
+        torch._cudnn_rnn_flatten_weight(list(tensors), len(tensors), tensors[0].shape[1], mode, hidden, width, 1, False, False)
 
 
 def _same(program: Program, known: Program, bias: bool) -> bool:

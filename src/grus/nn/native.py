@@ -65,7 +65,10 @@ class Arguments:
         """Views of the tensors; what is not contiguous along its last dimension is copied."""
         plan, timeline = request.plan, request.timeline
         inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
-        parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
+        if request.views is None:
+            parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
+        else:
+            parameters = request.views.parameters(plan.layout, request.tensors, view)
         states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states, strict=True)}
         options: dict[str, Any] = {"reverse": request.reverse, "threads": torch.get_num_threads()}
         if timeline.batch_sizes is not None:

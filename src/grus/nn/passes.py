@@ -6,6 +6,7 @@ Rows are sorted by length, longest first, wherever ``batch_sizes`` is given; pad
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grus.nn.layout import Layout
 from grus.nn.plan import Plan
 
 
@@ -41,6 +43,32 @@ class Timeline:
         return torch.cat([self.resets[1:], torch.zeros_like(self.resets[:1])])
 
 
+class Views:
+    """Arrays over a module's tensors, kept from call to call for as long as the tensors stay where they are in memory."""
+
+    __slots__ = ("_addresses", "_arrays", "_parameters")
+
+    def __init__(self) -> None:
+        self._addresses: list[int] = []
+        self._arrays: list[NDArray[Any]] = []
+        self._parameters: dict[str, NDArray[Any]] = {}
+
+    def parameters(self, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The cell's parameters with the tensors' values of now."""
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        if addresses == self._addresses:
+            layout.refresh(self._arrays, self._parameters)
+        else:
+            self._arrays = [view(tensor) for tensor in tensors]
+            self._parameters = layout.split(self._arrays)
+            copied = any(array.ctypes.data != address for array, address in zip(self._arrays, addresses, strict=True))
+            self._addresses = [] if copied else addresses
+        return self._parameters
+
+    def __reduce__(self) -> tuple[type[Views], tuple[()]]:
+        return Views, ()
+
+
 @dataclass(slots=True)
 class Pass:
     """What a back end is asked to run; tensors follow the plan's order of inputs, layout tensors and states.
@@ -58,6 +86,7 @@ class Pass:
     memory: str = "store"
     gates: bool = False
     sequence: bool = True
+    views: Views | None = None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Unpack
 
 import torch
@@ -21,7 +21,7 @@ from grus.nn import dispatch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.options import Extras, Options, check_count, check_probability
-from grus.nn.passes import Pass, Result
+from grus.nn.passes import Pass, Result, Views
 from grus.nn.plan import Plan, make_plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
 from grus.nn.rewrite import recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
@@ -40,6 +40,7 @@ class Direction:
     sizes: Mapping[str, int]
     tensors: tuple[str, ...]
     initial: tuple[str, ...]
+    views: Views = field(default_factory=Views, compare=False, repr=False)
 
 
 class Recurrent(nn.Module):
@@ -225,6 +226,7 @@ class Recurrent(nn.Module):
                 streams += masks((mask,), direction.sizes[mask.dim], (options.recurrent_dropout, options.zoneout), batch.timeline, stream)
         if self.training and options.weight_drop:
             tensors = drop_weights(plan.layout, plan.program, tensors, options.weight_drop)
+        views = None if self.training and options.weight_drop else direction.views
         restart = self._tensors(direction.initial) if direction.initial else (None,) * len(plan.states)
         given = states[direction.layer * self._ways + direction.reverse]
         if direction.initial:
@@ -233,7 +235,7 @@ class Recurrent(nn.Module):
                 value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True)
             )
         sequence = not (last and options.output == "last" and plan.output_state is not None)
-        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence)
+        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, views)
         return dispatch.run(self._form.who, options.backend, request)
 
     def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool) -> Tensor:

@@ -68,13 +68,13 @@ class Circuit:
         streams = layer.programs.prologue(layer.mode).stored.allocate(0, self.most * self.rows, sizes.padded, layer.dtype)
         streams.buffer[:] = 0
         if layer.prologue is not None:
-            self._prologues.append(layer.prologue.record(self._rows_table(), inputs, streams.places()))
+            self._prologues.append(layer.prologue.record(self._rows_table(), inputs, streams.places))
             self._calls.append(self._prologues[-1].addresses())
         loop = layer.loop.stage.program
         results = {name: self._room(layer, loop.nodes[loop.outputs[name]].dim) for name in layer.programs.results(layer.mode)}
         slots = Slots({v.name: zeros((2 * self.rows, sizes.padded[v.dim]), layer.dtype) for v in layer.program.states}, 0)
         places = {name: user_place(array) for name, array in results.items()}
-        self._loops.append(layer.loop.record(self._steps_table(), inputs | streams.places(), places, slots, states))
+        self._loops.append(layer.loop.record(self._steps_table(), inputs | streams.places, places, slots, states))
         self._calls.append(self._loops[-1].addresses())
         self._alive += [streams, slots]
         self.gates.append({name: array for name, array in results.items() if name != "output"})

@@ -106,7 +106,7 @@ def _optimise(module: ir.Module, target: Target) -> tuple[Any, Any]:
         parsed = llvm.parse_assembly(str(module))
         parsed.verify()
         # The tiles are laid out by hand, so LLVM's own vectorisers have nothing to find and stay off (their default here).
-        passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
         passes.getModulePassManager().run(parsed, passes)
         return parsed, machine
 

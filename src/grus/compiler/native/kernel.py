@@ -286,7 +286,15 @@ class _Kernel:
 
     def _elementwise_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         def at_row(r: Value, _: list[Value]) -> None:
-            self.e.loop(start, stop, 1, lambda p, _: _TileBody(self, phase, Tile(1, 1), r, p, stop).emit())
+            rows = _TileBody(self, phase, Tile(1, 1), r, start, stop)
+            rows.find_rows()  # addresses are made once a row, outside the loop over its units
+
+            def at_panel(p: Value, _: list[Value]) -> None:
+                body = _TileBody(self, phase, Tile(1, 1), r, p, stop)
+                body.pointers = rows.pointers
+                body.emit()
+
+            self.e.loop(start, stop, 1, at_panel)
 
         self.e.loop(self.first, self.last, 1, at_row)
 
@@ -337,6 +345,31 @@ class _TileBody:
             self._finish(dict(zip(self.phase.affines, self._sum(cells), strict=True)))
         else:
             self._finish_each(self._sum(cells))
+
+    def find_rows(self) -> None:
+        """Make the addresses of everything that the phase's roots are read from or written to."""
+        number = self.k.plan.phases.index(self.phase)
+        for node in reachable(self.nodes, self.phase.roots):
+            found = self.nodes[node]
+            computed = self.k.plan.phase_of.get(node) == number and found.op not in LEAVES
+            if found.op in ("input", "state") or (found.dim != SCALAR and found.op not in LEAVES and not computed):
+                if found.op in ("input", "state") or node in self.k.scratch_offset or node in self.k.lookups:
+                    self._row(node, 0)
+        for root in self.phase.roots:
+            if root in self.k.plan.scratch:
+                self._row(root, 0)
+            for name, node in self.k.program.outputs.items():
+                if node == root:
+                    self._array("out", name, 0)
+            for variable, node in zip(self.k.program.states, self.k.program.next_states, strict=True):
+                if node == root:
+                    self._out(variable.name, 0)
+
+    def _out(self, name: str, i: int) -> Value:
+        key = ("next", name, i)
+        if key not in self.pointers:
+            self.pointers[key] = self.k._state_out(name, self.rows[i])
+        return self.pointers[key]
 
     def _finish_each(self, sums: list[Value]) -> None:
         """The elementwise work of the tile, as loops over its (row, panel) pairs.
@@ -460,8 +493,11 @@ class _TileBody:
                 self.pointers[key] = self.k._slot("slots", found.name, self.b.add(self.k.state_in, self.rows[i]))
             return self.pointers[key]
         if node in self.k.scratch_offset:
-            row = self.b.mul(self.rows[i], self.k.scratch_ld)
-            return self.e.at(self.k.pointer("scratch"), self.b.add(row, self.k.scratch_offset[node]))
+            key = ("scratch", str(node), i)
+            if key not in self.pointers:
+                row = self.b.mul(self.rows[i], self.k.scratch_ld)
+                self.pointers[key] = self.e.at(self.k.pointer("scratch"), self.b.add(row, self.k.scratch_offset[node]))
+            return self.pointers[key]
         return self._array("out", self.k.lookups[node], i)
 
     def _array(self, kind: str, name: str, i: int) -> Value:
@@ -516,7 +552,7 @@ class _TileBody:
             self.e.store(value, self._row(root, i), self.units[p])
         for variable, node in zip(self.k.program.states, self.k.program.next_states, strict=True):
             if node == root:
-                self.e.store(value, self.k._state_out(variable.name, self.rows[i]), self.units[p])
+                self.e.store(value, self._out(variable.name, i), self.units[p])
         for name, node in self.k.program.outputs.items():
             if node == root:
                 self._store_output(name, value, i, p)
