@@ -68,6 +68,15 @@ def test_any_number_of_threads_gives_the_same_bits(name: str, sizes: tuple[int, 
         assert_same(run(case, gates=False, save=save, threads=threads), alone)
 
 
+@pytest.mark.parametrize("name", ["gru", "lstm", "article_cell_state", "gru_layer_norm", "lstm_projected"])
+@pytest.mark.parametrize("sizes", [(7, 1, 3, 700), (5, 9, 3, 700)])
+def test_few_rows_of_many_units_give_the_same_bits_for_any_number_of_threads(name: str, sizes: tuple[int, int, int, int]) -> None:
+    case = make_case(name, "float32", sizes, ragged=True, resets=True)
+    alone = run(case, gates=False)
+    for threads in (2, 3):
+        assert_same(run(case, gates=False, threads=threads), alone)
+
+
 @settings(max_examples=25)
 @given(name=CELLS, sizes=SIZES, data=st.data())
 def test_sequence_cut_anywhere_is_the_same_bits(name: str, sizes: tuple[int, int, int, int], data: Any) -> None:

@@ -62,6 +62,14 @@ def test_compiled_model_around_a_cell_is_one_graph() -> None:
     torch.testing.assert_close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), model(x))
 
 
+def test_compiled_layer_follows_changing_sizes() -> None:
+    layer = GRU(3, 4)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for steps, rows in ((5, 4), (6, 4), (7, 2), (3, 9)):
+        x = torch.randn(steps, rows, 3)
+        torch.testing.assert_close(compiled(x)[0], layer(x)[0])
+
+
 def test_compiled_layer_takes_lengths_and_resets_in_one_graph() -> None:
     layer = GRU(3, 4, bidirectional=True, dtype=torch.float64)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")

@@ -236,7 +236,9 @@ def test_autocast_casts_the_input_to_the_weights() -> None:
     layer = GRU(3, 4)
     x = torch.randn(5, 2, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        same(layer(x.bfloat16().float()), layer(x.bfloat16()), tolerance=0.05)
+        output, state = layer(x.bfloat16())
+        same(layer(x.bfloat16().float()), (output, state))
+        same(layer(x, state.bfloat16().float()), layer(x, state.bfloat16()))
 
 
 def test_bf16_products_stay_near_float32(backend: str) -> None:
@@ -247,3 +249,18 @@ def test_bf16_products_stay_near_float32(backend: str) -> None:
     x = torch.randn(20, 4, 16)
     difference = (exact(x)[0] - rounded(x)[0]).abs().max().item()
     assert 0 < difference < 0.02
+
+
+def test_threads_change_no_bit() -> None:
+    layer = GRU(3, 8, 2, bidirectional=True)
+    x = torch.randn(9, 8, 3)
+    before = torch.get_num_threads()
+    found: list[list[Tensor]] = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            output, state = layer(x, lengths=[9, 8, 8, 5, 3, 3, 2, 1])
+            found.append([output, state])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for some in found[1:] for one, other in zip(found[0], some, strict=True))

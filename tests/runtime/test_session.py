@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grus import cells
 from grus.compiler.native import target
 from grus.runtime import Session
-from tests.runtime.streams import ROWS, STEPS, block, leaky, offline, stack, streams, walk
+from tests.runtime.streams import ROWS, SIZES, STEPS, Streams, block, leaky, offline, stack, streams, walk
 
 CELLS = [*cells.names(), "leaky"]
 TARGETS = [name for name in ("avx512", "avx2", "scalar") if target.get(name).runnable]
@@ -37,27 +37,26 @@ def test_steps_and_blocks_are_the_offline_run_bit_for_bit(name: str, dtype: str)
         np.testing.assert_array_equal(value, states[state])
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm_projected", "gru_layer_norm", "min_gru", "article_blend"])
 @pytest.mark.parametrize("layers", [2, 3])
+@pytest.mark.parametrize("name", ["gru", "lstm", "gru_layer_norm", "min_gru"])
 def test_stacked_layers_are_the_layers_one_after_the_other(name: str, layers: int) -> None:
-    if name in ("lstm_projected", "article_blend"):
-        below = streams(name)
-        above = streams(name, I=below.parameters["P"].shape[0] if name == "lstm_projected" else 6)
-        parameters, x = [below.parameters] + [above.parameters] * (layers - 1), below.inputs["x"]
-        if layers == 3:
-            parameters[2] = above.parameters
-    else:
-        parameters, x = stack(name, layers)
+    parameters, x = stack(name, layers)
     expected = x
     for layer in parameters:
-        chosen = streams(name)
-        program = chosen.cell.program
-        expected, _, _ = offline(type(chosen)(chosen.cell, layer, {program.inputs[0].name: expected}))
+        expected = offline(Streams(cells.get(name), layer, {"x": expected}))[0]
     batch = Session(name, parameters, batch=ROWS)
     np.testing.assert_array_equal(walk(batch, {"x": x}), expected)
     assert {key.rpartition("_l")[2] for key in batch.state} == {str(number) for number in range(layers)}
     single = Session(name, parameters)
     np.testing.assert_array_equal(single.block(x[:, 1]), expected[:, 1])
+
+
+@pytest.mark.parametrize(("name", "dim"), [("lstm_projected", "P"), ("article_blend", "O")])
+def test_layers_above_read_the_output(name: str, dim: str) -> None:
+    below = streams(name)
+    above = streams(name, I=SIZES[dim])
+    expected = offline(Streams(above.cell, above.parameters, {"x": offline(below)[0]}))[0]
+    np.testing.assert_array_equal(Session(name, [below.parameters, above.parameters]).block(below.inputs["x"][:, 0]), expected[:, 0])
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -199,7 +198,8 @@ def test_state_is_a_copy_and_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "reset"), [(None, {0, 1, 2}), (1, {1}), (-1, {2}), ([0, 2], {0, 2}), (slice(1, None), {1, 2}), (np.array([True, False, True]), {0, 2}), ([], set())]
+    ("rows", "reset"),
+    [(None, {0, 1, 2}), (1, {1}), (-1, {2}), ([0, 2], {0, 2}), (slice(1, None), {1, 2}), (np.array([True, False, True]), {0, 2}), ([], set())],
 )
 def test_reset_of_rows(rows: object, reset: set[int]) -> None:
     given = streams("lstm")

@@ -20,6 +20,7 @@ from grus.compiler.programs import Stage
 
 ROW_TILE = 8  # threads get whole tiles of rows
 ALL_ROWS = 1 << 40
+PANELS_PER_THREAD = 16  # with fewer, a step takes no longer than meeting at the barrier
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +97,13 @@ class Bound:
         group, sizes = self.stage.spec.plan.groups[number], self.sizes
         dim = self.stage.program.nodes[group.products[0][0]].dim
         units, inner, count = sizes.units[dim], sizes.units[group.inner], len(group.products)
-        room = aligned((max(1, sizes.padded[dim] * inner * count),), self.dtype)
+        bf16 = self.stage.spec.bf16
+        deep = -(-inner // 2) if bf16 else inner
+        room = aligned((max(1, sizes.padded[dim] * deep * count),), self.dtype)
         self.set(f"weights:{number}", address(room))
         functions = product_functions(self.dtype.name, sizes.target)
         for index, (_, term) in enumerate(group.products):
-            function = functions["pack_columns" if term.transposed else "pack_rows"]
+            function = functions[("pack_columns" if term.transposed else "pack_rows") + ("_bf16" if bf16 else "")]
             arguments = function.filled((address(room), 0, 0, units, inner, count, index))
             self._packs.append((term.matrix, function, arguments, room))
 
@@ -149,17 +152,26 @@ class Bound:
         self._dispatch(walk)
 
     def _dispatch(self, walk: Walk) -> None:
-        threads = self.sizes.threads
-        by_rows = bool(self.stage.program.states)
-        threads = min(threads, -(-walk.rows // ROW_TILE) if by_rows else len(walk.table))
-        self._make_room(walk.rows, 1 if by_rows else threads)
+        """One call, or several at once: for steps without state each has its own steps, otherwise its own rows, or its own units of all rows."""
+        recurrent = bool(self.stage.program.states)
+        threads, by_units = self.sizes.threads, False
+        if recurrent:
+            by_units = threads > 1 and walk.rows < 2 * ROW_TILE and self._panels() >= PANELS_PER_THREAD * threads
+            threads = threads if by_units else min(threads, -(-walk.rows // ROW_TILE))
+        else:
+            threads = min(threads, len(walk.table))
+        self._make_room(walk.rows, 1 if recurrent else threads)
         self.set("scratch", address(self._scratch[0]))
         if threads <= 1:
             self.function.run(self.arguments)
             return
         calls = [type(self.arguments).from_buffer_copy(self.arguments) for _ in range(threads)]
+        barrier = np.zeros(1, np.int64)
         for number, call in enumerate(calls):
-            if by_rows:
+            if by_units:
+                call[self.index["unit_index"]], call[self.index["unit_count"]] = number, threads
+                call[self.index["barrier"]] = address(barrier)
+            elif recurrent:
                 call[self.index["row0"]] = -(-walk.rows * number // threads // ROW_TILE) * ROW_TILE
                 call[self.index["row1"]] = ALL_ROWS if number == threads - 1 else -(-walk.rows * (number + 1) // threads // ROW_TILE) * ROW_TILE
             else:
@@ -169,9 +181,16 @@ class Bound:
                 call[self.index["scratch"]] = address(self._scratch[number])
         run_parallel([(self.function, call) for call in calls])
 
+    def _panels(self) -> int:
+        """Panels of the narrowest phase that has products; none where there are no products."""
+        dims = [phase.dim for phase in self.stage.spec.plan.phases if phase.groups]
+        return min((self.sizes.padded[dim] // self.sizes.lanes for dim in dims), default=0)
+
     def _make_room(self, rows: int, count: int) -> None:
         plan = self.stage.spec.plan
         width = sum(self.sizes.padded[plan.program.nodes[node].dim] for node in plan.scratch) + len(plan.means)
+        if self.stage.spec.bf16:
+            width += sum(self.sizes.padded[group.inner] // 2 + 1 for group in plan.groups)
         elements = max(1, rows * -(-width // 16) * 16)
         while len(self._scratch) < count or self._scratch[0].size < elements:
             if self._scratch and self._scratch[0].size < elements:
@@ -182,10 +201,10 @@ class Bound:
 class RowSums:
     """Sums over packed rows: the weight gradients."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Sizes, bf16: bool) -> None:
         self.sizes, self.dtype = sizes, sizes.dtype
         functions = product_functions(sizes.dtype.name, sizes.target)
-        self._outer, self._column_sum = functions["outer"], functions["column_sum"]
+        self._outer, self._column_sum = functions["outer_bf16" if bf16 else "outer"], functions["column_sum"]
         self._rooms: list[Array] = []
 
     def outer(self, target: Array, left: Place, right: Place, low: int, high: int) -> None:

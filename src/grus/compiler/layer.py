@@ -27,6 +27,7 @@ from grus.compiler.program import Program
 from grus.compiler.programs import CellPrograms, Mode
 from grus.compiler.run import BackwardRun, Call, ForwardRun, Shape, Upstream
 from grus.compiler.steps import Steps, uniform_steps
+from grus.errors import OptionError
 
 IDLE_RUNS = 8  # runs of different shapes kept with their buffers
 SAVING = ("none", "store", "recompute", "checkpoint")
@@ -53,8 +54,8 @@ class Gradients:
 
 
 @lru_cache(maxsize=256)
-def _compiled(key: Any, dtype: str, target: Target) -> CompiledCell:
-    return CompiledCell(key.program, dtype, target)
+def _compiled(key: _Key, dtype: str, target: Target, precision: str) -> CompiledCell:
+    return CompiledCell(key.program, dtype, target, precision)
 
 
 class _Key:
@@ -70,21 +71,32 @@ class _Key:
         return isinstance(other, _Key) and other.program is self.program
 
 
-def compile_cell(program: Program, dtype: str = "float32", target: str | None = None) -> CompiledCell:
-    """The compiled layer of a cell's program; one object per program, dtype and target."""
-    return _compiled(_Key(program), dtype, targets.get(target))
+def compile_cell(program: Program, dtype: str = "float32", target: str | None = None, precision: str | None = None) -> CompiledCell:
+    """The compiled layer of a cell's program; one object per program, dtype, target and precision.
+
+    ``precision`` "bf16" rounds the operands of all products to bfloat16; sums, states and gradients stay float32.
+
+    Raises:
+        OptionError: the dtype or the precision is unknown, or bf16 is asked for with float64.
+    """
+    if dtype not in ("float32", "float64"):
+        raise OptionError(f"compile_cell: dtype must be 'float32' or 'float64', got {dtype!r}.")
+    precision = dtype if precision is None else precision
+    if precision != dtype and (precision, dtype) != ("bf16", "float32"):
+        raise OptionError(f"compile_cell: precision must be {dtype!r}, or 'bf16' with dtype 'float32', got {precision!r} with {dtype!r}.")
+    return _compiled(_Key(program), dtype, targets.get(target), precision)
 
 
 class CompiledCell:
-    """A cell compiled for one dtype and target, for any sizes. See ``forward`` and ``backward``."""
+    """A cell compiled for one dtype, target and precision, for any sizes. See ``forward`` and ``backward``."""
 
-    def __init__(self, program: Program, dtype: str, target: Target) -> None:
+    def __init__(self, program: Program, dtype: str, target: Target, precision: str) -> None:
         self.program, self.target = program, target
         self.dtype = np.dtype(dtype)
         self.lanes = target.lanes(dtype)
         self._lock = threading.Lock()
         self._idle: dict[tuple[Shape, frozenset[str] | None], ForwardRun | BackwardRun] = {}
-        self._programs = {exact: CellPrograms(program, exact) for exact in (False, True)}
+        self._programs = {exact: CellPrograms(program, exact, precision == "bf16") for exact in (False, True)}
 
     def forward(
         self,

@@ -43,28 +43,28 @@ class Stage:
 
 
 def make_stage(
-    program: Program, user_inputs: Collection[str], user_outputs: Collection[str], *, backward: bool = False, exact: bool = False, alias: bool = False
+    program: Program, user_inputs: Collection[str], user_outputs: Collection[str], *, exact: bool, bf16: bool, backward: bool = False
 ) -> Stage:
-    """The kernel of a program; where ``alias``, an output that is a padded input is not copied."""
+    """The kernel of a program; in a gradient, an output that is a padded input is not copied."""
     nodes = program.nodes
     aliases = {
         name: nodes[index].name
         for name, index in program.outputs.items()
-        if alias and name not in user_outputs and nodes[index].op == "input" and nodes[index].name not in user_inputs
+        if backward and name not in user_outputs and nodes[index].op == "input" and nodes[index].name not in user_inputs
     }
     program = prune(replace(program, outputs={k: v for k, v in program.outputs.items() if k not in aliases}))
     stored = tuple((name, program.nodes[index].dim) for name, index in program.outputs.items() if name not in user_outputs)
     plan = schedule(program, [program.outputs[name] for name, _ in stored])
     rows = {f"in:{v.name}" for v in program.inputs if v.name in user_inputs} | {f"out:{name}" for name in program.outputs if name in user_outputs}
-    spec = Spec(plan, frozenset(rows), backward, exact)
+    spec = Spec(plan, frozenset(rows), backward, exact, bf16)
     return Stage(spec, Columns(stored), tuple(name for name in program.outputs if name in user_outputs), aliases)
 
 
 class CellPrograms:
     """Every program derived from a cell's step program, made when first wanted. ``exact``: see ``Spec``."""
 
-    def __init__(self, program: Program, exact: bool) -> None:
-        self.program, self.exact = program, exact
+    def __init__(self, program: Program, exact: bool, bf16: bool = False) -> None:
+        self.program, self.exact, self.bf16 = program, exact, bf16
         self.inputs = frozenset(variable.name for variable in program.inputs)
         self.gates = tuple(name for name in program.outputs if name != "output")
 
@@ -83,7 +83,7 @@ class CellPrograms:
         outputs = {name: loop.outputs[name] for name in self.results(mode)}
         if mode.save:
             outputs |= {f"saved:{name}": node for name, node in self.loop_gradient(mode).saved}
-        return make_stage(replace(loop, outputs=outputs), self.inputs, self.results(mode), exact=self.exact)
+        return make_stage(replace(loop, outputs=outputs), self.inputs, self.results(mode), exact=self.exact, bf16=self.bf16)
 
     @lru_cache(maxsize=None)  # noqa: B019
     def prologue(self, mode: Mode) -> Stage:
@@ -92,7 +92,7 @@ class CellPrograms:
         if mode.save:
             streams = set(outputs.values())
             outputs |= {f"early:{name}": node for name, node in self.prologue_gradient(mode).saved if node not in streams}
-        return make_stage(replace(prologue, outputs=outputs), self.inputs, (), exact=self.exact)
+        return make_stage(replace(prologue, outputs=outputs), self.inputs, (), exact=self.exact, bf16=self.bf16)
 
     @lru_cache(maxsize=None)  # noqa: B019
     def kept_streams(self, mode: Mode) -> bool:
@@ -135,5 +135,5 @@ class CellPrograms:
         program = prune(gradient.program, inner | set(inputs.values()))
         outside = {v for k, v in inputs.items() if v not in inner}
         upstream = {gradient.upstream[name] for name in self.results(Mode(True, True)) if name in gradient.upstream and not direct}
-        return make_stage(program, upstream | self.inputs, outside, backward=True, exact=self.exact, alias=True)
+        return make_stage(program, upstream | self.inputs, outside, backward=True, exact=self.exact, bf16=self.bf16)
 

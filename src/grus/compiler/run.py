@@ -212,7 +212,7 @@ class BackwardRun(_Run):
     def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, wanted: frozenset[str]) -> None:
         super().__init__(dtype, target, programs, shape)
         self.wanted = wanted
-        self.sums = RowSums(self.sizes)
+        self.sums = RowSums(self.sizes, programs.bf16)
         self.gradient, self.early = programs.loop_gradient(self.mode), programs.prologue_gradient(self.mode)
         self.loop_backward = Bound(programs.loop_backward(self.mode), self.sizes)
         stage = programs.prologue_backward(self.mode, wanted)

@@ -16,7 +16,7 @@ from grus.nn.layout import Fused, Layout
 
 OUTPUT = "output"
 NATIVE_DTYPES: Mapping[torch.dtype, str] = {torch.float32: "float32", torch.float64: "float64"}
-NATIVE_PRECISIONS = ("float32",)
+NATIVE_PRECISIONS = ("float32", "bf16")
 _interned: dict[tuple[Any, ...], Plan] = {}
 _numbered: list[Plan] = []
 
@@ -76,7 +76,7 @@ class Plan:
         """The machine code for ``dtype``."""
         cell = self._compiled.get(dtype)
         if cell is None:
-            cell = self._compiled[dtype] = compile_cell(self.program, NATIVE_DTYPES[dtype])
+            cell = self._compiled[dtype] = compile_cell(self.program, NATIVE_DTYPES[dtype], precision="bf16" if self.precision == "bf16" else None)
         return cell
 
     def sizes(self, inputs: tuple[Tensor, ...], parameters: Mapping[str, Tensor], states: tuple[Tensor | None, ...]) -> dict[str, int]:

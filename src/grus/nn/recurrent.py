@@ -15,18 +15,17 @@ from torch.nn.functional import dropout
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
-from grus.compiler.program import SCALAR, Program, Variable
+from grus.compiler.program import SCALAR, Program
 from grus.errors import OptionError
 from grus.nn import dispatch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.options import Extras, Options, check_count, check_probability
 from grus.nn.passes import Pass, Result, Views
-from grus.nn.plan import Plan, make_plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
-from grus.nn.rewrite import recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
 from grus.nn.states import StateForm, States
+from grus.nn.variants import make_variants
 
 Gates = tuple[dict[str, Stream], ...]
 
@@ -89,7 +88,8 @@ class Recurrent(nn.Module):
         self.dropout = check_probability(self._who, "dropout", dropout)
         if self.dropout and self.num_layers == 1:
             warnings.warn(f"{self._who}: dropout acts between layers, so it has no effect with num_layers=1", stacklevel=2)
-        self._evaluation, self._training, self._masks = self._plans()
+        variants = make_variants(self._who, self.cell.program, self._layout, self.bias, self.options)
+        self._evaluation, self._training, self._masks = variants.evaluation, variants.training, variants.masks
         self._directions = self._register(device, dtype)
         self._layers = [self._directions[at : at + self._ways] for at in range(0, len(self._directions), self._ways)]
         self._form, self._state_form = self._forms()
@@ -102,25 +102,6 @@ class Recurrent(nn.Module):
 
     def _layout(self, program: Program) -> Layout:
         return Plain(program)
-
-    def _plans(self) -> tuple[Plan, Plan, tuple[Variable, ...]]:
-        """The plan for evaluation, the one for training, and the masks that the latter reads besides the cell's inputs."""
-        options, program = self.options, self.cell.program
-        program = program if self.bias else without_biases(program)
-        program = with_layer_norm(program) if options.layer_norm else program
-        layout = self._layout(program)
-        needs_matrix = options.recurrent_dropout or options.weight_drop
-        if needs_matrix and not recurrent_matrices(program):
-            raise OptionError(f"{self._who}: recurrent_dropout and weight_drop must be 0 for a cell without recurrent matrices; use zoneout")
-        still, training = program, program
-        dropped: tuple[Variable, ...] = ()
-        kept: tuple[Variable, ...] = ()
-        if options.recurrent_dropout:
-            training, dropped = with_recurrent_dropout(training)
-        if options.zoneout:
-            training, kept = with_zoneout(training)
-            still, _ = with_zoneout(still, options.zoneout)
-        return make_plan(still, layout, options.precision), make_plan(training, layout, options.precision), (*dropped, *kept)
 
     def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> tuple[Direction, ...]:
         """Create the parameters, layer by layer, forward before backward."""

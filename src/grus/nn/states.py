@@ -66,6 +66,8 @@ class StateForm:
             letters = "[layers*D, B, H]" if batch.batched else "[layers*D, H]"
             raise ShapeError(f"{self.who}: {name}0 must be {letters} = {wanted}, got {got}; pass None to start from zeros")
         like = batch.streams[0]
+        if given.dtype != like.dtype and torch.is_autocast_enabled(like.device.type):
+            given = given.to(like.dtype)
         if given.dtype != like.dtype:
             raise DtypeError(f"{self.who}: {name}0 must be {like.dtype} as the input is, got {given.dtype}; convert it with .to({like.dtype})")
         if given.device != like.device:

@@ -14,33 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import linear, softplus
 from torch.utils.checkpoint import checkpoint
 
-from grus.compiler.program import SCALAR, Node, Program
 from grus.nn import library
+from grus.nn.evaluate import Machine
 from grus.nn.passes import Pass, Result, row_of
 from grus.nn.plan import OUTPUT, Plan
-
-UNARY = {
-    "neg": torch.neg,
-    "abs": torch.abs,
-    "exp": torch.exp,
-    "log": torch.log,
-    "sqrt": torch.sqrt,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "softplus": softplus,
-}
-BINARY = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-    "div": torch.div,
-    "minimum": torch.minimum,
-    "maximum": torch.maximum,
-}
 
 
 def run(request: Pass) -> Result:
@@ -55,9 +34,9 @@ def run(request: Pass) -> Result:
     sizes = plan.sizes(request.inputs, parameters, request.states)
     split = plan.split()
     like = request.inputs[0]
-    before = _Machine(split.prologue, parameters, sizes, plan.precision, like).values(dict(zip(plan.inputs, request.inputs, strict=True)))
+    before = Machine(split.prologue, parameters, sizes, plan.precision, like).values(dict(zip(plan.inputs, request.inputs, strict=True)))
     streams = {**dict(zip(plan.inputs, request.inputs, strict=True)), **{name: before[node] for name, node in split.prologue.outputs.items()}}
-    loop = _Loop(request, _Machine(split.loop, parameters, sizes, plan.precision, like), streams, timeline.restarts(request.reverse))
+    loop = _Loop(request, Machine(split.loop, parameters, sizes, plan.precision, like), streams, timeline.restarts(request.reverse))
     return loop.run()
 
 
@@ -95,87 +74,10 @@ def _run_padded(request: Pass) -> Result:
     return Result(output, result.states, tuple(spread(gate) for gate in result.gates))
 
 
-class _Machine:
-    """Evaluates the nodes of one program."""
-
-    def __init__(self, program: Program, parameters: Mapping[str, Tensor], sizes: Mapping[str, int], precision: str, like: Tensor) -> None:
-        self.program = program
-        self.sizes = sizes
-        self.like = like
-        self.parameters = parameters
-        self.rounded = precision == "bf16"
-        self.constants = {index: self._constant(node) for index, node in enumerate(program.nodes) if node.op == "constant"}
-        self.shared = self._shared()
-
-    def values(self, variables: Mapping[str, Tensor]) -> list[Tensor]:
-        """The value of every node; ``variables`` holds inputs and states by name."""
-        found: list[Tensor] = []
-        products: dict[tuple[int, str, bool], Tensor] = {}
-        for index, node in enumerate(self.program.nodes):
-            if node.op in ("input", "state"):
-                value = variables[node.name]
-            elif node.op in ("vector", "scalar"):
-                value = self.parameters[node.name]
-            elif node.op == "constant":
-                value = self.constants[index]
-            else:
-                value = self._compute(node, found, products)
-            found.append(value)
-        return found
-
-    def _compute(self, node: Node, found: list[Tensor], products: dict[tuple[int, str, bool], Tensor]) -> Tensor:
-        if node.op == "affine":
-            total = found[node.args[0]] if node.args else None
-            for term in node.terms:
-                key = (term.operand, term.matrix, term.transposed)
-                if key not in products:
-                    self._multiply(term.operand, found[term.operand], products)
-                total = products[key] if total is None else total + products[key]
-            assert total is not None
-            return total
-        args = [found[arg] for arg in node.args]
-        if node.op in UNARY:
-            return UNARY[node.op](args[0])
-        if node.op in BINARY:
-            return BINARY[node.op](args[0], args[1])
-        if node.op == "greater":
-            return (args[0] > args[1]).to(self.like.dtype)
-        if node.op == "where":
-            return torch.where(args[0] != 0, args[1], args[2])
-        return args[0].mean(-1, keepdim=True)
-
-    def _multiply(self, operand: int, value: Tensor, products: dict[tuple[int, str, bool], Tensor]) -> None:
-        keys, weight, rows = self.shared[operand]
-        value = value.bfloat16().to(value.dtype) if self.rounded else value
-        parts = [linear(value, weight)] if len(keys) == 1 else linear(value, weight).split(rows, -1)
-        products.update(zip(keys, parts, strict=True))
-
-    def _shared(self) -> dict[int, tuple[list[tuple[int, str, bool]], Tensor, list[int]]]:
-        """For each operand of products: the products, the matrices on top of each other, and each one's rows."""
-        keys: dict[int, dict[tuple[int, str, bool], Tensor]] = {}
-        for node in self.program.nodes:
-            for term in node.terms:
-                matrix = self.parameters[term.matrix]
-                matrix = matrix.bfloat16().to(matrix.dtype) if self.rounded else matrix
-                keys.setdefault(term.operand, {})[term.operand, term.matrix, term.transposed] = matrix.mT if term.transposed else matrix
-        return {
-            operand: (
-                list(found),
-                next(iter(found.values())) if len(found) == 1 else torch.cat(list(found.values())),
-                [len(m) for m in found.values()],
-            )
-            for operand, found in keys.items()
-        }
-
-    def _constant(self, node: Node) -> Tensor:
-        shape = () if node.dim == SCALAR else (self.sizes[node.dim],)
-        return torch.full(shape, node.value, dtype=self.like.dtype, device=self.like.device)
-
-
 class _Loop:
     """The recurrence over the steps of one pass."""
 
-    def __init__(self, request: Pass, machine: _Machine, streams: Mapping[str, Tensor], restarts: Tensor | None) -> None:
+    def __init__(self, request: Pass, machine: Machine, streams: Mapping[str, Tensor], restarts: Tensor | None) -> None:
         self.request = request
         self.machine = machine
         self.plan: Plan = request.plan

@@ -16,7 +16,7 @@ def check_array(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], d
     """``value`` as an array of this shape that converts to ``dtype``."""
     if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
         return value
-    array = _as_array(who, name, value, dtype)
+    array = as_array(who, name, value, dtype)
     if array.shape != shape:
         raise ShapeError(f"{who}: {name} must be {list(shape)}, got {list(array.shape)}; the shape is fixed by the weights and batch.")
     return array
@@ -24,7 +24,7 @@ def check_array(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], d
 
 def check_block(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], steps: int | None, dtype: np.dtype[Any]) -> Array:
     """``value`` as an array of ``steps`` (any number for None) times this shape."""
-    array = _as_array(who, name, value, dtype)
+    array = as_array(who, name, value, dtype)
     if array.ndim != 1 + len(shape) or array.shape[1:] != shape or steps not in (None, len(array)):
         want = ", ".join(map(str, ("T" if steps is None else steps, *shape)))
         raise ShapeError(f"{who}: {name} must be [{want}], got {list(array.shape)}; time comes first, the rest is fixed by the weights and batch.")
@@ -39,6 +39,8 @@ def check_out(who: str, out: Array, shape: tuple[int, ...], dtype: np.dtype[Any]
         )
     if out.shape != shape:
         raise ShapeError(f"{who}: out must be {list(shape)}, got {list(out.shape)}; leave it out for a new array.")
+    if not out.flags.writeable:
+        raise OptionError(f"{who}: out must be writable, got a read-only array; leave it out for a new array.")
 
 
 def check_names(who: str, what: str, wanted: tuple[str, ...] | list[str], given: Mapping[str, Any]) -> None:
@@ -63,7 +65,8 @@ def check_rows(who: str, rows: Any, batch: int | None) -> NDArray[np.int64]:
         raise OptionError(f"{who}: rows must name some of the {batch} rows, got {rows!r}; count from 0, or pass a mask of {batch}.") from error
 
 
-def _as_array(who: str, name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
+def as_array(who: str, name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
+    """``value`` as an array that converts to ``dtype``."""
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -44,7 +44,7 @@ class Circuit:
         self._prologues: list[Record] = []
         self._loops: list[Record] = []
         self._calls: list[tuple[int, int]] = []
-        self._alive: list[Block | Slots] = []
+        self._alive: list[Block | Slots | dict[str, Array]] = []  # what the calls point to
         self.inputs = {v.name: self._room(layers[0], v.dim) for v in layers[0].program.inputs}
         arriving = self.inputs
         for layer, states in zip(layers, carry, strict=True):
@@ -76,7 +76,7 @@ class Circuit:
         places = {name: user_place(array) for name, array in results.items()}
         self._loops.append(layer.loop.record(self._steps_table(), inputs | streams.places, places, slots, states))
         self._calls.append(self._loops[-1].addresses())
-        self._alive += [streams, slots]
+        self._alive += [streams, slots, results]
         self.gates.append({name: array for name, array in results.items() if name != "output"})
         return results["output"]
 

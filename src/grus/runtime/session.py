@@ -66,7 +66,7 @@ class Session:
 
     def _open(self, batch: int | None) -> None:
         """Own buffers on the shared layers."""
-        if batch is not None and (not isinstance(batch, int) or batch < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if batch is not None and (type(batch) is not int or batch < 1):
             raise OptionError(f"Session: batch must be None for one stream, or at least 1, got {batch!r}; pass None or drop it.")
         self.batch, rows = batch, batch or 1
         self._carry = [{v.name: zeros((rows, layer.sizes.padded[v.dim]), layer.dtype) for v in layer.program.states} for layer in self._layers]
@@ -103,7 +103,7 @@ class Session:
             if out is None:
                 self._run()
                 return self._copy()
-            if type(out) is not ndarray or out.shape != self._y.shape or out.dtype is not self.dtype:
+            if type(out) is not ndarray or out.shape != self._y.shape or out.dtype is not self.dtype or not out.flags.writeable:
                 check_out(self._who, out, self._y.shape, self.dtype)
             self._run()
             out[...] = self._y
@@ -257,7 +257,7 @@ class Session:
         session = files.refuse_as_data(
             path, lambda: cls(chosen, content.layers, dtype=content.dtype, batch=content.batch, target=target, gates=content.gates)
         )
-        files.compare(path, content, session._answer(content.probe))
+        files.compare(path, content, files.refuse_as_data(path, lambda: session._answer(content.probe)))
         if batch != "saved" and batch != content.batch:
             if content.state:
                 raise OptionError(f"Session.load: batch must be {content.batch}, that of the saved state, got {batch}; leave it out.")
@@ -268,8 +268,8 @@ class Session:
 
     def _answer(self, probe: Mapping[str, Array]) -> Array:
         """A fresh single stream's output for a probe."""
-        first, *further = (probe[name] for name in self._inputs)
-        return self._sibling(None).block(first, **dict(zip(self._further, further, strict=True)))
+        check_names(self._who, "probe", list(self._inputs), probe)
+        return self._sibling(None).block(probe[self._first], **{name: probe[name] for name in self._further})
 
     # --- words -------------------------------------------------------------------------------------------------------------
     @property

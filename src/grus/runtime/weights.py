@@ -19,6 +19,7 @@ from grus.compiler.native.target import Target
 from grus.compiler.program import SCALAR, Parameter, Program
 from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.errors import DtypeError, OptionError, ShapeError
+from grus.runtime.arguments import as_array, check_names
 
 _programs: dict[tuple[int, bool], CellPrograms] = {}
 
@@ -134,16 +135,11 @@ def check_stack(cell: Cell, layers: Sequence[Mapping[str, ArrayLike]], dtype: np
 
 def _check_layer(cell: Cell, given: Mapping[str, ArrayLike], dtype: np.dtype[Any], who: str) -> tuple[dict[str, Array], dict[str, int]]:
     wanted = [parameter.name for parameter in cell.parameters]
-    wrong = sorted(set(wanted) ^ set(given))
-    if wrong:
-        fault = "none" if wrong[0] in wanted else f"{wrong[0]!r}, which it has not"
-        raise OptionError(f"{who}: parameters must be {', '.join(wanted)}, got {fault + f' for {wrong[0]!r}' if fault == 'none' else fault}.")
+    check_names(who, "parameters", wanted, given)
     sizes: dict[str, int] = {SCALAR: 1}
     arrays: dict[str, Array] = {}
     for parameter in cell.parameters:
-        array = np.asarray(given[parameter.name])
-        if not np.can_cast(array.dtype, dtype, "same_kind"):
-            raise DtypeError(f"{who}: {parameter.name} must hold real numbers, got {array.dtype}; convert it to {dtype}.")
+        array = as_array(who, parameter.name, given[parameter.name], dtype)
         _check_shape(parameter, array, sizes, who)
         arrays[parameter.name] = np.array(array, dtype, order="C")
         arrays[parameter.name].flags.writeable = False

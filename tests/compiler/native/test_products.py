@@ -25,7 +25,8 @@ def canvas(rng: np.random.Generator, rows: int, columns: int, extra: int, dtype:
 
 
 def call(name: str, target: str, dtype: str, names: tuple[str, ...], *values: int) -> None:
-    kernels.product_functions(dtype, targets.get(target))[name](dict(zip(names, values, strict=True)))
+    function, given = kernels.product_functions(dtype, targets.get(target))[name], dict(zip(names, values, strict=True))
+    function.run(function.filled([given[key] for key in function.index]))
 
 
 def panels(matrices: list[Array], lanes: int) -> Array:

@@ -32,10 +32,14 @@ class Emitter:
 
     def widened(self, times: int) -> Emitter:
         """The same function under construction, in vectors of ``times`` as many lanes."""
-        wide = copy(self)
-        wide.lanes = self.lanes * times
-        wide.vector = ir.VectorType(self.element, wide.lanes)
-        return wide
+        return self.of_lanes(self.lanes * times)
+
+    def of_lanes(self, lanes: int) -> Emitter:
+        """The same function under construction, in vectors of ``lanes``."""
+        other = copy(self)
+        other.lanes = lanes
+        other.vector = self.element if lanes == 1 else ir.VectorType(self.element, lanes)
+        return other
 
     def joined(self, vectors: Sequence[Value]) -> Value:
         """Vectors side by side as one; their number is a power of two."""

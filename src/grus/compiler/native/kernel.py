@@ -15,17 +15,21 @@ The contract, which every buffer handed to a kernel keeps:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from llvmlite import ir
 
+from grus.compiler.native.bfloat import add_products, broadcast_pair, load_pairs, narrow_row
 from grus.compiler.native.emitter import I8, I64, POINTER, Emitter, Value
+from grus.compiler.native.target import Target
 from grus.compiler.native.vector import VectorMath
 from grus.compiler.program import LEAVES, SCALAR, Program, reachable
 from grus.compiler.schedule import Group, Phase, Schedule
 
 TABLE_WIDTH = 6
+SPINS = 1 << 12  # looks at a barrier between two offers of the core to another thread
 SLOW = frozenset(("exp", "log", "sigmoid", "tanh", "softplus"))
 _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count", "barrier", "resets")
 
@@ -34,13 +38,15 @@ _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count
 class Spec:
     """What one kernel does: its schedule, the arguments in user rows ("in:x", "out:output"), and whether it runs a gradient.
 
-    ``exact`` promises that every user row is a whole number of vectors, which removes all masks.
+    ``exact`` promises that every user row is a whole number of vectors, which removes all masks. ``bf16`` takes the operands of products as
+    bfloat16: weights are packed as pairs [panel][pair of k][product][lane], and a phase rounds its operands into scratch rows first.
     """
 
     plan: Schedule
     user: frozenset[str] = frozenset()
     backward: bool = False
     exact: bool = False
+    bf16: bool = False
 
     @property
     def program(self) -> Program:
@@ -79,15 +85,16 @@ def tiles(products: int, registers: int) -> tuple[Tile, ...]:
     return tuple(Tile(count, max(1, min(8, room // (products * count)))) for count in counts)
 
 
-def emit_kernel(module: ir.Module, name: str, spec: Spec, dtype: str, lanes: int, registers: int) -> None:
+def emit_kernel(module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
     """Add the function ``name(int64 *arguments)`` to ``module``."""
-    _Kernel(module, name, spec, dtype, lanes, registers).emit()
+    _Kernel(module, name, spec, dtype, target).emit()
 
 
 class _Kernel:
-    def __init__(self, module: ir.Module, name: str, spec: Spec, dtype: str, lanes: int, registers: int) -> None:
+    def __init__(self, module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
         self.spec, self.plan, self.program = spec, spec.plan, spec.program
-        self.registers = registers
+        self.registers, self.dot_products = target.registers, target.bf16
+        lanes = target.lanes(dtype)
         self.e = Emitter(module, name, [POINTER], dtype, lanes)
         self.b = self.e.b
         self.math = VectorMath(self.e)
@@ -139,6 +146,11 @@ class _Kernel:
         for node in self.plan.means:
             self.scratch_offset[node] = offset
             offset = self.b.add(offset, I64(1))
+        self.narrow_offset: dict[int, Value] = {}
+        if self.spec.bf16:
+            for number, group in enumerate(self.plan.groups):
+                self.narrow_offset[number] = offset
+                offset = self.b.add(offset, self.b.add(self.b.sdiv(self.argument(f"padded:{group.inner}"), I64(2)), I64(1)))
         self.scratch_ld = self.b.mul(self.b.sdiv(self.b.add(offset, I64(15)), I64(16)), I64(16))
 
     def _step(self, step: Value, _: list[Value]) -> None:
@@ -168,13 +180,28 @@ class _Kernel:
             counter = self.b.bitcast(self.pointer("barrier"), I64.as_pointer())
             arrived = self.b.atomic_rmw("add", counter, I64(1), "acq_rel")
             target = self.b.mul(self.b.add(self.b.sdiv(arrived, count), I64(1)), count)
-            head = self.e.function.append_basic_block("wait")
-            done = self.e.function.append_basic_block("met")
-            self.b.branch(head)
-            self.b.position_at_end(head)
-            seen = self.b.load_atomic(counter, "acquire", 8, typ=I64)
-            self.b.cbranch(self.b.icmp_signed("<", seen, target), head, done)
-            self.b.position_at_end(done)
+            self._spin(lambda: self.b.icmp_signed("<", self.b.load_atomic(counter, "acquire", 8, typ=I64), target))
+
+    def _spin(self, waiting: Callable[[], Value]) -> None:
+        """Look again and again; now and then let another thread have the core, in case there are fewer cores than threads."""
+        before = self.b.block
+        head, idle, give_way, done = (self.e.function.append_basic_block(name) for name in ("wait", "idle", "give_way", "met"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        turns = self.b.phi(I64)
+        turns.add_incoming(I64(1), before)
+        self.b.cbranch(waiting(), idle, done)
+        self.b.position_at_end(idle)
+        after = self.b.add(turns, I64(1))
+        turns.add_incoming(after, idle)
+        self.b.cbranch(self.b.icmp_signed("==", self.b.and_(turns, I64(SPINS - 1)), I64(0)), give_way, head)
+        self.b.position_at_end(give_way)
+        turns.add_incoming(after, give_way)
+        if hasattr(os, "sched_yield"):
+            kind = ir.FunctionType(ir.IntType(32), [])
+            self.b.call(self.e.module.globals.get("sched_yield") or ir.Function(self.e.module, kind, "sched_yield"), [])
+        self.b.branch(head)
+        self.b.position_at_end(done)
 
     # --- what happens to states around a step --------------------------------------------------------------------------------
     def _rows_where_reset(self, body: Callable[[Value], None]) -> None:
@@ -239,10 +266,27 @@ class _Kernel:
         start = self.b.sdiv(self.b.mul(panels, index), count)
         stop = self.b.sdiv(self.b.mul(panels, self.b.add(index, I64(1))), count)
         if phase.groups:
+            if self.spec.bf16:
+                self._narrow(phase)
             self._product_phase(phase, start, stop)
         else:
             self._elementwise_phase(phase, start, stop)
         self._barrier()
+
+    def _narrow(self, phase: Phase) -> None:
+        """Every operand row of the phase as bfloat16; calls that share the rows write the same."""
+        for group in phase.groups:
+            number, size = self.group_index[id(group)], self.argument(f"size:{group.inner}")
+
+            def at_row(r: Value, _: list[Value], group: Group = group, number: int = number, size: Value = size) -> None:
+                body = _TileBody(self, phase, Tile(1, 1), r, I64(0), I64(1))
+                narrow_row(self.e, body._row(group.operand, 0), self.narrow_rows(number, r), size)
+
+            self.e.loop(self.first, self.last, 1, at_row)
+
+    def narrow_rows(self, number: int, row: Value) -> Value:
+        """Where a group's operand row stands as bfloat16."""
+        return self.e.at(self.pointer("scratch"), self.b.add(self.b.mul(row, self.scratch_ld), self.narrow_offset[number]))
 
     def _product_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         """The widest tile takes as many rows as it can, a narrower one the rest, down to single rows."""
@@ -460,23 +504,30 @@ class _TileBody:
         return False
 
     def _accumulate(self, group: Group, cells: list[tuple[int, int]], order: dict[int, int], sums: list[Value]) -> list[Value]:
-        e, b, width = self.e, self.b, len(group.products)
+        """Add a group's products, k by k (in bfloat16 pair by pair), to the sums."""
+        e, b, width, narrow = self.e, self.b, len(group.products), self.k.spec.bf16
+        number = self.k.group_index[id(group)]
         inner = self.k.argument(f"size:{group.inner}")
-        weights = self.k.pointer(f"weights:{self.k.group_index[id(group)]}")
+        if narrow:
+            inner = b.sdiv(b.add(inner, I64(1)), I64(2))
+            operands = [self.k.narrow_rows(number, row) for row in self.rows]
+        else:
+            operands = [self._row(group.operand, i) for i in range(self.tile.rows)]
+        weights = self.k.pointer(f"weights:{number}")
         stride = b.mul(inner, I64(width * e.lanes))
         panels = [e.at(weights, b.mul(p, stride)) for p in self.at_panel]
-        operands = [self._row(group.operand, i) for i in range(self.tile.rows)]
 
         def at_k(k: Value, sums: list[Value]) -> list[Value]:
             sums = list(sums)
             offset = b.mul(k, I64(width * e.lanes))
-            w = [[e.load(panel, b.add(offset, I64(g * e.lanes))) for g in range(width)] for panel in panels]
+            places = [b.add(offset, I64(g * e.lanes)) for g in range(width)]
+            w = [[load_pairs(e, panel, at) if narrow else e.load(panel, at) for at in places] for panel in panels]
             for i in range(self.tile.rows):
-                x = e.broadcast(operands[i], k)
+                x = broadcast_pair(e, operands[i], k) if narrow else e.broadcast(operands[i], k)
                 for p in range(self.tile.panels):
                     for g, (node, _) in enumerate(group.products):
                         index = cells.index((i, p)) * len(order) + order[node]
-                        sums[index] = e.fma(x, w[p][g], sums[index])
+                        sums[index] = add_products(e, sums[index], x, w[p][g], self.k.dot_products) if narrow else e.fma(x, w[p][g], sums[index])
             return sums
 
         return e.loop(0, inner, 1, at_k, sums)

@@ -19,6 +19,7 @@ from grus.compiler.native.target import Target
 
 Array = NDArray[Any]
 _ALIGNMENT = 64
+MOST_THREADS = 512  # calls that meet at a barrier must all be running, so the pool must never be what they wait for
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -65,11 +66,13 @@ def product_functions(dtype: str, target: Target) -> dict[str, Function]:
 
     def make() -> ir.Module:
         module = ir.Module()
-        products.emit_products(module, dtype, target.lanes(dtype), target.registers)
+        products.emit_products(module, dtype, target)
         return module
 
     library = jit.build(("products", dtype), make, target)
-    names = {"pack_rows": products.PACK, "pack_columns": products.PACK, "outer": products.OUTER, "column_sum": products.COLUMN_SUM}
+    names = {"pack_rows": products.PACK, "pack_columns": products.PACK, "outer": products.OUTER}
+    names |= {f"{name}_bf16": arguments for name, arguments in names.items()} if dtype == "float32" else {}
+    names["column_sum"] = products.COLUMN_SUM
     return {name: Function(library, name, arguments) for name, arguments in names.items()}
 
 
@@ -79,16 +82,16 @@ def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
 
     def make() -> ir.Module:
         module = ir.Module()
-        emit_kernel(module, "kernel", spec, dtype, target.lanes(dtype), target.registers)
+        emit_kernel(module, "kernel", spec, dtype, target)
         return module
 
-    key = ("kernel", spec.program, spec.plan.scratch, sorted(spec.user), spec.backward, spec.exact, dtype)
+    key = ("kernel", spec.program, spec.plan.scratch, sorted(spec.user), spec.backward, spec.exact, spec.bf16, dtype)
     return Function(jit.build(key, make, target), "kernel", list(spec.slots()))
 
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="grus")
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="grus")
 
 
 def run_parallel(calls: Sequence[tuple[Function, ctypes.Array[ctypes.c_int64]]]) -> None:

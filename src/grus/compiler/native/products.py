@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
+from grus.compiler.native.bfloat import add_products, broadcast_pair, load_pairs, round_pairs
 from grus.compiler.native.emitter import I64, POINTER, Emitter, Value
+from grus.compiler.native.target import Target
 
 PACK = ("target", "source", "source_ld", "units", "inner", "products", "product")
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
@@ -55,48 +57,63 @@ class _Function:
         return self.b.mul(self.b.sdiv(value, I64(step)), I64(step))
 
 
-def emit_products(module: ir.Module, dtype: str, lanes: int, registers: int) -> None:
-    """Add pack_rows, pack_columns, outer and column_sum to ``module``."""
-    _emit_pack(module, "pack_rows", dtype, lanes, by_rows=True)
-    _emit_pack(module, "pack_columns", dtype, lanes, by_rows=False)
-    _emit_outer(module, dtype, lanes, registers)
+def emit_products(module: ir.Module, dtype: str, target: Target) -> None:
+    """Add every function to ``module``; for float32 also pack_rows_bf16, pack_columns_bf16 and outer_bf16."""
+    lanes = target.lanes(dtype)
+    for narrow in (False, True) if dtype == "float32" else (False,):
+        end = "_bf16" if narrow else ""
+        _emit_pack(module, f"pack_rows{end}", dtype, lanes, by_rows=True, narrow=narrow)
+        _emit_pack(module, f"pack_columns{end}", dtype, lanes, by_rows=False, narrow=narrow)
+        _emit_outer(module, f"outer{end}", dtype, target, narrow=narrow)
     _emit_column_sum(module, dtype, lanes)
 
 
-def _emit_pack(module: ir.Module, name: str, dtype: str, lanes: int, by_rows: bool) -> None:
-    """target[panel][k][product][lane] = source[unit][k] (by rows) or source[k][unit], zero beyond the last unit."""
+def _emit_pack(module: ir.Module, name: str, dtype: str, lanes: int, by_rows: bool, narrow: bool) -> None:
+    """target[panel][k][product][lane] = source[unit][k] (by rows) or source[k][unit], zero beyond the last unit.
+
+    Where ``narrow``, k counts pairs of bfloat16 and an odd last value is paired with zero.
+    """
     f = _Function(module, name, PACK, dtype, lanes)
     e, b = f.e, f.b
     target, source = f.pointer("target"), f.pointer("source")
     ld, inner, units = f["source_ld"], f["inner"], f["units"]
     step = b.mul(f["products"], I64(lanes))
+    deep = 2 if narrow else 1  # values of k in one element of the target
+
+    def put(k: Value, out: Value, columns: list[Value]) -> None:
+        """Columns k, k + 1, … of a panel."""
+        for i in range(0, len(columns), deep):
+            value = round_pairs(e, columns[i], columns[i + 1]) if narrow else columns[i]
+            b.store(value, b.bitcast(e.at(out, b.mul(b.add(b.sdiv(k, I64(deep)), I64(i // deep)), step)), value.type.as_pointer())).align = e.size
 
     def at_panel(panel: Value, _: list[Value]) -> None:
         first = b.mul(panel, I64(lanes))
-        base = e.at(target, b.add(b.mul(b.mul(panel, inner), step), b.mul(f["product"], I64(lanes))))
+        base = e.at(target, b.add(b.mul(b.mul(panel, f.ceil(inner, deep)), step), b.mul(f["product"], I64(lanes))))
         left = b.sub(units, first)
 
-        def one_by_one(k: Value, _: list[Value]) -> None:
-            out = e.at(base, b.mul(k, step))
+        def single(k: Value) -> Value:
+            """Column k, lane by lane, whatever exists of it."""
+            room = e.alloca(lanes)
             for lane in range(lanes):
-                unit = f.minimum(b.add(first, I64(lane)), b.sub(units, I64(1)))
-                at = b.add(b.mul(unit, ld), k) if by_rows else b.add(b.mul(k, ld), unit)
-                exists = b.icmp_signed("<", I64(lane), left)
-                value = b.select(exists, e.load_scalar(source, at), ir.Constant(e.element, 0.0))
-                e.store(value, out, lane)
+                unit, at_k = f.minimum(b.add(first, I64(lane)), b.sub(units, I64(1))), f.minimum(k, b.sub(inner, I64(1)))
+                at = b.add(b.mul(unit, ld), at_k) if by_rows else b.add(b.mul(at_k, ld), unit)
+                exists = b.and_(b.icmp_signed("<", I64(lane), left), b.icmp_signed("<", k, inner))
+                e.store(b.select(exists, e.load_scalar(source, at), ir.Constant(e.element, 0.0)), room, lane)
+            return e.load(room)
 
         def whole(k: Value, _: list[Value]) -> None:
             if by_rows:
-                rows = [e.load(source, b.add(b.mul(b.add(first, I64(i)), ld), k)) for i in range(lanes)]
-                for i, column in enumerate(_transposed(e, rows)):
-                    e.store(column, base, b.mul(b.add(k, I64(i)), step))
+                put(k, base, _transposed(e, [e.load(source, b.add(b.mul(b.add(first, I64(i)), ld), k)) for i in range(lanes)]))
             else:
-                e.store(e.load(source, b.add(b.mul(k, ld), first)), base, b.mul(k, step))
+                put(k, base, [e.load(source, b.add(b.mul(b.add(k, I64(i)), ld), first)) for i in range(deep)])
 
-        stride = lanes if by_rows else 1
-        done = b.select(b.icmp_signed(">=", left, I64(lanes)), f.floor(inner, stride), I64(0))
-        e.loop(0, done, stride, whole)
-        e.loop(done, inner, 1, one_by_one)
+        stride = max(lanes, deep) if by_rows else deep
+        done: Value = b.select(b.icmp_signed(">=", left, I64(lanes)), f.floor(inner, stride), I64(0))
+        if by_rows and lanes < deep:
+            done = I64(0)  # a scalar has no second column to pair with
+        else:
+            e.loop(0, done, stride, whole)
+        e.loop(done, inner, deep, lambda k, _: put(k, base, [single(b.add(k, I64(i))) for i in range(deep)]))
 
     e.loop(0, f.ceil(units, lanes), 1, at_panel)
     b.ret_void()
@@ -119,113 +136,143 @@ def _transposed(e: Emitter, rows: list[Value]) -> list[Value]:
     return rows
 
 
-def _emit_outer(module: ir.Module, dtype: str, lanes: int, registers: int) -> None:
-    """target[m][k] += sum over rows n of left[n][m] * right[n][k], chunk after chunk of rows, each chunk in order."""
-    f = _Function(module, "outer", OUTER, dtype, lanes)
-    e, b = f.e, f.b
-    high, panels = outer_tile(registers)
-    width = panels * lanes
-    right_room = f.pointer("room")
-    left_room = e.at(right_room, b.mul(b.mul(f.ceil(f["right_units"], width), I64(width)), I64(CHUNK)))
+def _emit_outer(module: ir.Module, name: str, dtype: str, target: Target, narrow: bool) -> None:
+    """target[m][k] += sum over rows n of left[n][m] * right[n][k], chunk after chunk of rows, each chunk in order.
 
-    def pack_right(first: Value, count: Value) -> None:
-        def at_panel(panel: Value, _: list[Value]) -> None:
-            start = b.mul(panel, I64(width))
-            out = e.at(right_room, b.mul(panel, I64(width * CHUNK)))
+    Where ``narrow``, both sides are rounded to bfloat16 and rows are taken in pairs.
+    """
+    _Outer(module, name, dtype, target, narrow).emit()
 
-            def copy(n: Value, load: Callable[[Value, Value], Value]) -> None:
-                row = e.at(f.pointer("right"), b.mul(b.add(first, n), f["right_ld"]))
-                for p in range(panels):
-                    e.store(load(row, b.add(start, I64(p * lanes))), out, b.add(b.mul(n, I64(width)), I64(p * lanes)))
 
-            def part_of(row: Value, unit: Value) -> Value:
-                return _load_part(e, row, unit, b.sub(f["right_units"], unit))
+class _Outer:
+    """The weight gradient: both operands of a chunk of rows are packed tile by tile, then every tile is summed in registers."""
 
-            with b.if_else(b.icmp_signed("<=", b.add(start, I64(width)), f["right_units"]), likely=True) as (whole, part):
-                with whole:
-                    e.loop(0, count, 1, lambda n, _: copy(n, e.load))
-                with part:
-                    e.loop(0, count, 1, lambda n, _: copy(n, part_of))
+    def __init__(self, module: ir.Module, name: str, dtype: str, target: Target, narrow: bool) -> None:
+        self.f = _Function(module, name, OUTER, dtype, target.lanes(dtype))
+        self.e, self.b, self.lanes, self.narrow = self.f.e, self.f.b, target.lanes(dtype), narrow
+        self.high, self.panels = outer_tile(target.registers)
+        self.width = self.panels * self.lanes
+        self.dot_products, self.deep = target.bf16, 2 if narrow else 1
+        right = self.b.mul(self.b.mul(self.f.ceil(self.f["right_units"], self.width), I64(self.width)), I64(CHUNK))
+        self.right_room = self.f.pointer("room")
+        self.left_room = self.e.at(self.right_room, right)
 
-        e.loop(0, f.ceil(f["right_units"], width), 1, at_panel)
+    def emit(self) -> None:
+        f, b, e = self.f, self.b, self.e
 
-    def pack_left(first: Value, count: Value, unit: Value, units: Value) -> None:
-        """Groups of ``high`` units side by side; units that do not exist repeat the last one and are never stored."""
-
-        def at_group(group: Value, _: list[Value]) -> None:
-            out = e.at(left_room, b.mul(group, I64(high * CHUNK)))
-
-            start = b.mul(group, I64(high))
-            quad = ir.VectorType(e.element, high).as_pointer()
-
-            def row_at(n: Value) -> Value:
-                return e.at(f.pointer("left"), b.add(b.mul(b.add(first, n), f["left_ld"]), unit))
-
-            def at_once(n: Value, _: list[Value]) -> None:
-                values = b.load(b.bitcast(e.at(row_at(n), start), quad), typ=quad.pointee)
-                values.align = e.size
-                b.store(values, b.bitcast(e.at(out, b.mul(n, I64(high))), quad)).align = e.size
-
-            def one_by_one(n: Value, _: list[Value]) -> None:
-                for i in range(high):
-                    m = f.minimum(b.add(start, I64(i)), b.sub(units, I64(1)))
-                    e.store(e.load_scalar(row_at(n), m), out, b.add(b.mul(n, I64(high)), I64(i)))
-
-            with b.if_else(b.icmp_signed("<=", b.add(start, I64(high)), units), likely=True) as (whole, part):
-                with whole:
-                    e.loop(0, count, 1, at_once)
-                with part:
-                    e.loop(0, count, 1, one_by_one)
-
-        e.loop(0, f.ceil(units, high), 1, at_group)
-
-    def tile(group: Value, panel: Value, count: Value, unit: Value, units: Value) -> None:
-        at_left = e.at(left_room, b.mul(group, I64(high * CHUNK)))
-        at_right = e.at(right_room, b.mul(panel, I64(width * CHUNK)))
-
-        def at_row(n: Value, sums: list[Value]) -> list[Value]:
-            right = [e.load(at_right, b.add(b.mul(n, I64(width)), I64(p * lanes))) for p in range(panels)]
-            out: list[Value] = []
-            for i in range(high):
-                x = e.broadcast(at_left, b.add(b.mul(n, I64(high)), I64(i)))
-                out += [e.fma(x, right[p], sums[i * panels + p]) for p in range(panels)]
-            return out
-
-        sums = e.loop(0, count, 1, at_row, [e.constant(0.0)] * (high * panels))
-        start = b.mul(panel, I64(width))
-        for i in range(high):
-            m = b.add(b.mul(group, I64(high)), I64(i))
-            with b.if_then(b.icmp_signed("<", m, units)):
-                row = e.at(f.pointer("target"), b.mul(b.add(unit, m), f["target_ld"]))
-                whole = b.icmp_signed("<=", b.add(start, I64(width)), f["right_units"])
-                with b.if_else(whole, likely=True) as (all_there, some_there):
-                    with all_there:
-                        for p in range(panels):
-                            at = b.add(start, I64(p * lanes))
-                            e.store(b.fadd(e.load(row, at), sums[i * panels + p]), row, at)
-                    with some_there:
-                        for p in range(panels):
-                            at = b.add(start, I64(p * lanes))
-                            left = b.sub(f["right_units"], at)
-                            _store_part(e, b.fadd(_load_part(e, row, at, left), sums[i * panels + p]), row, at, left)
-
-    def at_chunk(first: Value, _: list[Value]) -> None:
-        count = f.minimum(b.sub(f["rows"], first), I64(CHUNK))
-        pack_right(first, count)
+        def at_chunk(first: Value, _: list[Value]) -> None:
+            self.first, self.count = first, f.minimum(b.sub(f["rows"], first), I64(CHUNK))
+            self.packed = f.ceil(self.count, self.deep)
+            e.loop(0, f.ceil(f["right_units"], self.width), 1, lambda panel, _: self._pack_right(panel))
+            e.loop(0, f["left_units"], BLOCK, at_block)
 
         def at_block(unit: Value, _: list[Value]) -> None:
             units = f.minimum(b.sub(f["left_units"], unit), I64(BLOCK))
-            pack_left(first, count, unit, units)
+            groups = f.ceil(units, self.high)
+            e.loop(0, groups, 1, lambda group, _: self._pack_left(group, unit, units))
 
             def at_panel(panel: Value, _: list[Value]) -> None:
-                e.loop(0, f.ceil(units, high), 1, lambda group, _: tile(group, panel, count, unit, units))
+                e.loop(0, groups, 1, lambda group, _: self._tile(group, panel, unit, units))
 
-            e.loop(0, f.ceil(f["right_units"], width), 1, at_panel)
+            e.loop(0, f.ceil(f["right_units"], self.width), 1, at_panel)
 
-        e.loop(0, f["left_units"], BLOCK, at_block)
+        e.loop(0, f["rows"], CHUNK, at_chunk)
+        b.ret_void()
 
-    e.loop(0, f["rows"], CHUNK, at_chunk)
-    b.ret_void()
+    def _row(self, side: str, n: Value) -> Value:
+        return self.e.at(self.f.pointer(side), self.b.mul(self.b.add(self.first, n), self.f[f"{side}_ld"]))
+
+    def _pack_right(self, panel: Value) -> None:
+        e, b, f = self.e, self.b, self.f
+        start = b.mul(panel, I64(self.width))
+        out = e.at(self.right_room, b.mul(panel, I64(self.width * CHUNK)))
+
+        def copy(n: Value, load: Callable[[Value, Value], Value]) -> None:
+            for p in range(self.panels):
+                at = b.add(start, I64(p * self.lanes))
+                value = self._paired(n, lambda row, at=at: load(self._row("right", row), at), e)
+                place = e.at(out, b.add(b.mul(n, I64(self.width)), I64(p * self.lanes)))
+                b.store(value, b.bitcast(place, value.type.as_pointer())).align = e.size
+
+        def part_of(row: Value, unit: Value) -> Value:
+            return _load_part(e, row, unit, b.sub(f["right_units"], unit))
+
+        with b.if_else(b.icmp_signed("<=", b.add(start, I64(self.width)), f["right_units"]), likely=True) as (whole, part):
+            with whole:
+                e.loop(0, self.packed, 1, lambda n, _: copy(n, e.load))
+            with part:
+                e.loop(0, self.packed, 1, lambda n, _: copy(n, part_of))
+
+    def _paired(self, n: Value, load: Callable[[Value], Value], e: Emitter) -> Value:
+        """Row n; or rows 2n and 2n + 1 as pairs, where a row beyond the chunk counts as zero."""
+        if not self.narrow:
+            return load(n)
+        low, high = self.b.mul(n, I64(2)), self.b.add(self.b.mul(n, I64(2)), I64(1))
+        exists = self.b.icmp_signed("<", high, self.count)
+        second = self.b.select(exists, load(self.b.select(exists, high, low)), e.constant(0.0))
+        return round_pairs(e, load(low), second)
+
+    def _pack_left(self, group: Value, unit: Value, units: Value) -> None:
+        """``high`` units side by side; units that do not exist repeat the last one and are never stored."""
+        e, b, high = self.e, self.b, self.high
+        out = e.at(self.left_room, b.mul(group, I64(high * CHUNK)))
+        start = b.mul(group, I64(high))
+        wide, single = e.of_lanes(high), e.of_lanes(1)
+
+        def at_once(n: Value, _: list[Value]) -> None:
+            value = self._paired(n, lambda row: wide.load(self._row("left", row), b.add(unit, start)), wide)
+            b.store(value, b.bitcast(e.at(out, b.mul(n, I64(high))), value.type.as_pointer())).align = e.size
+
+        def one_by_one(n: Value, _: list[Value]) -> None:
+            for i in range(high):
+                m = b.add(unit, self.f.minimum(b.add(start, I64(i)), b.sub(units, I64(1))))
+                value = self._paired(n, lambda row, m=m: e.load_scalar(self._row("left", row), m), single)
+                b.store(value, b.bitcast(e.at(out, b.add(b.mul(n, I64(high)), I64(i))), value.type.as_pointer())).align = e.size
+
+        with b.if_else(b.icmp_signed("<=", b.add(start, I64(high)), units), likely=True) as (whole, part):
+            with whole:
+                e.loop(0, self.packed, 1, at_once)
+            with part:
+                e.loop(0, self.packed, 1, one_by_one)
+
+    def _tile(self, group: Value, panel: Value, unit: Value, units: Value) -> None:
+        e, b, high, panels, lanes = self.e, self.b, self.high, self.panels, self.lanes
+        at_left = e.at(self.left_room, b.mul(group, I64(high * CHUNK)))
+        at_right = e.at(self.right_room, b.mul(panel, I64(self.width * CHUNK)))
+
+        def at_row(n: Value, sums: list[Value]) -> list[Value]:
+            places = [b.add(b.mul(n, I64(self.width)), I64(p * lanes)) for p in range(panels)]
+            right = [load_pairs(e, at_right, at) if self.narrow else e.load(at_right, at) for at in places]
+            out: list[Value] = []
+            for i in range(high):
+                at = b.add(b.mul(n, I64(high)), I64(i))
+                if self.narrow:
+                    x = broadcast_pair(e, at_left, at)
+                    out += [add_products(e, sums[i * panels + p], x, right[p], self.dot_products) for p in range(panels)]
+                else:
+                    x = e.broadcast(at_left, at)
+                    out += [e.fma(x, right[p], sums[i * panels + p]) for p in range(panels)]
+            return out
+
+        sums = e.loop(0, self.packed, 1, at_row, [e.constant(0.0)] * (high * panels))
+        for i in range(high):
+            m = b.add(b.mul(group, I64(high)), I64(i))
+            with b.if_then(b.icmp_signed("<", m, units)):
+                self._add_to_target(e.at(self.f.pointer("target"), b.mul(b.add(unit, m), self.f["target_ld"])), panel, sums[i * panels : (i + 1) * panels])
+
+    def _add_to_target(self, row: Value, panel: Value, sums: list[Value]) -> None:
+        e, b = self.e, self.b
+        start = b.mul(panel, I64(self.width))
+        places = [b.add(start, I64(p * self.lanes)) for p in range(self.panels)]
+        whole = b.icmp_signed("<=", b.add(start, I64(self.width)), self.f["right_units"])
+        with b.if_else(whole, likely=True) as (all_there, some_there):
+            with all_there:
+                for at, value in zip(places, sums, strict=True):
+                    e.store(b.fadd(e.load(row, at), value), row, at)
+            with some_there:
+                for at, value in zip(places, sums, strict=True):
+                    left = b.sub(self.f["right_units"], at)
+                    _store_part(e, b.fadd(_load_part(e, row, at, left), value), row, at, left)
 
 
 def _emit_column_sum(module: ir.Module, dtype: str, lanes: int) -> None:

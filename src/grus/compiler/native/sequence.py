@@ -8,6 +8,7 @@ its own library, so every sequence has a linked copy of the code to itself.
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -40,20 +41,18 @@ class CallSequence:
     """
 
     def __init__(self, calls: Sequence[tuple[int, int]], target: Target, *, release: bool) -> None:
-        self._pool = _free.setdefault(target, [])
+        pool = _free.setdefault(target, [])
         try:
-            self._entry = self._pool.pop()
+            entry = pool.pop()
         except IndexError:
-            self._entry = _Entry(target)
+            entry = _Entry(target)
+        # Not __del__: the collector calls that of a dead cycle's every object, and so would unload the code of the entry we keep.
+        weakref.finalize(self, pool.append, entry).atexit = False
         flat = [len(calls), *(value for call in calls for value in call)]
         self._calls = (ctypes.c_int64 * len(flat))(*flat)
-        self._entry.bind(ctypes.addressof(self._calls))
+        entry.bind(ctypes.addressof(self._calls))
         prototype = ctypes.CFUNCTYPE(None) if release else ctypes.PYFUNCTYPE(None)
-        self.run: Callable[[], None] = prototype(self._entry.address)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_entry"):
-            self._pool.append(self._entry)
+        self.run: Callable[[], None] = prototype(entry.address)
 
 
 @lru_cache(maxsize=16)

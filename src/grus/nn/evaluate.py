@@ -1,0 +1,110 @@
+"""The nodes of a program as PyTorch operations."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, softplus
+
+from grus.compiler.program import SCALAR, Node, Program
+
+UNARY = {
+    "neg": torch.neg,
+    "abs": torch.abs,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": softplus,
+}
+BINARY = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "minimum": torch.minimum,
+    "maximum": torch.maximum,
+}
+
+
+class Machine:
+    """Evaluates one program, for one step or for all at once; matrices that share an operand multiply it together."""
+
+    def __init__(self, program: Program, parameters: Mapping[str, Tensor], sizes: Mapping[str, int], precision: str, like: Tensor) -> None:
+        self.program = program
+        self.sizes = sizes
+        self.like = like
+        self.parameters = parameters
+        self.rounded = precision == "bf16"
+        self.constants = {index: self._constant(node) for index, node in enumerate(program.nodes) if node.op == "constant"}
+        self.shared = self._shared()
+
+    def values(self, variables: Mapping[str, Tensor]) -> list[Tensor]:
+        """The value of every node; ``variables`` holds inputs and states by name."""
+        found: list[Tensor] = []
+        products: dict[tuple[int, str, bool], Tensor] = {}
+        for index, node in enumerate(self.program.nodes):
+            if node.op in ("input", "state"):
+                value = variables[node.name]
+            elif node.op in ("vector", "scalar"):
+                value = self.parameters[node.name]
+            elif node.op == "constant":
+                value = self.constants[index]
+            else:
+                value = self._compute(node, found, products)
+            found.append(value)
+        return found
+
+    def _compute(self, node: Node, found: list[Tensor], products: dict[tuple[int, str, bool], Tensor]) -> Tensor:
+        if node.op == "affine":
+            total = found[node.args[0]] if node.args else None
+            for term in node.terms:
+                key = (term.operand, term.matrix, term.transposed)
+                if key not in products:
+                    self._multiply(term.operand, found[term.operand], products)
+                total = products[key] if total is None else total + products[key]
+            assert total is not None
+            return total
+        args = [found[arg] for arg in node.args]
+        if node.op in UNARY:
+            return UNARY[node.op](args[0])
+        if node.op in BINARY:
+            return BINARY[node.op](args[0], args[1])
+        if node.op == "greater":
+            return (args[0] > args[1]).to(self.like.dtype)
+        if node.op == "where":
+            return torch.where(args[0] != 0, args[1], args[2])
+        return args[0].mean(-1, keepdim=True)
+
+    def _multiply(self, operand: int, value: Tensor, products: dict[tuple[int, str, bool], Tensor]) -> None:
+        keys, weight, rows = self.shared[operand]
+        value = value.bfloat16().to(value.dtype) if self.rounded else value
+        parts = [linear(value, weight)] if len(keys) == 1 else linear(value, weight).split(rows, -1)
+        products.update(zip(keys, parts, strict=True))
+
+    def _shared(self) -> dict[int, tuple[list[tuple[int, str, bool]], Tensor, list[int]]]:
+        """For each operand of products: the products, the matrices on top of each other, and each one's rows."""
+        keys: dict[int, dict[tuple[int, str, bool], Tensor]] = {}
+        for node in self.program.nodes:
+            for term in node.terms:
+                matrix = self.parameters[term.matrix]
+                matrix = matrix.bfloat16().to(matrix.dtype) if self.rounded else matrix
+                keys.setdefault(term.operand, {})[term.operand, term.matrix, term.transposed] = matrix.mT if term.transposed else matrix
+        return {
+            operand: (
+                list(found),
+                next(iter(found.values())) if len(found) == 1 else torch.cat(list(found.values())),
+                [len(m) for m in found.values()],
+            )
+            for operand, found in keys.items()
+        }
+
+    def _constant(self, node: Node) -> Tensor:
+        shape = () if node.dim == SCALAR else (self.sizes[node.dim],)
+        return torch.full(shape, node.value, dtype=self.like.dtype, device=self.like.device)
