@@ -59,7 +59,13 @@ class Case:
 
 
 def make_case(
-    name: str, dtype: str = "float64", sizes: tuple[int, int, int, int] = (5, 3, 4, 7), *, ragged: bool = False, resets: bool = False, reverse: bool = False
+    name: str,
+    dtype: str = "float64",
+    sizes: tuple[int, int, int, int] = (5, 3, 4, 7),
+    *,
+    ragged: bool = False,
+    resets: bool = False,
+    reverse: bool = False,
 ) -> Case:
     """A case of the cell ``name`` for (T, B, I, H) = ``sizes``; other dimensions differ from H, unless H is a whole number of vectors."""
     program = grus.cells.get(name).program
@@ -74,7 +80,9 @@ def make_case(
     if "mask" in inputs:
         inputs["mask"] = np.asarray(inputs["mask"] > 0, dtype)
         inputs["delta"] = np.abs(inputs["delta"])
-    parameters = {p.name: normal(*(size[d] for d in p.shape), scale=0.9 / size[p.shape[-1]] ** 0.5 if p.kind == "matrix" else 0.5) for p in program.parameters}
+    parameters = {
+        p.name: normal(*(size[d] for d in p.shape), scale=0.9 / size[p.shape[-1]] ** 0.5 if p.kind == "matrix" else 0.5) for p in program.parameters
+    }
     outputs = {key: size[program.nodes[index].dim] for key, index in program.outputs.items()}
     lengths = np.sort(np.concatenate(([T], rng.integers(1, T + 1, B - 1))))[::-1] if ragged else np.full(B, T)
     return Case(
@@ -95,7 +103,7 @@ def make_case(
 
 def fresh_layer(case: Case) -> CompiledCell:
     """A layer that keeps nothing from earlier calls."""
-    return CompiledCell(case.program, case.dtype, targets.get())
+    return CompiledCell(case.program, case.dtype, targets.get(), case.dtype)
 
 
 def run(
@@ -129,7 +137,9 @@ def expected(case: Case, *, gates: bool = True, sequence: bool = True) -> Arrays
     forward = reference.forward(*arguments)
     upstream = ({"output": turned.d_output} if sequence else {}) | (turned.d_gates if gates else {})
     d = reference.backward(*arguments, d_outputs=upstream, d_states=turned.d_states)
-    found = ({"output": forward.output} if sequence else {}) | (_prefixed("gate", forward.gates) if gates else {}) | _prefixed("state", forward.states)
+    found = (
+        ({"output": forward.output} if sequence else {}) | (_prefixed("gate", forward.gates) if gates else {}) | _prefixed("state", forward.states)
+    )
     found |= _gradients(d.inputs, d.params, d.states, {} if case.resets is None else d.restart)
     if case.reverse:
         found |= {key: _turn(array, case.lengths) for key, array in found.items() if array.ndim == 3}

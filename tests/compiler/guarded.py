@@ -61,7 +61,7 @@ def main() -> None:
                     assert_same(run(guarded_case(case), save=save, threads=2, layer=fresh_layer(case)), wanted)
                     for module in (blocks, execution, walking):
                         module.aligned = plain
-    print("guarded")  # noqa: T201
+    print("guarded")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def per_row(found: Arrays) -> Arrays:
 def pieces(case: Case, cuts: list[int]) -> list[Case]:
     """The case in consecutive pieces of its time, whose states are still to be filled in; no lengths."""
     edges = [0, *cuts, case.steps]
-    return [between(case, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [between(case, first, last) for first, last in pairwise(edges)]
 
 
 def between(case: Case, first: int, last: int) -> Case:
@@ -57,6 +58,15 @@ def test_row_is_the_same_bits_in_any_batch(name: str, sizes: tuple[int, int, int
     rows = sorted(np.random.default_rng(seed).choice(sizes[1], 1 + seed % sizes[1], replace=False).tolist())
     whole, some = per_row(run(case, gates=False, save=save)), per_row(run(rows_of(case, rows), gates=False, save=save))
     assert_same(some, {key: array[:, rows] if array.ndim == 3 else array[rows] for key, array in whole.items()})
+
+
+@settings(max_examples=20)
+@given(name=st.sampled_from(("gru", "article_cell_state")), sizes=SIZES, seed=st.integers(0, 99))
+def test_row_is_the_same_bits_in_any_batch_with_bf16(name: str, sizes: tuple[int, int, int, int], seed: int) -> None:
+    case = make_case(name, "float32", sizes, resets=True)
+    layer, row = compile_cell(case.program, "float32", None, "bf16"), seed % sizes[1]
+    whole, alone = (per_row(run(part, gates=False, layer=layer)) for part in (case, rows_of(case, [row])))
+    assert_same(alone, {key: array[:, [row]] if array.ndim == 3 else array[[row]] for key, array in whole.items()})
 
 
 @settings(max_examples=20)
@@ -162,6 +172,14 @@ def test_every_target_gives_the_same_bits(name: str, dtype: str) -> None:
     for target in ("avx512", "avx2", "scalar"):
         if targets.get(target).runnable:
             assert_same(run(case, target), wanted)
+
+
+def test_every_target_gives_the_same_bits_with_bf16() -> None:
+    case = make_case("gru", "float32", (5, 9, 5, 37), ragged=True, resets=True)
+    wanted = run(case, layer=compile_cell(case.program, "float32", None, "bf16"))
+    for target in ("avx512", "avx2", "scalar"):
+        if targets.get(target).runnable:
+            assert_same(run(case, layer=compile_cell(case.program, "float32", target, "bf16")), wanted)
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------------

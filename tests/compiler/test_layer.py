@@ -1,12 +1,10 @@
 """The compiled layer against the float64 reference and finite differences: every cell, both dtypes, each target, sizes that fit nothing.
 
-Kernels know no sizes, so one build serves every size here; what costs time is a new cell, dtype, target or mode. Set GRUS_TEST_EVERYTHING
-to build every cell for every target.
+Kernels know no sizes, so one build serves every size here; what costs time is a new cell, dtype, target or mode.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -21,24 +19,14 @@ from tests.compiler.contract import Array, Case, assert_agrees, assert_same, exp
 ODD = ((1, 7, 3, 1), (3, 5, 4, 7), (9, 4, 5, 63), (5, 6, 3, 33))  # (T, B, I, H)
 WHOLE = (4, 13, 16, 32)  # a whole number of vectors for every target
 DTYPES = ("float32", "float64")
+TARGETS = tuple(name for name in targets.NAMES if targets.get(name).runnable)
 FEW = ("gru", "lstm_projected", "gru_layer_norm", "gru_d", "gru_reset_before", "min_gru", "sru", "fast_grnn")
-OTHERS = tuple(name for name in ("avx512", "avx2", "scalar") if name != targets.host().name and targets.get(name).runnable)
-EVERYTHING = bool(os.environ.get("GRUS_TEST_EVERYTHING"))
 
 
-def builds() -> list[Any]:
-    """(cell, dtype, target): every cell in both dtypes for the host; elsewhere in one of them, as scalars all cells, as vectors a few."""
-    found: list[Any] = []
-    for number, name in enumerate(grus.cells.names()):
-        others = [other for other in OTHERS if EVERYTHING or other == "scalar" or name in FEW]
-        found += [pytest.param(name, dtype, None, id=f"{name}-{dtype}-host") for dtype in DTYPES]
-        for dtype in DTYPES if EVERYTHING else (DTYPES[number % 2],):
-            found += [pytest.param(name, dtype, other, id=f"{name}-{dtype}-{other}") for other in others]
-    return found
-
-
-@pytest.mark.parametrize(("name", "dtype", "target"), builds())
-def test_layer_agrees_with_the_reference_at_odd_sizes(name: str, dtype: str, target: str | None) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", grus.cells.names())
+def test_layer_agrees_with_the_reference_at_odd_sizes(name: str, dtype: str, target: str) -> None:
     for sizes in ODD:
         case = make_case(name, dtype, sizes)
         found, wanted = run(case, target), expected(case)
@@ -202,7 +190,7 @@ def test_missing_upstream_gradients_are_zeros() -> None:
 def test_gradients_are_added_into_given_arrays_and_nothing_beyond() -> None:
     case = make_case("lstm", "float32", (4, 5, 3, 7))
     layer, wanted = compile_cell(case.program, "float32"), run(case)
-    canvas = {key: np.full((array.shape[0] + 2, *(size + 5 for size in array.shape[1:])), np.nan, "float32") for key, array in case.parameters.items()}
+    canvas = {key: np.full([size + 5 for size in array.shape], np.nan, "float32") for key, array in case.parameters.items()}
     into = {key: canvas[key][tuple(slice(1, 1 + size) for size in array.shape)] for key, array in case.parameters.items()}
     for array in into.values():
         array[...] = 0.0
@@ -228,6 +216,40 @@ def test_only_wanted_gradients_are_given() -> None:
     none = layer.backward(*arguments, needs_inputs=frozenset(), **options)
     assert not none.inputs
     assert_same(none.parameters, {key: wanted[f"d_parameter:{key}"] for key in none.parameters})
+
+
+# --- bfloat16 --------------------------------------------------------------------------------------------------------------
+def rounded(array: Array) -> Array:
+    """float32 values rounded to bfloat16, to nearest and at ties to even, as float64."""
+    bits = array.view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype("float64")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("I", [1, 2, 7, 33])
+def test_bf16_products_round_their_operands_and_nothing_else(I: int, target: str) -> None:  # noqa: E741
+    case = make_case("rnn_relu", "float32", (1, 9, I, 19))
+    layer = compile_cell(case.program, "float32", target, "bf16")
+    made = layer.forward(case.inputs, case.parameters, case.states, save="store")
+    x, h, p = rounded(case.inputs["x"][0]), rounded(case.states["h"]), case.parameters
+    wanted = np.maximum(x @ rounded(p["W"]).T + h @ rounded(p["U"]).T + p["b"], 0)
+    np.testing.assert_allclose(made.output[0], wanted, rtol=0, atol=(I + 20) * 2.0**-23)
+    d = layer.backward(case.inputs, p, case.states, made.saved, case.d_output, {})
+    da = np.where(made.output[0] > 0, case.d_output[0], np.float32(0))
+    np.testing.assert_allclose(d.inputs["x"][0], rounded(da) @ rounded(p["W"]), rtol=0, atol=40 * 2.0**-23)
+    np.testing.assert_allclose(d.parameters["W"], rounded(da).T @ x, rtol=0, atol=40 * 2.0**-23)
+    np.testing.assert_allclose(d.parameters["b"], da.sum(0), rtol=0, atol=40 * 2.0**-23)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_bf16_layer_is_near_the_reference(name: str) -> None:
+    case = make_case(name, "float32", (6, 9, 5, 13), ragged=True, resets=True)
+    layer, wanted = compile_cell(case.program, "float32", None, "bf16"), expected(case, gates=False)
+    for save in ("store", "recompute", "checkpoint"):
+        found = run(case, layer=layer, gates=False, save=save)
+        for key, array in found.items():
+            scale = max(1.0, float(np.abs(wanted[key]).max()))
+            np.testing.assert_allclose(array, wanted[key], rtol=0, atol=16 * 2.0**-9 * scale, err_msg=key)
 
 
 # --- edges -----------------------------------------------------------------------------------------------------------------

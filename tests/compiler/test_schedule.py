@@ -12,8 +12,7 @@ from grus.compiler.schedule import Schedule, schedule
 
 
 def loop_of(name: str) -> Program:
-    program = split(grus.cells.get(name).program).loop
-    return program
+    return split(grus.cells.get(name).program).loop
 
 
 def plan_of(name: str) -> Schedule:
@@ -54,7 +53,7 @@ def test_gru_gradient_keeps_only_what_its_product_reads() -> None:
     plan = backward_plan_of("gru")
     nodes = plan.program.nodes
     operands = {term.operand for group in plan.groups for _, term in group.products}
-    read_again = {arg for number, phase in enumerate(plan.phases) for node, where in plan.phase_of.items() if where == number for arg in nodes[node].args}
+    read_again = {arg for node in plan.phase_of for arg in nodes[node].args}
     assert set(plan.scratch) <= operands | read_again
     assert {operand for operand in operands if nodes[operand].op in (*ELEMENTWISE, "affine")} <= set(plan.scratch)
 

@@ -26,7 +26,7 @@ def test_no_steps_have_no_rows() -> None:
 
 def test_table_of_a_ragged_batch_starts_and_ends_rows_by_carry() -> None:
     steps = Steps(np.array([3, 2, 2, 1]))
-    columns = "rows row state_in state_out rows_before rows_after".split()
+    columns = ("rows", "row", "state_in", "state_out", "rows_before", "rows_after")
     found = dict(zip(columns, steps.table(slice(0, 4), "packed").T.tolist(), strict=True))
     assert found["rows"] == [3, 2, 2, 1]
     assert found["row"] == found["state_in"] == [0, 3, 5, 7]

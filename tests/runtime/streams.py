@@ -55,7 +55,7 @@ def streams(which: str | Cell, dtype: str = "float32", seed: int = 0, steps: int
     """Standard normal inputs, weights of standard deviation 0.4; masks are 0 or 1 and times positive."""
     chosen = cells.get(which)
     rng = np.random.default_rng(seed)
-    all_sizes = {dim: 4 for dim in chosen.program.dims()} | SIZES | sizes
+    all_sizes = dict.fromkeys(chosen.program.dims(), 4) | SIZES | sizes
     parameters = {p.name: (0.4 * rng.standard_normal([all_sizes[dim] for dim in p.shape])).astype(dtype) for p in chosen.parameters}
     inputs = {v.name: rng.standard_normal((steps, rows, all_sizes[v.dim])).astype(dtype) for v in chosen.program.inputs}
     if "mask" in inputs:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from grus import cells
-from grus.errors import DataError, GrusError, OptionError
+from grus.errors import BackendError, DataError, GrusError, OptionError
 from grus.runtime import Session, files
 from tests.runtime.streams import ROWS, faster, leaky, offline, stack, streams, walk
 
@@ -93,7 +93,7 @@ def test_own_cell_is_passed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(Session.load(tmp_path / "it", leaky).block(given.inputs["x"][:, 0]), offline(given)[0][:, 0])
     with pytest.raises(OptionError, match="'leaky' is not in the catalogue, got none; pass cell=leaky"):
         Session.load(tmp_path / "it")
-    with pytest.raises(OptionError, match="cell must be leaky, as .* says, got faster"):
+    with pytest.raises(OptionError, match=r"cell must be leaky, as .* says, got faster"):
         Session.load(tmp_path / "it", faster)
 
 
@@ -112,6 +112,13 @@ def test_weights_that_are_not_numbers_come_back(tmp_path: Path) -> None:
     broken["U_r"][0, 0], broken["b_z"][3] = np.nan, np.inf
     Session("gru", broken).save(tmp_path / "it")
     np.testing.assert_array_equal(Session.load(tmp_path / "it").parameters[0]["U_r"], broken["U_r"])
+
+
+def test_wrong_target_is_not_the_files_fault(path: Path) -> None:
+    with pytest.raises(OptionError, match="abacus"):
+        Session.load(path, target="abacus")
+    with pytest.raises(BackendError, match="neon"):
+        Session.load(path, target="neon")
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from grus.compiler.steps import Steps, block_table
 
 FORWARD_BYTES = 1 << 20  # streams of a segment: few enough to stay in the cache, many enough to make few calls
 BACKWARD_BYTES = 3 << 20
+LEAST_ROWS = 192  # rows of a segment: with fewer, adding to the weight gradients costs as much as computing them
 BLOCK_ROWS = 96  # rows of a time-parallel block: with its operands it stays in the second-level cache
 
 
@@ -78,7 +79,7 @@ class _Run:
         """The cuts of the sequence that forward and backward agree on."""
         save, steps, slots = self.shape.save, self.steps, "packed" if self.shape.save in ("store", "recompute") else "swap"
         if save == "checkpoint":
-            rows = max(1, isqrt(steps.count)) * steps.batch
+            rows = self._checkpoint_rows
         elif save == "none":
             rows = self._rows_within(FORWARD_BYTES, self.programs.prologue(self.mode))
         else:
@@ -93,8 +94,13 @@ class _Run:
             for cut in steps.segments(rows)
         ]
 
+    @property
+    def _checkpoint_rows(self) -> int:
+        """Packed rows between snapshots: T / k snapshots of the states weigh as much as k steps of everything, about 16 times a state."""
+        return max(LEAST_ROWS, max(1, isqrt(self.steps.count // 16)) * self.steps.batch)
+
     def _rows_within(self, budget: int, stage: Stage) -> int:
-        return max(256, budget // max(1, stage.stored.width(self.padded) * self.dtype.itemsize))
+        return max(LEAST_ROWS, budget // max(1, stage.stored.width(self.padded) * self.dtype.itemsize))
 
     @cached_property
     def longest(self) -> int:
@@ -314,8 +320,7 @@ class BackwardRun(_Run):
     @cached_property
     def _packed_walks(self) -> list[Walk]:
         """The tables of the segments that keep every state before its step."""
-        rows = max(1, isqrt(self.steps.count)) * self.steps.batch
-        return [Walk.of(self.steps.table(cut, "packed")) for cut in self.steps.segments(rows)]
+        return [Walk.of(self.steps.table(cut, "packed")) for cut in self.steps.segments(self._checkpoint_rows)]
 
     @cached_property
     def d_swap(self) -> Slots:

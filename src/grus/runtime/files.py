@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from grus.cells import Cell, get, names
 from grus.compiler.blocks import Array
 from grus.compiler.program import SCALAR
-from grus.errors import DataError, GrusError, OptionError
+from grus.errors import DataError, DtypeError, OptionError, ShapeError
 
 VERSION = 1
 NOTE = "grus.session"
@@ -100,7 +100,7 @@ def refuse_as_data(path: AnyPath, make: Callable[[], T]) -> T:
     """What ``make`` gives; its refusal of the file's weights is the file's fault."""
     try:
         return make()
-    except (GrusError, AttributeError) as error:
+    except (OptionError, ShapeError, DtypeError) as error:
         raise DataError(f"{path}: must hold weights that fit its cell, got this refusal: {error}") from error
 
 

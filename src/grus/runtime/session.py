@@ -252,6 +252,7 @@ class Session:
         Raises: DataError where the file is damaged or not a session's; OptionError where ``cell`` is missing or another one, or ``batch``
         contradicts a saved state; OSError where the file cannot be read.
         """
+        targets.get(target)  # a wrong target is not the file's fault
         content = files.read(path)
         chosen = files.choose_cell(path, content, cell)
         session = files.refuse_as_data(
