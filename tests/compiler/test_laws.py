@@ -165,7 +165,7 @@ def test_order_of_equally_long_rows_does_not_matter(name: str, sizes: tuple[int,
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["gru", "min_gru"])
+@pytest.mark.parametrize("name", ["gru", "min_gru", "gru_layer_norm"])
 def test_every_target_gives_the_same_bits(name: str, dtype: str) -> None:
     case = make_case(name, dtype, (5, 9, 5, 37), ragged=True, resets=True)
     wanted = run(case)

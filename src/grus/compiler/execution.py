@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +198,22 @@ class Bound:
             self._scratch.append(aligned((elements,), self.dtype))
 
 
+class Product(NamedTuple):
+    """A weight gradient to add to: its target [units, inner] and both operands."""
+
+    target: int
+    ld: int
+    units: int
+    inner: int
+    left: Place
+    right: Place
+
+    def follows(self, target: int, ld: int, left: Place) -> bool:
+        """Whether a product with that target and left operand lies right behind this one."""
+        size = (left.base - self.left.base) // max(1, self.units)
+        return left.ld == self.left.ld and ld == self.ld and size in (4, 8) and (target - self.target) == self.units * ld * size
+
+
 class RowSums:
     """Sums over packed rows: the weight gradients."""
 
@@ -207,25 +223,26 @@ class RowSums:
         self._outer, self._column_sum = functions["outer_bf16" if bf16 else "outer"], functions["column_sum"]
         self._rooms: list[Array] = []
 
-    def outer(self, target: Array, left: Place, right: Place, low: int, high: int) -> None:
+    def outer(self, product: Product, low: int, high: int) -> None:
         """target[m, k] += sum over packed rows of left[row, m] * right[row, k]; threads split m, so that every sum has one order."""
-        units, inner = target.shape
+        units, inner, left, right = product.units, product.inner, product.left, product.right
         size, threads = self.dtype.itemsize, min(self.sizes.threads, -(-units // ROW_TILE))
-        room = products.outer_room(units, inner, self.sizes.lanes, self.sizes.target.registers)
-        while len(self._rooms) < threads or self._rooms[0].size < room:
-            if self._rooms and self._rooms[0].size < room:
-                self._rooms.clear()
-            self._rooms.append(aligned((room,), self.dtype))
-        start, stride, ld = address(target), target.strides[0], target.strides[0] // size
+        self._make_room(products.outer_room(units, inner, self.sizes.lanes, self.sizes.target.registers), threads)
         calls: list[tuple[Function, ctypes.Array[ctypes.c_int64]]] = []
         for number in range(threads):
             first = min(units, -(-units * number // threads // ROW_TILE) * ROW_TILE)
             last = units if number == threads - 1 else min(units, -(-units * (number + 1) // threads // ROW_TILE) * ROW_TILE)
+            target = product.target + first * product.ld * size
             at_left, at_right = left.base + (low * left.ld + first) * size, right.base + low * right.ld * size
-            own = address(self._rooms[number])
-            values = (start + first * stride, ld, at_left, left.ld, last - first, at_right, right.ld, inner, high - low, own)
+            values = (target, product.ld, at_left, left.ld, last - first, at_right, right.ld, inner, high - low, address(self._rooms[number]))
             calls.append((self._outer, self._outer.filled(values)))
         run_parallel(calls)
+
+    def _make_room(self, elements: int, count: int) -> None:
+        if self._rooms and self._rooms[0].size < elements:
+            self._rooms.clear()
+        while len(self._rooms) < count:
+            self._rooms.append(aligned((elements,), self.dtype))
 
     def columns(self, target: Array, source: Place, low: int, high: int) -> None:
         """target[u] += sum over packed rows of source[row, u]; whole padded rows."""

@@ -95,6 +95,7 @@ class CompiledCell:
         self.dtype = np.dtype(dtype)
         self.lanes = target.lanes(dtype)
         self._lock = threading.Lock()
+        self._measures = _measures(program)
         self._idle: dict[tuple[Shape, frozenset[str] | None], ForwardRun | BackwardRun] = {}
         self._programs = {exact: CellPrograms(program, exact, precision == "bf16") for exact in (False, True)}
 
@@ -195,9 +196,8 @@ class CompiledCell:
         self, inputs: Mapping[str, Array], parameters: Mapping[str, Array], steps: Steps, mode: Mode, save: str, threads: int, resets: bool
     ) -> Shape:
         sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
-        for parameter in self.program.parameters:
-            if parameter.kind != "scalar":
-                sizes |= dict(zip(parameter.shape, parameters[parameter.name].shape, strict=True))
+        for dim, name, axis in self._measures:
+            sizes[dim] = parameters[name].shape[axis]
         return Shape(tuple(sizes.items()), steps, mode, save, max(1, threads), resets)
 
     def _call(
@@ -212,6 +212,17 @@ class CompiledCell:
         packed_resets = None if resets is None else np.ascontiguousarray(np.asarray(resets, bool)[steps.mask]).view(np.uint8)
         packed = {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs}
         return Call(packed, parameters, states, packed_resets, restart or {})
+
+
+def _measures(program: Program) -> tuple[tuple[str, str, int], ...]:
+    """For every dimension that no input has: a parameter and an axis of it that show its size."""
+    known = {variable.dim for variable in program.inputs}
+    found: dict[str, tuple[str, str, int]] = {}
+    for parameter in program.parameters:
+        for axis, dim in enumerate(parameter.shape):
+            if dim not in known and dim not in found:
+                found[dim] = dim, parameter.name, axis
+    return tuple(found.values())
 
 
 def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:

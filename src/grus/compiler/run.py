@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grus.compiler.blocks import Array, Block, Place, user_place
 from grus.compiler.differentiate import Gradient
-from grus.compiler.execution import Bound, RowSums, Sizes, Slots, Walk, rows_at
+from grus.compiler.execution import Bound, Product, RowSums, Sizes, Slots, Walk, rows_at
 from grus.compiler.native.kernels import address, aligned
 from grus.compiler.native.target import Target
 from grus.compiler.programs import CellPrograms, Mode, Stage
@@ -148,6 +148,11 @@ class _Run:
     def finals(self, carry: Mapping[str, Array]) -> dict[str, Array]:
         return {name: carry[name][:, : self.units[dim]] for name, dim in self.states.items()}
 
+    def blocks(self, stage: Stage) -> list[Block]:
+        """One buffer for what a stage stores, as a block of each segment."""
+        buffer = self.forward_blocks(stage, 0, self.longest).buffer
+        return [stage.stored.over(buffer, self.padded, segment.low) for segment in self.segments]
+
     def forward_blocks(self, stage: Stage, low: int, high: int) -> Block:
         return stage.stored.allocate(low, high, self.padded, self.dtype)
 
@@ -167,12 +172,12 @@ class ForwardRun(_Run):
     """Forward passes of one shape."""
 
     @cached_property
-    def _streams(self) -> Array:
-        return self.forward_blocks(self.programs.prologue(self.mode), 0, self.longest).buffer
+    def _streams(self) -> list[Block]:
+        return self.blocks(self.programs.prologue(self.mode))
 
     @cached_property
-    def _scrap(self) -> Array:
-        return self.forward_blocks(self.loop.stage, 0, self.longest).buffer
+    def _scrap(self) -> list[Block]:
+        return self.blocks(self.loop.stage)
 
     def run(self, call: Call) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
         """Output, gates, final states, and what the gradient needs back."""
@@ -188,13 +193,12 @@ class ForwardRun(_Run):
         whole = self.forward_blocks(early, 0, rows) if store and self.programs.kept_streams(self.mode) else None
         slots = Slots({n: aligned((rows, self.padded[dim]), self.dtype) for n, dim in self.states.items()}, 0) if keep else self.swap
         snapshots: list[Array] = []
-        for segment in self.segments:
-            streams = whole or early.stored.over(self._streams, self.padded, segment.low)
+        for number, segment in enumerate(self.segments):
+            streams = whole or self._streams[number]
             self.run_prologue(segment, streams)
             if save == "checkpoint":
                 snapshots += [carry[name].copy() for name in self.states]
-            here = block or loop.stored.over(self._scrap, self.padded, segment.low)
-            self.run_loop(segment.forward, streams, places | here.places, slots, carry)
+            self.run_loop(segment.forward, streams, places | (block or self._scrap[number]).places, slots, carry)
         kept = [*slots.arrays.values()] if keep else snapshots
         saved = [found.buffer for found in (block, whole) if found is not None] + kept
         self.finish()
@@ -238,18 +242,20 @@ class BackwardRun(_Run):
         for name in self.wanted - written:
             self.d_inputs[name][:] = 0
         self.d_parameters = self._parameter_gradients() if upstream.parameters else {}
+        size = self.dtype.itemsize
+        self.targets = {n: (address(d), d.strides[0] // size, *d.shape) for n, d in self.d_parameters.items() if d.ndim == 2}
         self.totals: dict[str, Array] = {}
         d_carry = self.carry(upstream.states)
         self.d_restart = self.carry({}) if self.shape.resets else {}
         for number in range(len(self.segments) - 1, -1, -1):
             segment = self.segments[number]
             forward, slots = self._remember(saved, segment, number)
-            self._segment(segment, forward, slots, d_carry)
+            self._segment(segment, number, forward, slots, d_carry)
         self._finish_totals()
         restart = {name: rows.sum(0)[: self.units[self.states[name]]] for name, rows in self.d_restart.items()}
         results = self.d_inputs, self.d_parameters, self.finals(d_carry), restart
         self.finish()
-        del self.upstream, self.d_inputs, self.d_parameters, self.totals, self.d_restart
+        del self.upstream, self.d_inputs, self.d_parameters, self.targets, self.totals, self.d_restart
         return results
 
     def start(self, call: Call) -> None:
@@ -285,14 +291,13 @@ class BackwardRun(_Run):
 
     # --- what the forward pass had -------------------------------------------------------------------------------------------
     @cached_property
-    def _again(self) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
+    def _again(self) -> tuple[list[Block], list[Block], dict[str, Array], dict[str, Array]]:
         """Buffers for running a segment again: streams, stored values, ignored results, states."""
         loop = self.loop.stage
         nodes, outputs = loop.program.nodes, loop.program.outputs
         ignored = {name: aligned((self.longest, self.units[nodes[outputs[name]].dim]), self.dtype) for name in self.programs.results(self.mode)}
         slots = {name: aligned((max(self.longest, BLOCK_ROWS), self.padded[dim]), self.dtype) for name, dim in self.states.items()}
-        early = self.forward_blocks(self.programs.prologue(self.mode), 0, self.longest)
-        return early.buffer, self.forward_blocks(loop, 0, self.longest).buffer, ignored, slots
+        return self.blocks(self.programs.prologue(self.mode)), self.blocks(loop), ignored, slots
 
     def _remember(self, saved: list[Array], segment: Segment, number: int) -> tuple[dict[str, Place], Slots]:
         """Places of everything the forward pass computed in a segment, and the states before each step: kept, or computed again."""
@@ -303,9 +308,8 @@ class BackwardRun(_Run):
             if self.programs.kept_streams(self.mode):
                 places |= early.stored.over(saved[1], self.padded).places
             return places, Slots(dict(zip(self.states, saved[len(saved) - count :], strict=True)), 0)
-        streams_buffer, block_buffer, ignored, arrays = self._again
-        streams = early.stored.over(streams_buffer, self.padded, segment.low)
-        block = loop.stored.over(block_buffer, self.padded, segment.low)
+        all_streams, all_blocks, ignored, arrays = self._again
+        streams, block = all_streams[number], all_blocks[number]
         outputs = block.places | Slots(ignored, segment.low).places
         self.run_prologue(segment, streams)
         if save == "recompute":
@@ -329,17 +333,16 @@ class BackwardRun(_Run):
 
     # --- one segment -----------------------------------------------------------------------------------------------------------
     @cached_property
-    def _adjoints(self) -> tuple[Array, Array]:
-        stages = self.loop_backward.stage, self.prologue_stage
-        return self.forward_blocks(stages[0], 0, self.longest).buffer, self.forward_blocks(stages[1], 0, self.longest).buffer
+    def _adjoints(self) -> tuple[list[Block], list[Block]]:
+        return self.blocks(self.loop_backward.stage), self.blocks(self.prologue_stage)
 
-    def _segment(self, segment: Segment, forward: Mapping[str, Place], slots: Slots, d_carry: Mapping[str, Array]) -> None:
+    def _segment(self, segment: Segment, number: int, forward: Mapping[str, Place], slots: Slots, d_carry: Mapping[str, Array]) -> None:
         gradient, early, outputs = self.gradient, self.early, self.upstream.outputs
         known = self.user | dict(forward) | slots.places
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
         known |= {name: self._upstream_place(outputs.get(output)) for output, name in gradient.upstream.items()}
         stage = self.loop_backward.stage
-        made = stage.stored.over(self._adjoints[0], self.padded, segment.low).places
+        made = self._adjoints[0][number].places
         self.loop_backward.run(
             segment.backward,
             known,
@@ -353,8 +356,7 @@ class BackwardRun(_Run):
         self._add_sums(gradient, places, segment)
         known = self.user | {name: forward[self.programs.prologue_column(self.mode, name)] for name, _ in early.saved}
         known |= {name: places[gradient.input_gradients[stream]] for stream, name in early.upstream.items()}
-        made = self.prologue_stage.stored.over(self._adjoints[1], self.padded, segment.low).places
-        made |= {early.input_gradients[n]: user_place(d) for n, d in self.d_inputs.items() if early.input_gradients.get(n) in self.prologue_stage.user}
+        made = self._adjoints[1][number].places | {early.input_gradients[n]: user_place(d) for n, d in self.d_inputs.items() if early.input_gradients.get(n) in self.prologue_stage.user}
         if self.prologue_backward is not None:
             self.prologue_backward.run(segment.blocks, known, made)
         early_places = known | made | {name: known[source] for name, source in self.prologue_stage.aliases.items()}
@@ -373,12 +375,19 @@ class BackwardRun(_Run):
     def _add_sums(self, gradient: Gradient, places: Mapping[str, Place], segment: Segment) -> None:
         if not self.upstream.parameters:
             return
-        products: list[tuple[Array, Place, Place]] = []
+        products: list[Product] = []
         for found in gradient.matrix_gradients:
             left, right = (found.operand, found.adjoint) if found.transposed else (found.adjoint, found.operand)
-            products.append((self.d_parameters[found.matrix], places[left], places[right]))
-        for target, left, right in _joined(products):
-            self.sums.outer(target, left, right, segment.low, segment.high)
+            base, ld, units, inner = self.targets[found.matrix]
+            at = places[left]
+            last = products[-1] if products else None
+            # Gates that lie side by side in every array are one product.
+            if last and last.right == places[right] and last.follows(base, ld, at):
+                products[-1] = Product(last.target, ld, last.units + units, inner, last.left, last.right)
+            else:
+                products.append(Product(base, ld, units, inner, at, places[right]))
+        for product in products:
+            self.sums.outer(product, segment.low, segment.high)
         for name, output in (*gradient.vector_gradients.items(), *gradient.scalar_gradients.items()):
             if name not in self.totals:
                 self.totals[name] = np.zeros(self.padded[self._dim(gradient, output)], self.dtype)
@@ -396,19 +405,3 @@ class BackwardRun(_Run):
                 gradient = self.early if name in self.early.scalar_gradients else self.gradient
                 target += total[: self.units[self._dim(gradient, gradient.scalar_gradients[name])]].sum()
 
-
-def _joined(products: list[tuple[Array, Place, Place]]) -> list[tuple[Array, Place, Place]]:
-    """Products of one right operand whose left operands and targets lie one after another, as one."""
-    joined: list[tuple[Array, Place, Place]] = []
-    for target, left, right in products:
-        if joined:
-            before, at, same = joined[-1]
-            size = target.itemsize
-            follows = at.base + before.shape[0] * size == left.base and at.ld == left.ld and same == right
-            adjoins = address(before) + before.shape[0] * before.strides[0] == address(target) and before.strides == target.strides
-            if follows and adjoins and before.shape[1] == target.shape[1]:
-                rows = before.shape[0] + target.shape[0]
-                joined[-1] = np.lib.stride_tricks.as_strided(before, (rows, target.shape[1]), target.strides), at, right
-                continue
-        joined.append((target, left, right))
-    return joined
