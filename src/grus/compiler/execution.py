@@ -141,7 +141,8 @@ class Bound:
             at = index[f"out:{name}"]
             arguments[at], arguments[at + 1] = place.base, place.ld
         for variable in program.states:
-            assert slots is not None and carry is not None
+            assert slots is not None
+            assert carry is not None
             place = slots.places[variable.name]
             at = index[f"slots:{variable.name}"]
             start = address(restart[variable.name]) if restart and resets is not None else 0
@@ -254,6 +255,5 @@ def rows_at(place: Place, low: int, high: int, width: int, dtype: np.dtype[Any])
     """Packed rows [low, high) of a place as an array, for as long as their memory lives."""
     size = dtype.itemsize
     count = (high - low - 1) * place.ld + width
-    raw = (ctypes.c_byte * (count * size)).from_address(place.base + low * place.ld * size)
+    raw = memoryview((ctypes.c_byte * (count * size)).from_address(place.base + low * place.ld * size))
     return np.lib.stride_tricks.as_strided(np.frombuffer(raw, dtype), (high - low, width), (place.ld * size, size))
-

@@ -11,23 +11,23 @@ once), "checkpoint" keeps the state at the start of every segment of about sqrt(
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.compiler.backward import BackwardRun, Upstream
 from grus.compiler.blocks import Array
 from grus.compiler.native import target as targets
 from grus.compiler.native.target import Target
 from grus.compiler.program import Program
 from grus.compiler.programs import CellPrograms, Mode
-from grus.compiler.run import BackwardRun, Call, ForwardRun, Shape, Upstream
+from grus.compiler.run import Call, ForwardRun, Shape
 from grus.compiler.steps import Steps, uniform_steps
-from grus.errors import OptionError
+from grus.errors import OptionError, ShapeError
 
 IDLE_RUNS = 8  # runs of different shapes kept with their buffers
 SAVING = ("none", "store", "recompute", "checkpoint")
@@ -122,8 +122,10 @@ class CompiledCell:
         steps = self._steps(inputs, batch_sizes, reverse)
         key = self._shape(inputs, parameters, steps, Mode(sequence, gates, save != "none"), save, threads, resets is not None)
         call = self._call(inputs, parameters, states, steps, resets, restart)
-        with self._run(key, None) as run:
-            output, gate_values, finals, saved = run.run(call)
+        run = self._take(key, None)
+        assert isinstance(run, ForwardRun)
+        output, gate_values, finals, saved = run.run(call)
+        self._give_back(key, None, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Forward(
             None if output is None else _unpack(output, shape, steps),
@@ -161,28 +163,27 @@ class CompiledCell:
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
         outputs = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
         packed = {name: None if value is None else _pack(value, steps, self.dtype) for name, value in outputs.items()}
-        with self._run(key, wanted) as run:
-            d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, wanted, needs_parameters, into or {}))
+        run = self._take(key, wanted)
+        assert isinstance(run, BackwardRun)
+        d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, wanted, needs_parameters, into or {}))
+        self._give_back(key, wanted, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Gradients({name: _unpack(value, shape, steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
 
-    @overload
-    def _run(self, shape: Shape, wanted: None) -> AbstractContextManager[ForwardRun]: ...
-    @overload
-    def _run(self, shape: Shape, wanted: frozenset[str]) -> AbstractContextManager[BackwardRun]: ...
-    @contextmanager
-    def _run(self, shape: Shape, wanted: frozenset[str] | None) -> Iterator[ForwardRun | BackwardRun]:
-        """A run of this shape that no other thread is using; afterwards it waits for the next call."""
-        key = shape, wanted
+    def _take(self, shape: Shape, wanted: frozenset[str] | None) -> ForwardRun | BackwardRun:
+        """A run of this shape that no other thread is using."""
         with self._lock:
-            run = self._idle.pop(key, None)
+            run = self._idle.pop((shape, wanted), None)
         if run is None:
             programs = self._programs[all(size % self.lanes == 0 for _, size in shape.sizes)]
-            arguments = self.dtype, self.target, programs, shape
-            run = ForwardRun(*arguments) if wanted is None else BackwardRun(*arguments, wanted)
-        yield run
+            made_of = self.dtype, self.target, programs, shape
+            run = ForwardRun(*made_of) if wanted is None else BackwardRun(*made_of, wanted)
+        return run
+
+    def _give_back(self, shape: Shape, wanted: frozenset[str] | None, run: ForwardRun | BackwardRun) -> None:
+        """Let the run wait for the next call of its shape."""
         with self._lock:
-            self._idle[key] = run
+            self._idle[shape, wanted] = run
             while len(self._idle) > IDLE_RUNS:
                 self._idle.pop(next(iter(self._idle)))
 
@@ -209,6 +210,8 @@ class CompiledCell:
         resets: NDArray[Any] | None,
         restart: Mapping[str, Array] | None,
     ) -> Call:
+        if resets is not None and resets.shape != (steps.count, steps.batch):
+            raise ShapeError(f"resets: must be [T, B] = {[steps.count, steps.batch]}, got {list(resets.shape)}.")
         packed_resets = None if resets is None else np.ascontiguousarray(np.asarray(resets, bool)[steps.mask]).view(np.uint8)
         packed = {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs}
         return Call(packed, parameters, states, packed_resets, restart or {})
@@ -226,8 +229,13 @@ def _measures(program: Program) -> tuple[tuple[str, str, int], ...]:
 
 
 def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
-    """[T, B, D] (or packed [N, D]) as contiguous packed rows [N, D]."""
+    """[T, B, D] (or packed [N, D]) as contiguous packed rows [N, D].
+
+    Raises: ShapeError where the sequence has not the steps' sizes.
+    """
     if array.ndim == 3:
+        if array.shape[:2] != (steps.count, steps.batch):
+            raise ShapeError(f"sequence: must be [T, B, D] with [T, B] = {[steps.count, steps.batch]}, got {list(array.shape)}.")
         uniform = steps.rows == array.shape[0] * array.shape[1]
         array = array.reshape(-1, array.shape[2]) if uniform else array[steps.mask]
     return np.ascontiguousarray(array, dtype)

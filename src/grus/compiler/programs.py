@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 from grus.compiler.blocks import Columns
 from grus.compiler.differentiate import Gradient, differentiate
 from grus.compiler.hoist import Split, prune, split
-from grus.compiler.native.kernel import Spec
+from grus.compiler.native.spec import Spec
 from grus.compiler.program import Program
 from grus.compiler.schedule import schedule
 
@@ -77,7 +77,7 @@ class CellPrograms:
         return (("output",) if mode.sequence else ()) + (self.gates if mode.gates else ())
 
     # --- forward -----------------------------------------------------------------------------------------------------------
-    @lru_cache(maxsize=None)  # noqa: B019 - one instance per cell lives as long as the process
+    @cache  # noqa: B019 - one instance per cell lives as long as the process
     def loop(self, mode: Mode) -> Stage:
         loop = self.split.loop
         outputs = {name: loop.outputs[name] for name in self.results(mode)}
@@ -85,7 +85,7 @@ class CellPrograms:
             outputs |= {f"saved:{name}": node for name, node in self.loop_gradient(mode).saved}
         return make_stage(replace(loop, outputs=outputs), self.inputs, self.results(mode), exact=self.exact, bf16=self.bf16)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def prologue(self, mode: Mode) -> Stage:
         prologue = self.split.prologue
         outputs = dict(prologue.outputs)
@@ -94,7 +94,7 @@ class CellPrograms:
             outputs |= {f"early:{name}": node for name, node in self.prologue_gradient(mode).saved if node not in streams}
         return make_stage(replace(prologue, outputs=outputs), self.inputs, (), exact=self.exact, bf16=self.bf16)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def kept_streams(self, mode: Mode) -> bool:
         """Whether a gradient reads what the prologue stored, so that it must outlive the forward pass."""
         stored = {name for name, _ in self.prologue(mode).stored.names}
@@ -109,20 +109,20 @@ class CellPrograms:
         return streams.get(saved[name], f"early:{name}") if name in saved else name
 
     # --- gradients -----------------------------------------------------------------------------------------------------------
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def loop_gradient(self, mode: Mode) -> Gradient:
         return differentiate(self.split.loop, outputs=self.results(mode))
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def prologue_gradient(self, mode: Mode) -> Gradient:
         streams = [v.name for v in self.split.streams if v.name in self.loop_gradient(mode).input_gradients]
         return differentiate(self.split.prologue, outputs=streams)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def loop_backward(self, mode: Mode) -> Stage:
         return self._gradient_stage(self.loop_gradient(mode), frozenset(v.name for v in self.split.streams) | self.inputs, direct=False)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def prologue_backward(self, mode: Mode, wanted: frozenset[str]) -> Stage:
         return self._gradient_stage(self.prologue_gradient(mode), wanted, direct=True)
 
@@ -133,7 +133,6 @@ class CellPrograms:
         inputs = {k: v for k, v in gradient.input_gradients.items() if k in wanted}
         inner |= {v for k, v in inputs.items() if k in streams or not direct}
         program = prune(gradient.program, inner | set(inputs.values()))
-        outside = {v for k, v in inputs.items() if v not in inner}
+        outside = set(inputs.values()) - inner
         upstream = {gradient.upstream[name] for name in self.results(Mode(True, True)) if name in gradient.upstream and not direct}
         return make_stage(program, upstream | self.inputs, outside, backward=True, exact=self.exact, bf16=self.bf16)
-

@@ -4,6 +4,8 @@ One step of a product adds two terms to a float32 sum: first the pair's second (
 and each sum rounded to nearest. VDPBF16PS does that in one instruction; elsewhere two fused multiply-adds give the same bits, but
 for subnormal numbers, which the instruction takes as zero.
 """
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
 """An LLVM IR builder for vectors of one element type and width: loads, stores, broadcasts, loops that carry values."""
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -13,84 +13,34 @@ The contract, which every buffer handed to a kernel keeps:
   ``unit_count`` > 1, that many calls share the same rows and scratch, split the panels and meet at ``barrier`` (one int64, zero at first).
 """
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from llvmlite import ir
 
-from grus.compiler.native.bfloat import add_products, broadcast_pair, load_pairs, narrow_row
+from grus.compiler.native.bfloat import narrow_row
 from grus.compiler.native.emitter import I8, I64, POINTER, Emitter, Value
+from grus.compiler.native.spec import SLOW, TABLE_WIDTH, Spec
 from grus.compiler.native.target import Target
+from grus.compiler.native.tile import Tile, TileBody, tiles
 from grus.compiler.native.vector import VectorMath
-from grus.compiler.program import LEAVES, SCALAR, Program, reachable
-from grus.compiler.schedule import Group, Phase, Schedule
+from grus.compiler.program import SCALAR, reachable
+from grus.compiler.schedule import Group, Phase
 
-TABLE_WIDTH = 6
 SPINS = 1 << 12  # looks at a barrier between two offers of the core to another thread
-SLOW = frozenset(("exp", "log", "sigmoid", "tanh", "softplus"))
-_FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count", "barrier", "resets")
-
-
-@dataclass(frozen=True, eq=False)
-class Spec:
-    """What one kernel does: its schedule, the arguments in user rows ("in:x", "out:output"), and whether it runs a gradient.
-
-    ``exact`` promises that every user row is a whole number of vectors, which removes all masks. ``bf16`` takes the operands of products as
-    bfloat16: weights are packed as pairs [panel][pair of k][product][lane], and a phase rounds its operands into scratch rows first.
-    """
-
-    plan: Schedule
-    user: frozenset[str] = frozenset()
-    backward: bool = False
-    exact: bool = False
-    bf16: bool = False
-
-    @property
-    def program(self) -> Program:
-        return self.plan.program
-
-    def slots(self) -> dict[str, int]:
-        """Name of each int64 argument → its index in the argument array."""
-        program = self.program
-        names = [*_FIXED]
-        for dim in program.dims():
-            names += [f"size:{dim}", f"padded:{dim}"]
-        for variable in program.inputs:
-            names += [f"in:{variable.name}", f"in_ld:{variable.name}"]
-        for name in program.outputs:
-            names += [f"out:{name}", f"out_ld:{name}"]
-        for variable in program.states:
-            names += [f"{kind}:{variable.name}" for kind in ("slots", "carry", "restart", "ld")]
-        names += [f"{p.kind}:{p.name}" for p in program.parameters if p.kind != "matrix"]
-        names += [f"weights:{number}" for number in range(len(self.plan.groups))]
-        return {name: index for index, name in enumerate(names)}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Rows × panels computed at once, their sums in registers."""
-
-    rows: int
-    panels: int
-
-
-def tiles(products: int, registers: int) -> tuple[Tile, ...]:
-    """Row counts from the widest down to one, each with as many panels as the registers hold."""
-    room = registers * 3 // 4
-    rows = max(1, min(8 if registers > 16 else 6, room // products))
-    counts = [rows] + [count for count in (8, 4, 2, 1) if count < rows]
-    return tuple(Tile(count, max(1, min(8, room // (products * count)))) for count in counts)
 
 
 def emit_kernel(module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
     """Add the function ``name(int64 *arguments)`` to ``module``."""
-    _Kernel(module, name, spec, dtype, target).emit()
+    Kernel(module, name, spec, dtype, target).emit()
 
 
-class _Kernel:
+class Kernel:
     def __init__(self, module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
         self.spec, self.plan, self.program = spec, spec.plan, spec.program
         self.registers, self.dot_products = target.registers, target.bf16
@@ -99,6 +49,7 @@ class _Kernel:
         self.b = self.e.b
         self.math = VectorMath(self.e)
         self._wide: dict[int, VectorMath] = {}
+        self.rows = self.row = self.slot_in = self.slot_out = self.rows_before = self.rows_after = self.first = self.last = I64(0)  # by step
         slots = spec.slots()
         self.arguments = {key: self.e.load_i64(self.e.function.args[0], index) for key, index in slots.items()}
         most = max((tile.rows * tile.panels * self._kept(p) for p in self.plan.phases if p.groups for tile in self._tiles(p)), default=1)
@@ -157,7 +108,7 @@ class _Kernel:
         record = self.b.mul(step, I64(TABLE_WIDTH))
         table = self.pointer("table")
         fields = [self.e.load_i64(table, self.b.add(record, I64(i))) for i in range(TABLE_WIDTH)]
-        self.rows, self.row, self.state_in, self.state_out, self.rows_before, self.rows_after = fields
+        self.rows, self.row, self.slot_in, self.slot_out, self.rows_before, self.rows_after = fields
         self.first = self.argument("row0")
         self.last = self.minimum(self.argument("row1"), self.rows)
         if self.program.states:
@@ -221,20 +172,20 @@ class _Kernel:
     def _vectors(self, dim: str, body: Callable[[Value], None]) -> None:
         self.e.loop(0, self.argument(f"padded:{dim}"), self.e.lanes, lambda unit, _: body(unit))
 
-    def _slot(self, kind: str, name: str, row: Value) -> Value:
+    def slot(self, kind: str, name: str, row: Value) -> Value:
         return self.e.at(self.pointer(f"{kind}:{name}"), self.b.mul(row, self.argument(f"ld:{name}")))
 
     def _before(self) -> None:
         for name in (variable.name for variable in self.program.states):
 
             def start(r: Value, _: list[Value], name: str = name) -> None:
-                self._copy_row(name, self._slot("slots", name, self.b.add(self.state_in, r)), self._slot("carry", name, r))
+                self._copy_row(name, self.slot("slots", name, self.b.add(self.slot_in, r)), self.slot("carry", name, r))
 
             self.e.loop(self.maximum(self.first, self.rows_before), self.last, 1, start)
             if not self.spec.backward:
 
                 def restart(r: Value, name: str = name) -> None:
-                    self._copy_row(name, self._slot("slots", name, self.b.add(self.state_in, r)), self._slot("restart", name, r))
+                    self._copy_row(name, self.slot("slots", name, self.b.add(self.slot_in, r)), self.slot("restart", name, r))
 
                 self._rows_where_reset(restart)
 
@@ -242,7 +193,7 @@ class _Kernel:
         for name in (variable.name for variable in self.program.states):
 
             def collect(r: Value, name: str = name) -> None:
-                carry, total = self._state_out(name, r), self._slot("restart", name, r)
+                carry, total = self.state_row(name, r), self.slot("restart", name, r)
 
                 def add(unit: Value) -> None:
                     self.e.store(self.b.fadd(self.e.load(total, unit), self.e.load(carry, unit)), total, unit)
@@ -252,10 +203,10 @@ class _Kernel:
 
             self._rows_where_reset(collect)
 
-    def _state_out(self, name: str, r: Value) -> Value:
+    def state_row(self, name: str, r: Value) -> Value:
         """Where the new state of row ``r`` goes: the next step's slot, or ``carry`` if the row ends here."""
-        inside = self._slot("slots", name, self.b.add(self.state_out, r))
-        return self.b.select(self.b.icmp_signed("<", r, self.rows_after), inside, self._slot("carry", name, r))
+        inside = self.slot("slots", name, self.b.add(self.slot_out, r))
+        return self.b.select(self.b.icmp_signed("<", r, self.rows_after), inside, self.slot("carry", name, r))
 
     # --- phases ----------------------------------------------------------------------------------------------------------------
     def _phase(self, phase: Phase) -> None:
@@ -279,8 +230,8 @@ class _Kernel:
             number, size = self.group_index[id(group)], self.argument(f"size:{group.inner}")
 
             def at_row(r: Value, _: list[Value], group: Group = group, number: int = number, size: Value = size) -> None:
-                body = _TileBody(self, phase, Tile(1, 1), r, I64(0), I64(1))
-                narrow_row(self.e, body._row(group.operand, 0), self.narrow_rows(number, r), size)
+                body = TileBody(self, phase, Tile(1, 1), r, I64(0), I64(1))
+                narrow_row(self.e, body.row(group.operand, 0), self.narrow_rows(number, r), size)
 
             self.e.loop(self.first, self.last, 1, at_row)
 
@@ -324,17 +275,17 @@ class _Kernel:
         def at_panel(p: Value, _: list[Value]) -> None:
             panel = self.maximum(self.minimum(p, self.b.sub(stop, I64(tile.panels))), start)
 
-            self.e.loop(*rows, tile.rows, lambda r, _: _TileBody(self, phase, tile, r, panel, stop).emit())
+            self.e.loop(*rows, tile.rows, lambda r, _: TileBody(self, phase, tile, r, panel, stop).emit())
 
         self.e.loop(start, stop, tile.panels, at_panel)
 
     def _elementwise_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         def at_row(r: Value, _: list[Value]) -> None:
-            rows = _TileBody(self, phase, Tile(1, 1), r, start, stop)
+            rows = TileBody(self, phase, Tile(1, 1), r, start, stop)
             rows.find_rows()  # addresses are made once a row, outside the loop over its units
 
             def at_panel(p: Value, _: list[Value]) -> None:
-                body = _TileBody(self, phase, Tile(1, 1), r, p, stop)
+                body = TileBody(self, phase, Tile(1, 1), r, p, stop)
                 body.pointers = rows.pointers
                 body.emit()
 
@@ -350,7 +301,7 @@ class _Kernel:
 
         def at_row(r: Value, _: list[Value]) -> None:
             def add(p: Value, sums: list[Value]) -> list[Value]:
-                body = _TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, p, self.panels(dim))
+                body = TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, p, self.panels(dim))
                 value = body.load_kept(argument)
                 left = self.b.sub(size, self.b.mul(p, I64(self.e.lanes)))
                 return [self.b.fadd(sums[0], self.b.select(self.e.tail_mask(left), value, self.e.constant(0.0)))]
@@ -365,257 +316,3 @@ class _Kernel:
             self.e.store(mean, self.pointer("scratch"), self.b.add(self.b.mul(r, self.scratch_ld), self.scratch_offset[node]))
 
         self.e.loop(self.first, self.last, 1, at_row)
-
-
-class _TileBody:
-    """One tile of one phase: sums over the operands, then the values of every (row, panel) of it."""
-
-    def __init__(self, kernel: _Kernel, phase: Phase, tile: Tile, row: Value, panel: Value, stop: Value) -> None:
-        self.k, self.e, self.b = kernel, kernel.e, kernel.b
-        self.phase, self.tile, self.stop = phase, tile, stop
-        self.nodes = kernel.program.nodes
-        self.rows = [self.b.add(row, I64(i)) for i in range(tile.rows)]
-        last = self.b.sub(stop, I64(1))
-        self.at_panel = [panel] + [kernel.minimum(self.b.add(panel, I64(i)), last) for i in range(1, tile.panels)]
-        self.units = [self.b.mul(p, I64(self.e.lanes)) for p in self.at_panel]
-        self.values: dict[tuple[int, int, int], Value] = {}
-        self.pointers: dict[tuple[str, str, int], Value] = {}
-
-    def emit(self) -> None:
-        cells = [(i, p) for i in range(self.tile.rows) for p in range(self.tile.panels)]
-        if not self.phase.affines:
-            self._finish({})
-        elif len(cells) == 1:
-            self._finish(dict(zip(self.phase.affines, self._sum(cells), strict=True)))
-        else:
-            self._finish_each(self._sum(cells))
-
-    def find_rows(self) -> None:
-        """Make the addresses of everything that the phase's roots are read from or written to."""
-        number = self.k.plan.phases.index(self.phase)
-        for node in reachable(self.nodes, self.phase.roots):
-            found = self.nodes[node]
-            computed = self.k.plan.phase_of.get(node) == number and found.op not in LEAVES
-            if found.op in ("input", "state") or (found.dim != SCALAR and found.op not in LEAVES and not computed):
-                if found.op in ("input", "state") or node in self.k.scratch_offset or node in self.k.lookups:
-                    self._row(node, 0)
-        for root in self.phase.roots:
-            if root in self.k.plan.scratch:
-                self._row(root, 0)
-            for name, node in self.k.program.outputs.items():
-                if node == root:
-                    self._array("out", name, 0)
-            for variable, node in zip(self.k.program.states, self.k.program.next_states, strict=True):
-                if node == root:
-                    self._out(variable.name, 0)
-
-    def _out(self, name: str, i: int) -> Value:
-        key = ("next", name, i)
-        if key not in self.pointers:
-            self.pointers[key] = self.k._state_out(name, self.rows[i])
-        return self.pointers[key]
-
-    def _finish_each(self, sums: list[Value]) -> None:
-        """The elementwise work of the tile, as loops over its (row, panel) pairs.
-
-        A loop keeps the code short, so that it compiles fast. Functions that wait for other functions' results go into a loop of their
-        own: their latency is long, and the processor overlaps the independent work of neighbouring pairs only if it is close by.
-        """
-        stages = self.k.function_stages(self.phase)
-        kept = [*self.phase.affines, *(node for stage in stages for node in stage)]
-        for index, value in enumerate(sums):
-            cell, place = divmod(index, len(self.phase.affines))
-            self.e.store(value, self.k.room, (cell * len(kept) + place) * self.e.lanes)
-        cells = self.tile.rows * self.tile.panels
-        together = 2 if cells % 2 == 0 else 1
-        known = list(self.phase.affines)
-        for stage in stages:
-
-            def at_cells(first: Value, _: list[Value], stage: tuple[int, ...] = stage) -> None:
-                bodies = [self._cell(self.b.add(first, I64(i)), kept, known) for i in range(together)]
-                self._apply_stage(bodies, stage)
-
-            self.e.loop(0, cells, together, at_cells)
-            known += stage
-        self.e.loop(0, cells, 1, lambda cell, _: self._cell(cell, kept, known)[0]._keep_roots())
-
-    def _cell(self, cell: Value, kept: list[int], known: list[int]) -> tuple[_TileBody, dict[int, Value]]:
-        """One (row, panel) of the tile with what is known of it so far, and where each kept value of it stands in the room."""
-        row = self.b.add(self.rows[0], self.b.sdiv(cell, I64(self.tile.panels)))
-        panel = self.k.minimum(self.b.add(self.at_panel[0], self.b.srem(cell, I64(self.tile.panels))), self.b.sub(self.stop, I64(1)))
-        here = self.b.mul(cell, I64(len(kept) * self.e.lanes))
-        places = {node: self.b.add(here, I64(place * self.e.lanes)) for place, node in enumerate(kept)}
-        body = _TileBody(self.k, self.phase, Tile(1, 1), row, panel, self.stop)
-        body._take({node: self.e.load(self.k.room, places[node]) for node in known})
-        return body, places
-
-    def _apply_stage(self, bodies: list[tuple[_TileBody, dict[int, Value]]], stage: tuple[int, ...]) -> None:
-        """Equal functions side by side in one wide vector: their instructions interleave and share the constants they load."""
-        for op in dict.fromkeys(self.nodes[node].op for node in stage):
-            todo = [(body, places[node], body.value(self.nodes[node].args[0], 0, 0)) for body, places in bodies for node in stage if self.nodes[node].op == op]
-            while todo:
-                count = max(n for n in (1, 2, 4) if n <= len(todo) and (n == 1 or self.e.lanes > 1))
-                now, todo = todo[:count], todo[count:]
-                result = self.k.wide_math(count).apply(op, self.e.joined([value for _, _, value in now]))
-                for (_, place, _), value in zip(now, self.e.parts(result, count) if count > 1 else [result], strict=True):
-                    self.e.store(value, self.k.room, place)
-
-    def _finish(self, sums: dict[int, Value]) -> None:
-        """Everything of the only (row, panel) of this tile that follows its sums."""
-        self._take(sums)
-        self._keep_roots()
-
-    def _take(self, values: dict[int, Value]) -> None:
-        for node, value in values.items():
-            self.values[node, 0, 0] = value
-        for node in values:
-            if self.nodes[node].op == "affine" and self._starts_late(node):
-                self.values[node, 0, 0] = self.b.fadd(self.values[node, 0, 0], self.value(self.nodes[node].args[0], 0, 0))
-
-    def _keep_roots(self) -> None:
-        for root in self.phase.roots:
-            self._keep(root, 0, 0)
-
-    # --- sums ------------------------------------------------------------------------------------------------------------------
-    def _sum(self, cells: list[tuple[int, int]]) -> list[Value]:
-        """For every cell and affine node the sum of its start and its products, but for starts that come late."""
-        order = {node: index for index, node in enumerate(self.phase.affines)}
-        sums = [self.e.constant(0.0)] * (len(order) * len(cells))
-        for number, (i, p) in enumerate(cells):
-            for node, index in order.items():
-                start = self.nodes[node].args
-                if start and not self._starts_late(node):
-                    sums[number * len(order) + index] = self.value(start[0], i, p)
-        for group in self.phase.groups:
-            sums = self._accumulate(group, cells, order, sums)
-        return sums
-
-    def _starts_late(self, node: int) -> bool:
-        """Whether the start depends on a sum of this same phase, so that it can only be added afterwards."""
-        todo = list(self.nodes[node].args)
-        phase_of = self.k.plan.phase_of
-        mine = phase_of[node]
-        while todo:
-            index = todo.pop()
-            if phase_of.get(index) == mine:
-                if self.nodes[index].op == "affine":
-                    return True
-                todo.extend(self.nodes[index].args)
-        return False
-
-    def _accumulate(self, group: Group, cells: list[tuple[int, int]], order: dict[int, int], sums: list[Value]) -> list[Value]:
-        """Add a group's products, k by k (in bfloat16 pair by pair), to the sums."""
-        e, b, width, narrow = self.e, self.b, len(group.products), self.k.spec.bf16
-        number = self.k.group_index[id(group)]
-        inner = self.k.argument(f"size:{group.inner}")
-        if narrow:
-            inner = b.sdiv(b.add(inner, I64(1)), I64(2))
-            operands = [self.k.narrow_rows(number, row) for row in self.rows]
-        else:
-            operands = [self._row(group.operand, i) for i in range(self.tile.rows)]
-        weights = self.k.pointer(f"weights:{number}")
-        stride = b.mul(inner, I64(width * e.lanes))
-        panels = [e.at(weights, b.mul(p, stride)) for p in self.at_panel]
-
-        def at_k(k: Value, sums: list[Value]) -> list[Value]:
-            sums = list(sums)
-            offset = b.mul(k, I64(width * e.lanes))
-            places = [b.add(offset, I64(g * e.lanes)) for g in range(width)]
-            w = [[load_pairs(e, panel, at) if narrow else e.load(panel, at) for at in places] for panel in panels]
-            for i in range(self.tile.rows):
-                x = broadcast_pair(e, operands[i], k) if narrow else e.broadcast(operands[i], k)
-                for p in range(self.tile.panels):
-                    for g, (node, _) in enumerate(group.products):
-                        index = cells.index((i, p)) * len(order) + order[node]
-                        sums[index] = add_products(e, sums[index], x, w[p][g], self.k.dot_products) if narrow else e.fma(x, w[p][g], sums[index])
-            return sums
-
-        return e.loop(0, inner, 1, at_k, sums)
-
-    # --- values ------------------------------------------------------------------------------------------------------------------
-    def _row(self, node: int, i: int) -> Value:
-        """The address of row ``i`` of a value that is in memory."""
-        found = self.nodes[node]
-        if found.op == "input":
-            return self._array("in", found.name, i)
-        if found.op == "state":
-            key = ("state", found.name, i)
-            if key not in self.pointers:
-                self.pointers[key] = self.k._slot("slots", found.name, self.b.add(self.k.state_in, self.rows[i]))
-            return self.pointers[key]
-        if node in self.k.scratch_offset:
-            key = ("scratch", str(node), i)
-            if key not in self.pointers:
-                row = self.b.mul(self.rows[i], self.k.scratch_ld)
-                self.pointers[key] = self.e.at(self.k.pointer("scratch"), self.b.add(row, self.k.scratch_offset[node]))
-            return self.pointers[key]
-        return self._array("out", self.k.lookups[node], i)
-
-    def _array(self, kind: str, name: str, i: int) -> Value:
-        key = (kind, name, i)
-        if key not in self.pointers:
-            row = self.b.add(self.k.row, self.rows[i])
-            self.pointers[key] = self.e.at(self.k.pointer(f"{kind}:{name}"), self.b.mul(row, self.k.argument(f"{kind}_ld:{name}")))
-        return self.pointers[key]
-
-    def load_kept(self, node: int) -> Value:
-        """A vector value of this tile's only row and panel that is in memory."""
-        return self._load(node, 0, 0)
-
-    def _load(self, node: int, i: int, p: int) -> Value:
-        found = self.nodes[node]
-        if found.dim == SCALAR:  # stored in every lane of one vector
-            return self.e.load(self._row(node, i))
-        if found.op == "input" and f"in:{found.name}" in self.k.spec.user and not self.k.spec.exact:
-            return self.e.load_masked(self._row(node, i), self.units[p], self._tail(found.dim, p))
-        return self.e.load(self._row(node, i), self.units[p])
-
-    def _tail(self, dim: str, p: int) -> Value:
-        return self.e.tail_mask(self.b.sub(self.k.argument(f"size:{dim}"), self.units[p]))
-
-    def value(self, node: int, i: int, p: int) -> Value:
-        """The vector (or splat scalar) of ``node`` at row ``i`` and panel ``p`` of the tile."""
-        key = (node, i, p)
-        if key not in self.values:
-            self.values[key] = self._compute(node, i, p)
-        return self.values[key]
-
-    def _compute(self, node: int, i: int, p: int) -> Value:
-        found = self.nodes[node]
-        if found.op == "constant":
-            return self.e.constant(found.value)
-        if found.op == "scalar":
-            return self.e.broadcast(self.k.pointer(f"scalar:{found.name}"))
-        if found.op == "vector":
-            return self.e.load(self.k.pointer(f"vector:{found.name}"), self.units[p])
-        if found.op == "mean":
-            row = self.b.mul(self.rows[i], self.k.scratch_ld)
-            return self.e.broadcast(self.k.pointer("scratch"), self.b.add(row, self.k.scratch_offset[node]))
-        elsewhere = found.dim != SCALAR and self.k.plan.phase_of.get(node) != self.k.plan.phases.index(self.phase)
-        if found.op in LEAVES or elsewhere:
-            return self._load(node, i, p)
-        return self.k.math.apply(found.op, *(self.value(arg, i, p) for arg in found.args))
-
-    def _keep(self, root: int, i: int, p: int) -> None:
-        """Store a root wherever it is wanted: scratch, state slot, outputs."""
-        value = self.value(root, i, p)
-        if root in self.k.plan.scratch:
-            self.e.store(value, self._row(root, i), self.units[p])
-        for variable, node in zip(self.k.program.states, self.k.program.next_states, strict=True):
-            if node == root:
-                self.e.store(value, self._out(variable.name, i), self.units[p])
-        for name, node in self.k.program.outputs.items():
-            if node == root:
-                self._store_output(name, value, i, p)
-
-    def _store_output(self, name: str, value: Value, i: int, p: int) -> None:
-        target = self._array("out", name, i)
-        if f"out:{name}" not in self.k.spec.user or self.k.spec.exact:
-            self.e.store(value, target, self.units[p])
-            return
-        left = self.b.sub(self.k.argument(f"size:{self.nodes[self.k.program.outputs[name]].dim}"), self.units[p])
-        with self.b.if_else(self.b.icmp_signed(">=", left, I64(self.e.lanes)), likely=True) as (whole, part):
-            with whole:
-                self.e.store(value, target, self.units[p])
-            with part:
-                self.e.store_masked(value, target, self.units[p], self.e.tail_mask(left))

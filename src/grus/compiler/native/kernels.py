@@ -14,7 +14,8 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from grus.compiler.native import jit, memory, products
-from grus.compiler.native.kernel import Spec, emit_kernel
+from grus.compiler.native.kernel import emit_kernel
+from grus.compiler.native.spec import Spec
 from grus.compiler.native.target import Target
 
 Array = NDArray[Any]

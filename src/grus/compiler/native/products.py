@@ -2,6 +2,8 @@
 
 Every function takes one pointer to int64 arguments, named below in order. Sizes are run-time values: one build serves every size.
 """
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -153,6 +155,9 @@ class _Outer:
         self.high, self.panels = outer_tile(target.registers)
         self.width = self.panels * self.lanes
         self.dot_products, self.deep = target.bf16, 2 if narrow else 1
+        self.first: Value = I64(0)  # of the chunk: its first row, its rows, and its rows or pairs of rows
+        self.count: Value = I64(0)
+        self.packed: Value = I64(0)
         right = self.b.mul(self.b.mul(self.f.ceil(self.f["right_units"], self.width), I64(self.width)), I64(CHUNK))
         self.right_room = self.f.pointer("room")
         self.left_room = self.e.at(self.right_room, right)
@@ -258,7 +263,8 @@ class _Outer:
         for i in range(high):
             m = b.add(b.mul(group, I64(high)), I64(i))
             with b.if_then(b.icmp_signed("<", m, units)):
-                self._add_to_target(e.at(self.f.pointer("target"), b.mul(b.add(unit, m), self.f["target_ld"])), panel, sums[i * panels : (i + 1) * panels])
+                row = e.at(self.f.pointer("target"), b.mul(b.add(unit, m), self.f["target_ld"]))
+                self._add_to_target(row, panel, sums[i * panels : (i + 1) * panels])
 
     def _add_to_target(self, row: Value, panel: Value, sums: list[Value]) -> None:
         e, b = self.e, self.b
