@@ -19,7 +19,7 @@ PACK = ("target", "source", "source_ld", "units", "inner", "products", "product"
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
 COLUMN_SUM = ("target", "source", "source_ld", "units", "rows")
 CHUNK = 192  # rows summed before a weight gradient goes back to memory: two packed chunks stay in a 512 KB second-level cache
-BLOCK = 96  # units of the left operand packed at once
+BLOCK = 96  # units of the left operand packed at once, a multiple of every tile's height; its row stride spreads over the cache's sets
 
 
 def outer_room(left_units: int, right_units: int, lanes: int, registers: int) -> int:
@@ -174,7 +174,7 @@ class _Outer:
         def at_block(unit: Value, _: list[Value]) -> None:
             units = f.minimum(b.sub(f["left_units"], unit), I64(BLOCK))
             groups = f.ceil(units, self.high)
-            e.loop(0, groups, 1, lambda group, _: self._pack_left(group, unit, units))
+            self._pack_left(unit, units)
 
             def at_panel(panel: Value, _: list[Value]) -> None:
                 e.loop(0, groups, 1, lambda group, _: self._tile(group, panel, unit, units))
@@ -217,32 +217,29 @@ class _Outer:
         second = self.b.select(exists, load(self.b.select(exists, high, low)), e.constant(0.0))
         return round_pairs(e, load(low), second)
 
-    def _pack_left(self, group: Value, unit: Value, units: Value) -> None:
-        """``high`` units side by side; units that do not exist repeat the last one and are never stored."""
-        e, b, high = self.e, self.b, self.high
-        out = e.at(self.left_room, b.mul(group, I64(high * CHUNK)))
-        start = b.mul(group, I64(high))
-        wide, single = e.of_lanes(high), e.of_lanes(1)
+    def _pack_left(self, unit: Value, units: Value) -> None:
+        """A block of units of every row, as it is: [row][BLOCK]; units that do not exist are zero and never stored."""
+        e, b = self.e, self.b
 
-        def at_once(n: Value, _: list[Value]) -> None:
-            value = self._paired(n, lambda row: wide.load(self._row("left", row), b.add(unit, start)), wide)
-            b.store(value, b.bitcast(e.at(out, b.mul(n, I64(high))), value.type.as_pointer())).align = e.size
+        def at_vector(at: Value, _: list[Value]) -> None:
+            out, first = e.at(self.left_room, at), b.add(unit, at)
+            left = b.sub(units, at)
 
-        def one_by_one(n: Value, _: list[Value]) -> None:
-            for i in range(high):
-                m = b.add(unit, self.f.minimum(b.add(start, I64(i)), b.sub(units, I64(1))))
-                value = self._paired(n, lambda row, m=m: e.load_scalar(self._row("left", row), m), single)
-                b.store(value, b.bitcast(e.at(out, b.add(b.mul(n, I64(high)), I64(i))), value.type.as_pointer())).align = e.size
+            def copy(n: Value, load: Callable[[Value], Value]) -> None:
+                value = self._paired(n, lambda row: load(self._row("left", row)), e)
+                b.store(value, b.bitcast(e.at(out, b.mul(n, I64(BLOCK))), value.type.as_pointer())).align = e.size
 
-        with b.if_else(b.icmp_signed("<=", b.add(start, I64(high)), units), likely=True) as (whole, part):
-            with whole:
-                e.loop(0, self.packed, 1, at_once)
-            with part:
-                e.loop(0, self.packed, 1, one_by_one)
+            with b.if_else(b.icmp_signed(">=", left, I64(self.lanes)), likely=True) as (whole, part):
+                with whole:
+                    e.loop(0, self.packed, 1, lambda n, _: copy(n, lambda row: e.load(row, first)))
+                with part:
+                    e.loop(0, self.packed, 1, lambda n, _: copy(n, lambda row: _load_part(e, row, first, left)))
+
+        e.loop(0, units, self.lanes, at_vector)
 
     def _tile(self, group: Value, panel: Value, unit: Value, units: Value) -> None:
         e, b, high, panels, lanes = self.e, self.b, self.high, self.panels, self.lanes
-        at_left = e.at(self.left_room, b.mul(group, I64(high * CHUNK)))
+        at_left = e.at(self.left_room, b.mul(group, I64(high)))
         at_right = e.at(self.right_room, b.mul(panel, I64(self.width * CHUNK)))
 
         def at_row(n: Value, sums: list[Value]) -> list[Value]:
@@ -250,7 +247,7 @@ class _Outer:
             right = [load_pairs(e, at_right, at) if self.narrow else e.load(at_right, at) for at in places]
             out: list[Value] = []
             for i in range(high):
-                at = b.add(b.mul(n, I64(high)), I64(i))
+                at = b.add(b.mul(n, I64(BLOCK)), I64(i))
                 if self.narrow:
                     x = broadcast_pair(e, at_left, at)
                     out += [add_products(e, sums[i * panels + p], x, right[p], self.dot_products) for p in range(panels)]
