@@ -17,6 +17,7 @@ from benchmarks.peers import FAILURES, Peer, Result, Run, load
 from benchmarks.workload import GATES, SIZES, Case, Size, make_case
 
 PRODUCT_SIZES = (128, 256, 512)
+PRODUCT_STEPS = 20  # as in a sequence: the weights stay where they are, the call itself does not count
 
 
 def main() -> None:
@@ -120,14 +121,11 @@ def product_lines(peers: Sequence[Peer], ceilings: dict[str, float], arguments: 
 
     lines: list[report.Line] = []
     for hidden in PRODUCT_SIZES:
-        call: Any = recurrent_product(32, hidden)
-        got, met = "not measured", None
-        if call is not None:
-            spread = timing.interleave({"product": call}, min(arguments.seconds, 2.0), 5)["product"]
-            gflops = 2 * 3 * hidden * hidden * 32 / spread.median_us / 1e3
-            share = gflops / ceilings["fma"]
-            got, met = f"{gflops:.1f} GFLOP/s, {share:.0%}", share >= 0.85
-        lines.append(report.Line(f"recurrent product, 32 rows, H {hidden}", ">= 85% of FMA", got, met))
+        call: Any = recurrent_product(32, hidden, PRODUCT_STEPS)
+        spread = timing.interleave({"product": call}, min(arguments.seconds, 2.0), 5)["product"]
+        gflops = 2 * 3 * hidden * hidden * 32 * PRODUCT_STEPS / spread.median_us / 1e3
+        share = gflops / ceilings["fma"]
+        lines.append(report.Line(f"recurrent product, 32 rows, H {hidden}", ">= 85% of FMA", f"{gflops:.1f} GFLOP/s, {share:.0%}", share >= 0.85))
     return lines
 
 

@@ -17,7 +17,9 @@ from grus.cli import main
 
 # Adding or removing a public name is a decision: change it here and in CHANGELOG.md.
 PUBLIC: dict[str, set[str]] = {
-    "grus": {"GrusError", "__version__", "cells", "nn"},
+    "grus": {"GrusError", "__version__", "cells", "convert", "nn", "runtime"},
+    "grus.nn": {"GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "Recurrent"},
+    "grus.runtime": {"Session"},
 }
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,6 +12,13 @@ from benchmarks.peers import Peer, Result, Run, Step
 from benchmarks.peers.pytorch import run_module, train_on_last
 from benchmarks.workload import Case
 
+from grus.compiler.blocks import Columns
+from grus.compiler.execution import Bound, Sizes, Walk
+from grus.compiler.native import target as targets
+from grus.compiler.program import Builder, Parameter, Program, Term, Variable
+from grus.compiler.programs import make_stage
+from grus.compiler.steps import block_table
+
 try:
     from grus.nn import GRU, LSTM, Recurrent
 except ImportError as error:
@@ -87,9 +94,22 @@ def peers(threads: int) -> list[Peer]:
     return [Peer("grus", build, step=session_step), Peer("grus bf16", build_bf16, tolerance=BF16_TOLERANCE)]
 
 
-def recurrent_product(rows: int, hidden: int) -> Callable[[], object] | None:
-    """One call is the product of [rows, H] states with packed [3H, H] weights, nothing else; None where it cannot be called alone."""
-    return None
+def recurrent_product(rows: int, hidden: int, steps: int) -> Callable[[], object]:
+    """One call is ``steps`` products of [rows, H] states with packed [3H, H] weights, the sums stored and nothing else."""
+    build = Builder()
+    state = build.leaf("input", "H", "h")
+    outputs = {gate: build.affine("H", (Term(f"U_{gate}", state),)) for gate in "rzn"}
+    matrices = tuple(Parameter(f"U_{gate}", "matrix", ("H", "H")) for gate in "rzn")
+    program = Program((Variable("h", "H"),), (), matrices, tuple(build.nodes), (), outputs)
+    sizes = Sizes(np.dtype(np.float32), targets.get(), {"H": hidden}, threads=1)
+    bound = Bound(make_stage(program, (), (), exact=True, bf16=False), sizes)
+    numbers = np.random.default_rng(0)
+    bound.load({f"U_{gate}": numbers.standard_normal((hidden, hidden), np.float32) for gate in "rzn"})
+    states = Columns((("h", "H"),)).allocate(0, rows, sizes.padded, sizes.dtype)
+    states.buffer[:] = numbers.standard_normal(states.buffer.shape)
+    sums = bound.stage.stored.allocate(0, rows, sizes.padded, sizes.dtype)
+    walk = Walk.of(np.repeat(block_table(0, rows, rows), steps, axis=0))
+    return lambda: bound.run(walk, states.places, sums.places)
 
 
 def last_state_step(case: Case, policy: str) -> Callable[[], dict[str, float]]:

@@ -1,6 +1,7 @@
 """Grus: write a recurrent cell's equations once; get its gradient, fused CPU kernels, a streaming step and PyTorch layers.
 
-Importing ``grus`` imports neither PyTorch nor the compiler; ``grus.cells`` and ``grus.nn`` are loaded when first used.
+Importing ``grus`` imports neither PyTorch nor the compiler; ``grus.cells``, ``grus.convert``, ``grus.nn`` and ``grus.runtime`` are
+loaded when first used.
 
 Example:
     >>> import grus
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING
 from grus.errors import GrusError
 
 if TYPE_CHECKING:
-    from grus import cells, nn
+    from grus import cells, convert, nn, runtime
 
-__all__ = ["GrusError", "__version__", "cells", "nn"]
+__all__ = ["GrusError", "__version__", "cells", "convert", "nn", "runtime"]
 __version__ = "0.1.0"
 
-_SUBMODULES = ("cells", "nn")
+_SUBMODULES = ("cells", "convert", "nn", "runtime")
 
 
 def __getattr__(name: str) -> ModuleType:

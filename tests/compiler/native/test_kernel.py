@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from grus.compiler.native import kernels
 from grus.compiler.native import target as targets
-from grus.compiler.native.kernel import Spec, tiles
+from grus.compiler.native.spec import Spec
+from grus.compiler.native.tile import tiles
 from grus.compiler.program import Builder, Parameter, Program, Term, Variable
 from grus.compiler.schedule import schedule
 
