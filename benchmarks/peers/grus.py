@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from benchmarks.peers import Peer, Result, Run, Step
 from benchmarks.peers.pytorch import run_module, train_on_last
 from benchmarks.workload import Case
-
 from grus.compiler.blocks import Columns
 from grus.compiler.execution import Bound, Sizes, Walk
 from grus.compiler.native import target as targets

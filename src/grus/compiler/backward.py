@@ -209,7 +209,7 @@ class BackwardRun(Run):
             at = places[left]
             last = products[-1] if products else None
             # Gates that lie side by side in every array are one product.
-            if last and last.right == places[right] and last.follows(base, ld, at):
+            if last and last.right == places[right] and last.inner == inner and last.follows(base, ld, at, self.dtype.itemsize):
                 products[-1] = Product(last.target, ld, last.units + units, inner, last.left, last.right)
             else:
                 products.append(Product(base, ld, units, inner, at, places[right]))

@@ -161,6 +161,8 @@ class Bound:
             threads = threads if by_units else min(threads, -(-walk.rows // ROW_TILE))
         else:
             threads = min(threads, len(walk.table))
+        if walk.rows == 0:
+            return
         self._make_room(walk.rows, 1 if recurrent else threads)
         self.set("scratch", address(self._scratch[0]))
         if threads <= 1:
@@ -209,10 +211,10 @@ class Product(NamedTuple):
     left: Place
     right: Place
 
-    def follows(self, target: int, ld: int, left: Place) -> bool:
-        """Whether a product with that target and left operand lies right behind this one."""
-        size = (left.base - self.left.base) // max(1, self.units)
-        return left.ld == self.left.ld and ld == self.ld and size in (4, 8) and (target - self.target) == self.units * ld * size
+    def follows(self, target: int, ld: int, left: Place, size: int) -> bool:
+        """Whether a product with that target and left operand, of elements of ``size`` bytes, lies right behind this one."""
+        adjoins = left.base - self.left.base == self.units * size and target - self.target == self.units * ld * size
+        return adjoins and left.ld == self.left.ld and ld == self.ld
 
 
 class RowSums:

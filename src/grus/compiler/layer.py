@@ -26,7 +26,7 @@ from grus.compiler.native.target import Target
 from grus.compiler.program import Program
 from grus.compiler.programs import CellPrograms, Mode
 from grus.compiler.run import Call, ForwardRun, Shape
-from grus.compiler.steps import Steps, uniform_steps
+from grus.compiler.steps import Steps, ragged_steps, uniform_steps
 from grus.errors import OptionError, ShapeError
 
 IDLE_RUNS = 8  # runs of different shapes kept with their buffers
@@ -191,7 +191,7 @@ class CompiledCell:
         if batch_sizes is None:
             shape = inputs[self.program.inputs[0].name].shape
             return uniform_steps(shape[0], shape[1], reverse)
-        return Steps(np.asarray(batch_sizes, np.int64), reverse)
+        return ragged_steps(np.ascontiguousarray(batch_sizes, np.int64).tobytes(), reverse)
 
     def _shape(
         self, inputs: Mapping[str, Array], parameters: Mapping[str, Array], steps: Steps, mode: Mode, save: str, threads: int, resets: bool
@@ -237,7 +237,7 @@ def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
         if array.shape[:2] != (steps.count, steps.batch):
             raise ShapeError(f"sequence: must be [T, B, D] with [T, B] = {[steps.count, steps.batch]}, got {list(array.shape)}.")
         uniform = steps.rows == array.shape[0] * array.shape[1]
-        array = array.reshape(-1, array.shape[2]) if uniform else array[steps.mask]
+        array = array.reshape(steps.rows, array.shape[2]) if uniform else array[steps.mask]
     return np.ascontiguousarray(array, dtype)
 
 
@@ -246,7 +246,7 @@ def _unpack(packed: Array, shape: tuple[int, ...], steps: Steps) -> Array:
     if len(shape) == 2:
         return packed
     if steps.rows == shape[0] * shape[1]:
-        return packed.reshape(*shape[:2], -1)
+        return packed.reshape(*shape[:2], packed.shape[1])
     full = np.zeros((*shape[:2], packed.shape[1]), packed.dtype)
     full[steps.mask] = packed
     return full

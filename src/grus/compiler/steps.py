@@ -15,7 +15,13 @@ Array = NDArray[Any]
 @lru_cache(maxsize=256)
 def uniform_steps(count: int, batch: int, reverse: bool) -> Steps:
     """T steps of B rows each; one object per size, so that what is made for it is found again."""
-    return Steps(np.full(count, batch, np.int64), reverse)
+    return Steps(np.full(count, batch, np.int64), reverse, batch)
+
+
+@lru_cache(maxsize=256)
+def ragged_steps(sizes: bytes, reverse: bool) -> Steps:
+    """Steps of the given sizes (int64 as bytes); one object as long as they are in use."""
+    return Steps(np.frombuffer(sizes, np.int64), reverse)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +33,7 @@ class Steps:
 
     sizes: NDArray[np.int64]
     reverse: bool = False
+    without: int = 0  # rows where there are no steps
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -43,7 +50,7 @@ class Steps:
 
     @property
     def batch(self) -> int:
-        return int(self.sizes[0]) if len(self.sizes) else 0
+        return int(self.sizes[0]) if len(self.sizes) else self.without
 
     @cached_property
     def order(self) -> NDArray[np.int64]:

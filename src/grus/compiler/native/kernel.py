@@ -25,7 +25,7 @@ from llvmlite import ir
 
 from grus.compiler.native.bfloat import narrow_row
 from grus.compiler.native.emitter import I8, I64, POINTER, Emitter, Value
-from grus.compiler.native.spec import SLOW, TABLE_WIDTH, Spec
+from grus.compiler.native.spec import MEAN_SUMS, SLOW, TABLE_WIDTH, Spec
 from grus.compiler.native.target import Target
 from grus.compiler.native.tile import Tile, TileBody, tiles
 from grus.compiler.native.vector import VectorMath
@@ -294,24 +294,28 @@ class Kernel:
         self.e.loop(self.first, self.last, 1, at_row)
 
     def _mean(self, node: int) -> None:
-        """The mean over a row's units, summed lane by lane from the first panel to the last, then over the lanes in order."""
+        """The mean over a row's units, in MEAN_SUMS sums that take units in turn, whatever the vectors are, then over these in order."""
         argument = self.program.nodes[node].args[0]
         dim = self.program.nodes[argument].dim
         size = self.argument(f"size:{dim}")
 
         def at_row(r: Value, _: list[Value]) -> None:
-            def add(p: Value, sums: list[Value]) -> list[Value]:
-                body = TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, p, self.panels(dim))
-                value = body.load_kept(argument)
-                left = self.b.sub(size, self.b.mul(p, I64(self.e.lanes)))
-                return [self.b.fadd(sums[0], self.b.select(self.e.tail_mask(left), value, self.e.constant(0.0)))]
+            def add(first: Value, sums: list[Value]) -> list[Value]:
+                out: list[Value] = []
+                for i, total in enumerate(sums):
+                    p = self.b.add(first, I64(i))
+                    left = self.b.sub(size, self.b.mul(p, I64(self.e.lanes)))
+                    last = self.b.sub(self.panels(dim), I64(1))  # a panel that does not exist adds zeros
+                    value = TileBody(self, Phase(0, dim, (), (), (), ()), Tile(1, 1), r, self.minimum(p, last), self.panels(dim)).load_kept(argument)
+                    out.append(self.b.fadd(total, self.b.select(self.e.tail_mask(left), value, self.e.constant(0.0))))
+                return out
 
-            total = self.e.loop(0, self.panels(dim), 1, add, [self.e.constant(0.0)])[0]
-            if self.e.lanes > 1:
-                lanes = [self.b.extract_element(total, ir.Constant(ir.IntType(32), i)) for i in range(self.e.lanes)]
-                total = lanes[0]
-                for lane in lanes[1:]:
-                    total = self.b.fadd(total, lane)
+            count = max(1, MEAN_SUMS // self.e.lanes)
+            sums = self.e.loop(0, self.panels(dim), count, add, [self.e.constant(0.0)] * count)
+            lanes = [s if self.e.lanes == 1 else self.b.extract_element(s, ir.Constant(ir.IntType(32), i)) for s in sums for i in range(self.e.lanes)]
+            total = lanes[0]
+            for lane in lanes[1:]:
+                total = self.b.fadd(total, lane)
             mean = self.b.fdiv(total, self.b.sitofp(size, self.e.element))
             self.e.store(mean, self.pointer("scratch"), self.b.add(self.b.mul(r, self.scratch_ld), self.scratch_offset[node]))
 

@@ -8,6 +8,7 @@ from grus.compiler.program import Program
 from grus.compiler.schedule import Schedule
 
 TABLE_WIDTH = 6
+MEAN_SUMS = 16  # sums that a mean is taken in: the lanes of the widest vector
 SLOW = frozenset(("exp", "log", "sigmoid", "tanh", "softplus"))
 _FIXED = ("table", "steps", "row0", "row1", "scratch", "unit_index", "unit_count", "barrier", "resets")
 

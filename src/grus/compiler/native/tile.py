@@ -187,13 +187,31 @@ class TileBody:
             sums = list(sums)
             offset = b.mul(k, I64(width * e.lanes))
             places = [b.add(offset, I64(g * e.lanes)) for g in range(width)]
-            w = [[load_pairs(e, panel, at) if narrow else e.load(panel, at) for at in places] for panel in panels]
-            for i in range(self.tile.rows):
-                x = broadcast_pair(e, operands[i], k) if narrow else e.broadcast(operands[i], k)
-                for p in range(self.tile.panels):
-                    for g, (node, _) in enumerate(group.products):
-                        index = cells.index((i, p)) * len(order) + order[node]
-                        sums[index] = add_products(e, sums[index], x, w[p][g], self.k.dot_products) if narrow else e.fma(x, w[p][g], sums[index])
+
+            def operand(i: int) -> Value:
+                return broadcast_pair(e, operands[i], k) if narrow else e.broadcast(operands[i], k)
+
+            def weight(p: int, g: int) -> Value:
+                return load_pairs(e, panels[p], places[g]) if narrow else e.load(panels[p], places[g])
+
+            def add(i: int, p: int, g: int, x: Value, w: Value) -> None:
+                index = cells.index((i, p)) * len(order) + order[group.products[g][0]]
+                sums[index] = add_products(e, sums[index], x, w, self.k.dot_products) if narrow else e.fma(x, w, sums[index])
+
+            # The fewer of the two stay in registers and the others are loaded one by one; else LLVM spills sums inside the loop.
+            columns = [(p, g) for p in range(self.tile.panels) for g in range(width)]
+            if self.tile.rows < len(columns):
+                xs = [operand(i) for i in range(self.tile.rows)]
+                for p, g in columns:
+                    w = weight(p, g)
+                    for i, x in enumerate(xs):
+                        add(i, p, g, x, w)
+            else:
+                ws = [weight(p, g) for p, g in columns]
+                for i in range(self.tile.rows):
+                    x = operand(i)
+                    for (p, g), w in zip(columns, ws, strict=True):
+                        add(i, p, g, x, w)
             return sums
 
         return e.loop(0, inner, 1, at_k, sums)
