@@ -18,8 +18,8 @@ from grus.compiler.native.target import Target
 PACK = ("target", "source", "source_ld", "units", "inner", "products", "product")
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
 COLUMN_SUM = ("target", "source", "source_ld", "units", "rows")
-CHUNK = 192  # rows summed before a weight gradient goes back to memory: two packed chunks stay in a 512 KB second-level cache
-BLOCK = 96  # units of the left operand packed at once, a multiple of every tile's height; its row stride spreads over the cache's sets
+CHUNK = 160  # rows summed before a weight gradient goes back to memory
+BLOCK = 24  # units of the left operand packed at once, a multiple of every tile's height: with a right panel they stay in a 32 KB cache
 
 
 def outer_room(left_units: int, right_units: int, lanes: int, registers: int) -> int:
