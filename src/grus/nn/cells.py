@@ -16,6 +16,7 @@ from grus.nn.options import Backend, check_count
 from grus.nn.passes import Pass, Timeline
 from grus.nn.plan import make_plan
 from grus.nn.rewrite import without_biases
+from grus.nn.rooms import Rooms
 
 
 class _Cell(nn.Module):
@@ -31,7 +32,7 @@ class _Cell(nn.Module):
         self.backend: Backend = backend
         program = get(cell).program if bias else without_biases(get(cell).program)
         layout = fused_layout(cell, program, bias)
-        self._plan = make_plan(program, layout)
+        self._plan, self._rooms = make_plan(program, layout), Rooms()
         for name, shape in zip(layout.names, layout.shapes({"I": input_size, "H": hidden_size}), strict=True):
             self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         if not bias:
@@ -52,7 +53,7 @@ class _Cell(nn.Module):
         who = type(self).__name__
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             raise ShapeError(f"{who}: input must be [B, I] or [I] with I = {self.input_size}, got {list(input.shape)}")
-        tensors = tuple(getattr(self, name) for name in self._plan.layout.names)
+        tensors = tuple([getattr(self, name) for name in self._plan.layout.names])
         if input.dtype != tensors[0].dtype and not torch.is_autocast_enabled(input.device.type):
             raise DtypeError(
                 f"{who}: input must be {tensors[0].dtype} as the weights are, got {input.dtype}; convert it with .to({tensors[0].dtype})"
@@ -64,7 +65,8 @@ class _Cell(nn.Module):
                 raise ShapeError(f"{who}: {name} must be {wanted}, got {got}; pass None to start from zeros")
         rows = input.to(tensors[0].dtype) if input.dim() == 2 else input.to(tensors[0].dtype).unsqueeze(0)
         given = tuple(state if state is None or state.dim() == 2 else state.unsqueeze(0) for state in states)
-        request = Pass(self._plan, Timeline(1, len(rows)), (rows.unsqueeze(0),), tensors, given, (None,) * len(given), sequence=False)
+        nothing = (None,) * len(given)
+        request = Pass(self._plan, Timeline(1, len(rows)), (rows.unsqueeze(0),), tensors, given, nothing, sequence=False, rooms=self._rooms)
         found = dispatch.run(who, self.backend, request).states
         return found if input.dim() == 2 else tuple(state.squeeze(0) for state in found)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from grus.errors import BackendError, DtypeError
+from grus.errors import BackendError, DtypeError, OptionError
 from grus.nn import native, operators, torch_backend
 from grus.nn.options import Backend
 from grus.nn.passes import Pass, Result
@@ -18,9 +18,13 @@ from grus.nn.sequences import Batch
 def choose(who: str, asked: Backend, like: Tensor, precision: str = "float32") -> Literal["native", "torch"]:
     """The back end for tensors like this one and this precision of products.
 
-    Raises: BackendError where "native" is asked for and cannot run.
+    Raises: BackendError where "native" is asked for and cannot run; OptionError for bfloat16 products of wider tensors.
     """
-    able = like.device.type == "cpu" and like.dtype in NATIVE_DTYPES and precision in NATIVE_PRECISIONS
+    if precision == "bf16" and like.dtype == torch.float64:
+        raise OptionError(
+            f"{who}: precision='bf16' must have float32 tensors, got {like.dtype}; convert them with .float(), or use precision='float32'"
+        )
+    able = like.is_cpu and like.dtype in NATIVE_DTYPES and precision in NATIVE_PRECISIONS
     if asked == "native" and not able:
         found = f"{like.dtype} on {like.device} with precision={precision!r}"
         raise BackendError(f"{who}: backend='native' must have float32 or float64 tensors on the CPU, got {found}; use backend='auto'")
@@ -41,11 +45,12 @@ def agree(who: str, batch: Batch, weight: Tensor) -> Batch:
 
     Raises: DtypeError, BackendError.
     """
+    device, dtype = weight.device, weight.dtype
     for stream in batch.streams:
-        if stream.device != weight.device:
-            raise BackendError(f"{who}: input must be on {weight.device} as the weights are, got {stream.device}; move one of them with .to(...)")
-        if stream.dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
-            raise DtypeError(f"{who}: input must be {weight.dtype} as the weights are, got {stream.dtype}; convert it with .to({weight.dtype})")
-    if any(stream.dtype != weight.dtype for stream in batch.streams):
-        batch.streams = tuple(stream.to(weight.dtype) for stream in batch.streams)
+        if stream.device != device:
+            raise BackendError(f"{who}: input must be on {device} as the weights are, got {stream.device}; move one of them with .to(...)")
+        if stream.dtype != dtype:
+            if not torch.is_autocast_enabled(device.type):
+                raise DtypeError(f"{who}: input must be {dtype} as the weights are, got {stream.dtype}; convert it with .to({dtype})")
+            batch.streams = tuple(stream.to(dtype) for stream in batch.streams)
     return batch

@@ -56,8 +56,8 @@ class Layout(Protocol):
         """Where each parameter's gradient belongs in arrays of the tensors' shapes."""
         ...
 
-    def finish(self, arrays: Sequence[Array]) -> None:
-        """Copy what two tensors share, once the targets are filled."""
+    def copies(self, arrays: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """What two tensors share: (place, value) to copy once the targets are filled."""
         ...
 
 
@@ -87,8 +87,8 @@ class Plain:
     def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
         return self.split(arrays)
 
-    def finish(self, arrays: Sequence[Array]) -> None:
-        pass
+    def copies(self, arrays: Sequence[Array]) -> list[tuple[Array, Array]]:
+        return []
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,12 @@ class Fused:
     def targets(self, arrays: Sequence[Array]) -> dict[str, Array]:
         return self._cut(arrays, arrays[2] if self.bias else None)
 
-    def finish(self, arrays: Sequence[Array]) -> None:
-        if self.bias:
-            size = len(arrays[2]) // len(self.gates)
-            inner = dict(self.inner)
-            for block, gate in enumerate(self.gates):
-                if gate not in inner:
-                    arrays[3][block * size : (block + 1) * size] = arrays[2][block * size : (block + 1) * size]
+    def copies(self, arrays: Sequence[Array]) -> list[tuple[Array, Array]]:
+        if not self.bias:
+            return []
+        size, inner = len(arrays[2]) // len(self.gates), dict(self.inner)
+        blocks = [slice(block * size, (block + 1) * size) for block, gate in enumerate(self.gates) if gate not in inner]
+        return [(arrays[3][rows], arrays[2][rows]) for rows in blocks]
 
     def _cut(self, tensors: Sequence[Any], biases: Any) -> dict[str, Any]:
         """The parameters, with those biases that are sums cut from ``biases``."""

@@ -8,35 +8,42 @@ A gradient of a gradient is taken through the PyTorch back end, which runs the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch import Tensor, from_numpy
 
+from grus.compiler.layer import Forward
 from grus.nn import torch_backend
 from grus.nn.passes import Pass, Result
+from grus.nn.rooms import Rooms
 
 Array = NDArray[Any]
+Values = tuple[dict[str, Array], dict[str, Array], dict[str, Array | None]]
 
 
 def run(request: Pass) -> Result:
     """Run one pass; the graph is recorded only where something needs a gradient."""
-    tensors = (*request.inputs, *request.tensors, *request.states, *request.restart)
-    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
-        return unflatten(request, _Recurrence.apply(request, *tensors))
-    arguments = Arguments.of(request)
-    forward = request.plan.compiled(request.inputs[0].dtype).forward(
-        *arguments.values(), **arguments.options, gates=request.gates, sequence=request.sequence
-    )
-    output = None if forward.output is None else torch.from_numpy(forward.output)
-    states = tuple([torch.from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states])
-    gates = tuple([torch.from_numpy(forward.gates[name]) for name in request.plan.gates]) if request.gates else ()
-    return Result(output, states, gates)
+    if torch.is_grad_enabled():
+        tensors = (*request.inputs, *request.tensors, *request.states, *request.restart)
+        if any([tensor is not None and tensor.requires_grad for tensor in tensors]):  # noqa: C419 - a list is twice as fast as a generator
+            return unflatten(request, _Recurrence.apply(request, *tensors))
+    return unflatten(request, _forward(request, "none")[0])
+
+
+def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array]]:
+    """Output (where there is one), states, gates; and what the gradient needs."""
+    values, options = arguments(request)
+    cell = request.plan.compiled(request.inputs[0].dtype)
+    forward: Forward = cell.forward(*values, **options, save=save)
+    found = [] if forward.output is None else [from_numpy(forward.output)]
+    found += [from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states]
+    if request.gates:
+        found += [from_numpy(forward.gates[name]) for name in request.plan.gates]
+    return tuple(found), forward.saved
 
 
 def flatten(result: Result) -> tuple[Tensor, ...]:
@@ -51,117 +58,90 @@ def unflatten(request: Pass, values: Sequence[Tensor]) -> Result:
     return Result(values[0] if first else None, tuple(values[first:last]), tuple(values[last:]))
 
 
-@dataclass(slots=True)
-class Arguments:
-    """The arguments of a compiled cell, as views of a pass's tensors."""
-
-    inputs: dict[str, Array]
-    parameters: dict[str, Array]
-    states: dict[str, Array | None]
-    options: dict[str, Any]
-
-    @staticmethod
-    def of(request: Pass) -> Arguments:
-        """Views of the tensors; what is not contiguous along its last dimension is copied."""
-        plan, timeline = request.plan, request.timeline
-        inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
-        if request.views is None:
-            parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
-        else:
-            parameters = request.views.parameters(plan.layout, request.tensors, view)
-        states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states, strict=True)}
-        options: dict[str, Any] = {"reverse": request.reverse, "threads": torch.get_num_threads()}
-        if timeline.batch_sizes is not None:
-            options["batch_sizes"] = timeline.batch_sizes
-        if timeline.resets is not None:
-            restarts = timeline.restarts(request.reverse)
-            options["resets"] = None if restarts is None else restarts.numpy()
-            options["restart"] = {name: view(value) for name, value in zip(plan.states, request.restart, strict=True) if value is not None}
-        return Arguments(inputs, parameters, states, options)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return next(iter(self.inputs.values())).dtype
-
-    def values(self) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array | None]]:
-        return self.inputs, self.parameters, self.states
+def arguments(request: Pass) -> tuple[Values, dict[str, Any]]:
+    """A compiled cell's inputs, parameters and states as views of a pass's tensors, and its options."""
+    plan, timeline = request.plan, request.timeline
+    inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
+    if request.rooms is None:
+        parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
+    else:
+        parameters = request.rooms.parameters(plan.layout, request.tensors, view)
+    states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states, strict=True)}
+    options: dict[str, Any] = {
+        "reverse": request.reverse,
+        "threads": torch.get_num_threads(),
+        "gates": request.gates,
+        "sequence": request.sequence,
+    }
+    if timeline.batch_sizes is not None:
+        options["batch_sizes"] = timeline.batch_sizes
+    if timeline.resets is not None:
+        restarts = timeline.restarts(request.reverse)
+        options["resets"] = None if restarts is None else restarts.numpy()
+        options["restart"] = {name: view(value) for name, value in zip(plan.states, request.restart, strict=True) if value is not None}
+    return (inputs, parameters, states), options
 
 
 def view(tensor: Tensor) -> Array:
     """A tensor's memory as an array whose last dimension is contiguous."""
-    if tensor.requires_grad:
-        tensor = tensor.detach()
-    array: Array = tensor.numpy()
+    array: Array = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return array if array.flags.c_contiguous or array.strides[-1] == array.itemsize else np.ascontiguousarray(array)
 
 
 def save(request: Pass) -> list[Array]:
     """What the gradient needs of a forward run."""
-    arguments = Arguments.of(request)
-    cell = request.plan.compiled(request.inputs[0].dtype)
-    return cell.forward(*arguments.values(), **arguments.options, save=request.memory, gates=request.gates, sequence=request.sequence).saved
+    return _forward(request, request.memory)[1]
 
 
-def gradients(request: Pass, saved: list[Array], upstream: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Array | None]:
+def gradients(request: Pass, saved: list[Array], upstream: Sequence[Tensor | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
     """The gradients of a pass's inputs, tensors, states and restart, in this order; None where none is wanted."""
     plan = request.plan
-    arguments = Arguments.of(request)
-    first = int(request.sequence)
-    arrays = [None if gradient is None else view(gradient) for gradient in upstream]
-    after = first + len(plan.states)
-    at = len(request.inputs), len(request.inputs) + len(request.tensors)
-    needs_parameters = any(wanted[at[0] : at[1]])
-    tensors = [np.zeros(tensor.shape, arguments.dtype) for tensor in request.tensors]
+    values, options = arguments(request)
+    given = [None if gradient is None else view(gradient) for gradient in upstream]
+    d_output = given.pop(0) if request.sequence else None
+    count = len(plan.states)
+    needs_parameters = True in wanted[plan.cuts[0] : plan.cuts[1]]
+    rooms = request.rooms or Rooms()
+    room = rooms.take(plan.layout, request.tensors, values[0][plan.inputs[0]].dtype) if needs_parameters else None
+    if room is not None:
+        options["into"] = room.targets
+    if request.gates:
+        options["d_gates"] = {name: gradient for name, gradient in zip(plan.gates, given[count:], strict=True) if gradient is not None}
     found = plan.compiled(request.inputs[0].dtype).backward(
-        *arguments.values(),
+        *values,
         saved,
-        arrays[0] if first else None,
-        dict(zip(plan.states, arrays[first:after], strict=True)),
-        **arguments.options,
+        d_output,
+        dict(zip(plan.states, given[:count], strict=True)),
+        **options,
         save=request.memory,
-        gates=request.gates,
-        sequence=request.sequence,
-        d_gates={name: gradient for name, gradient in zip(plan.gates, arrays[after:], strict=False) if gradient is not None} or None,
-        needs_inputs=frozenset(name for name, needed in zip(plan.inputs, wanted, strict=False) if needed),
+        needs_inputs=_needed(plan.inputs, wanted[: plan.cuts[0]]),
         needs_parameters=needs_parameters,
-        into=plan.layout.targets(tensors) if needs_parameters else None,
     )
-    if needs_parameters:
-        plan.layout.finish(tensors)
-    restart = [found.restart.get(name) for name in plan.states]
+    if room is not None:
+        room.finish()
     everything = [
-        *(found.inputs.get(name) for name in plan.inputs),
-        *(tensors if needs_parameters else [None] * len(tensors)),
-        *(found.states[name] for name in plan.states),
-        *restart,
+        *[found.inputs.get(name) for name in plan.inputs],
+        *(request.tensors if room is None else room.arrays),
+        *[found.states[name] for name in plan.states],
+        *[found.restart.get(name) for name in plan.states],
     ]
-    return [value if needed else None for value, needed in zip(everything, wanted, strict=True)]
+    results = [from_numpy(value) if needed and value is not None else None for value, needed in zip(everything, wanted, strict=True)]
+    if room is not None:
+        rooms.give_back(room)
+    return results
 
 
-def replaced(request: Pass, tensors: Sequence[Tensor | None]) -> Pass:
-    """The same pass over other tensors: inputs, layout tensors, states and restart in one sequence."""
-    bounds = np.cumsum([0, len(request.inputs), len(request.tensors), len(request.states), len(request.restart)])
-    inputs, parameters, states, restart = (tuple(tensors[low:high]) for low, high in pairwise(bounds))
-    return Pass(
-        request.plan,
-        request.timeline,
-        inputs,  # pyright: ignore[reportArgumentType]
-        parameters,  # pyright: ignore[reportArgumentType]
-        states,
-        restart,
-        request.reverse,
-        request.memory,
-        request.gates,
-        request.sequence,
-    )
+@cache
+def _needed(names: tuple[str, ...], wanted: tuple[bool, ...]) -> frozenset[str]:
+    return frozenset(name for name, needed in zip(names, wanted, strict=True) if needed)
 
 
 def reference_gradients(request: Pass, upstream: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients by the PyTorch back end, as a graph that can be differentiated again."""
     originals = (*request.inputs, *request.tensors, *request.states, *request.restart)
     # Aliases cut the graph at this pass: one argument may have been computed from another.
-    aliases = [None if tensor is None else tensor.view_as(tensor) for tensor in originals]
-    values = flatten(torch_backend.run(replaced(request, aliases)))
+    aliases = tuple([None if tensor is None else tensor.view_as(tensor) for tensor in originals])
+    values = flatten(torch_backend.run(request.over(aliases)))
     targets = [alias for alias, needed in zip(aliases, wanted, strict=True) if needed and alias is not None]
     pairs = [(value, gradient) for value, gradient in zip(values, upstream, strict=True) if gradient is not None and value.requires_grad]
     if not pairs:
@@ -176,28 +156,17 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, request: Pass, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        arguments = Arguments.of(request)
-        forward = request.plan.compiled(request.inputs[0].dtype).forward(
-            *arguments.values(), **arguments.options, save=request.memory, gates=request.gates, sequence=request.sequence
-        )
-        arrays = [np.ascontiguousarray(forward.states[name]) for name in request.plan.states]
-        if forward.output is not None:
-            arrays.insert(0, forward.output)
-        if request.gates:
-            arrays += [forward.gates[name] for name in request.plan.gates]
+        values, saved = _forward(request, request.memory)
         ctx.set_materialize_grads(False)
-        ctx.request = replaced(request, [None] * len(tensors))
-        ctx.save_for_backward(*tensors, *(torch.from_numpy(array) for array in forward.saved))
-        return tuple([torch.from_numpy(array) for array in arrays])
+        ctx.request = request.over(())
+        ctx.save_for_backward(*tensors, *[from_numpy(array) for array in saved])
+        return values
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *upstream: Tensor | None) -> tuple[Any, ...]:
-        kept: tuple[Tensor | None, ...] = ctx.saved_tensors  # pyright: ignore
-        empty: Pass = ctx.request  # pyright: ignore
-        wanted: tuple[bool, ...] = ctx.needs_input_grad[1:]  # pyright: ignore
-        request = replaced(empty, kept[: len(wanted)])
+    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Any, ...]:
+        kept: tuple[Any, ...] = ctx.saved_tensors
+        wanted: tuple[bool, ...] = ctx.needs_input_grad[1:]
+        request: Pass = ctx.request.over(kept[: len(wanted)])
         if torch.is_grad_enabled():
             return None, *reference_gradients(request, upstream, wanted)
-        saved = [tensor.numpy() for tensor in kept[len(wanted) :] if tensor is not None]
-        found = gradients(request, saved, upstream, wanted)
-        return None, *(None if value is None else torch.from_numpy(value) for value in found)
+        return None, *gradients(request, [tensor.numpy() for tensor in kept[len(wanted) :]], upstream, wanted)

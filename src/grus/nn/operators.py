@@ -102,11 +102,13 @@ def recurrent_backward(
     originals = (*inputs, *tensors, *states, *restart)
     first, last = int(flags[2]), int(flags[2]) + len(states)
     streams = [batch.sort_rows(value) if first <= at < last else _sorted(batch, value) for at, value in enumerate(upstream)]
-    arrays = native.gradients(request, native.save(request), streams, [True] * len(originals))
-    found = [torch.zeros_like(like) if value is None else torch.from_numpy(value) for value, like in zip(arrays, originals, strict=True)]
+    gradients = native.gradients(request, native.save(request), streams, (True,) * len(originals))
+    found = [torch.zeros_like(like) if value is None else value for value, like in zip(gradients, originals, strict=True)]
     cut = len(inputs), len(inputs) + len(tensors), len(inputs) + len(tensors) + len(states)
     rows = [batch.restore_rows(state, 0).contiguous() for state in found[cut[1] : cut[2]]]
-    return [*(_closed(batch, stream) for stream in found[: cut[0]]), *found[cut[0] : cut[1]], *rows, *found[cut[2] :]]
+    # An operator's results must not share memory, and these gradients lie in one piece.
+    own = [gradient.clone() for gradient in found[cut[0] : cut[1]]]
+    return [*(_closed(batch, stream) for stream in found[: cut[0]]), *own, *rows, *found[cut[2] :]]
 
 
 @recurrent_backward.register_fake

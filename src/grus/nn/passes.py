@@ -6,7 +6,6 @@ Rows are sorted by length, longest first, wherever ``batch_sizes`` is given; pad
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grus.nn.layout import Layout
 from grus.nn.plan import Plan
+from grus.nn.rooms import Rooms
 
 
 @dataclass(slots=True)
@@ -43,32 +42,6 @@ class Timeline:
         return torch.cat([self.resets[1:], torch.zeros_like(self.resets[:1])])
 
 
-class Views:
-    """Arrays over a module's tensors, kept from call to call for as long as the tensors stay where they are in memory."""
-
-    __slots__ = ("_addresses", "_arrays", "_parameters")
-
-    def __init__(self) -> None:
-        self._addresses: list[int] = []
-        self._arrays: list[NDArray[Any]] = []
-        self._parameters: dict[str, NDArray[Any]] = {}
-
-    def parameters(self, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The cell's parameters with the tensors' values of now."""
-        addresses = [tensor.data_ptr() for tensor in tensors]
-        if addresses == self._addresses:
-            layout.refresh(self._arrays, self._parameters)
-        else:
-            self._arrays = [view(tensor) for tensor in tensors]
-            self._parameters = layout.split(self._arrays)
-            copied = any(array.ctypes.data != address for array, address in zip(self._arrays, addresses, strict=True))
-            self._addresses = [] if copied else addresses
-        return self._parameters
-
-    def __reduce__(self) -> tuple[type[Views], tuple[()]]:
-        return Views, ()
-
-
 @dataclass(slots=True)
 class Pass:
     """What a back end is asked to run; tensors follow the plan's order of inputs, layout tensors and states.
@@ -86,7 +59,13 @@ class Pass:
     memory: str = "store"
     gates: bool = False
     sequence: bool = True
-    views: Views | None = None
+    rooms: Rooms | None = None
+
+    def over(self, tensors: tuple[Any, ...]) -> Pass:
+        """The same pass over other tensors: inputs, layout tensors, states and restart in one sequence; none to hold none."""
+        a, b, c = self.plan.cuts
+        lists = tensors[:a], tensors[a:b], tensors[b:c], tensors[c:]
+        return Pass(self.plan, self.timeline, *lists, self.reverse, self.memory, self.gates, self.sequence, self.rooms)
 
 
 @dataclass(slots=True)

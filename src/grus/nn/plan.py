@@ -41,6 +41,7 @@ class Plan:
     inputs: tuple[str, ...] = field(init=False)
     states: tuple[str, ...] = field(init=False)
     gates: tuple[str, ...] = field(init=False)
+    cuts: tuple[int, int, int] = field(init=False)  # where layout tensors, states and restart begin among a pass's tensors
     output_state: int | None = field(init=False)
     key: int = field(init=False)
     _split: Split | None = field(init=False, default=None)
@@ -51,6 +52,8 @@ class Plan:
         self.inputs = tuple(variable.name for variable in program.inputs)
         self.states = tuple(variable.name for variable in program.states)
         self.gates = tuple(name for name in program.outputs if name != OUTPUT)
+        after = len(self.inputs) + len(self.layout.names)
+        self.cuts = len(self.inputs), after, after + len(self.states)
         output = program.outputs[OUTPUT]
         self.output_state = program.next_states.index(output) if output in program.next_states else None
         self.key = len(_numbered)

@@ -17,12 +17,14 @@ from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.compiler.program import SCALAR, Program
 from grus.errors import OptionError
-from grus.nn import dispatch
+from grus.nn import dispatch, native
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.options import Extras, Options, check_count, check_probability
-from grus.nn.passes import Pass, Result, Views
+from grus.nn.passes import Pass, Result, Timeline
+from grus.nn.plan import NATIVE_DTYPES
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
+from grus.nn.rooms import Rooms
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
 from grus.nn.states import StateForm, States
 from grus.nn.variants import make_variants
@@ -39,7 +41,7 @@ class Direction:
     sizes: Mapping[str, int]
     tensors: tuple[str, ...]
     initial: tuple[str, ...]
-    views: Views = field(default_factory=Views, compare=False, repr=False)
+    rooms: Rooms = field(default_factory=Rooms, compare=False, repr=False)
 
 
 class Recurrent(nn.Module):
@@ -93,6 +95,7 @@ class Recurrent(nn.Module):
         self._directions = self._register(device, dtype)
         self._layers = [self._directions[at : at + self._ways] for at in range(0, len(self._directions), self._ways)]
         self._form, self._state_form = self._forms()
+        self._simple = self._simple_dtypes()
         self._check_stack()
         self.reset_parameters()
 
@@ -130,6 +133,14 @@ class Recurrent(nn.Module):
     @property
     def _ways(self) -> int:
         return 2 if self.bidirectional else 1
+
+    def _simple_dtypes(self) -> tuple[torch.dtype, ...]:
+        """The dtypes of input for which one native pass is all that the layer does, in training too."""
+        options = self.options
+        changed = (options.input_dropout, options.weight_drop, options.learn_initial_state, self._masks, len(self._directions) > 1)
+        if options.backend == "torch" or options.output == "last" or len(self.cell.program.inputs) > 1 or any(changed):
+            return ()
+        return (torch.float32,) if options.precision == "bf16" else tuple(NATIVE_DTYPES)
 
     def _check_stack(self) -> None:
         program, sizes = self.cell.program, [direction.sizes for direction in self._directions[:: self._ways]]
@@ -175,13 +186,37 @@ class Recurrent(nn.Module):
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
         """
-        captured = torch.compiler.is_compiling() and self.backend_used == "native"
+        compiling = torch.compiler.is_compiling()
+        if self._simple and not (compiling or return_gates) and hx is None and inputs is None and lengths is None and resets is None:
+            found = self._forward_simple(input)
+            if found is not None:
+                return found
+        captured = compiling and self.backend_used == "native"
         batch = open_batch(self._form, input, inputs, lengths, resets, captured)
         batch = dispatch.agree(self._form.who, batch, self._tensors(self._directions[0].tensors)[0])
         output, results = self._stack(batch, self._state_form.open(hx, batch), return_gates)
         closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)
         states = self._state_form.close([result.states for result in results], batch)
         return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
+
+    def _forward_simple(self, input: Stream) -> tuple[Tensor, Any] | None:
+        """What most calls are, without the steps that would change nothing; None where the call is another or is wrong."""
+        direction = self._directions[0]
+        tensors = self._tensors(direction.tensors)
+        if not isinstance(input, Tensor) or input.dim() != 3 or not input.is_cpu or input.dtype not in self._simple:
+            return None
+        stream = input.transpose(0, 1) if self.batch_first else input
+        steps, rows, width = stream.shape
+        if not steps or not rows or width != self.input_size or input.dtype != tensors[0].dtype or not tensors[0].is_cpu:
+            return None
+        nothing = (None,) * len(self._evaluation.states)
+        request = Pass(
+            self._evaluation, Timeline(steps, rows), (stream,), tensors, nothing, nothing, memory=self.options.memory, rooms=direction.rooms
+        )
+        result = native.run(request)
+        assert result.output is not None
+        states = [state.unsqueeze(0) for state in result.states]
+        return result.output.transpose(0, 1) if self.batch_first else result.output, states[0] if len(states) == 1 else tuple(states)
 
     def _stack(self, batch: Batch, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
         results: list[Result] = []
@@ -207,7 +242,7 @@ class Recurrent(nn.Module):
                 streams += masks((mask,), direction.sizes[mask.dim], (options.recurrent_dropout, options.zoneout), batch.timeline, stream)
         if self.training and options.weight_drop:
             tensors = drop_weights(plan.layout, plan.program, tensors, options.weight_drop)
-        views = None if self.training and options.weight_drop else direction.views
+        rooms = None if self.training and options.weight_drop else direction.rooms
         restart = self._tensors(direction.initial) if direction.initial else (None,) * len(plan.states)
         given = states[direction.layer * self._ways + direction.reverse]
         if direction.initial:
@@ -216,7 +251,7 @@ class Recurrent(nn.Module):
                 value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True)
             )
         sequence = not (last and options.output == "last" and plan.output_state is not None)
-        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, views)
+        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, rooms)
         return dispatch.run(self._form.who, options.backend, request)
 
     def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool) -> Tensor:
@@ -252,9 +287,9 @@ class Recurrent(nn.Module):
         program, sizes = self._evaluation.program, self._directions[0].sizes
         inputs = self.cell.program.inputs
         widths = tuple(tuple(direction.sizes[state.dim] for direction in self._directions) for state in program.states)
-        names = tuple(state.name for state in program.states)
+        uneven = tuple(len(set(column)) > 1 for column in widths)
         form = Form(self._who, inputs, tuple(sizes[variable.dim] for variable in inputs), self.batch_first)
-        return form, StateForm(self._who, names, widths, self._ways)
+        return form, StateForm(self._who, self._evaluation.states, widths, self._ways, uneven)
 
     def _tensors(self, names: tuple[str, ...]) -> tuple[Tensor, ...]:
         own = self._parameters

@@ -135,23 +135,26 @@ def _open_dense(form: Form, first: Tensor, streams: Sequence[Stream]) -> Batch:
     if first.dim() not in (2, 3):
         shape = "[B, T, I] or [T, I]" if form.batch_first else "[T, B, I] or [T, I]"
         raise ShapeError(f"{form.who}: input must be {shape}, got {list(first.shape)}; add or remove a dimension")
-    batched = first.dim() == 3
+    *lead, _ = shape = first.shape
     major: list[Tensor] = []
     for stream, variable, width in zip(streams, form.variables, form.widths, strict=True):
         name = "input" if stream is first else variable.name
         if not isinstance(stream, Tensor):
             raise ShapeError(f"{form.who}: {name} must be a tensor as input is, got a {type(stream).__name__}")
-        if stream.shape[-1] != width or stream.shape[:-1] != first.shape[:-1]:
-            wanted = [*first.shape[:-1], width]
+        wanted = [*lead, width]
+        if list(shape if stream is first else stream.shape) != wanted:
             raise ShapeError(f"{form.who}: {name} must be {wanted}, got {list(stream.shape)}; its last dimension is the size given to the layer")
-        if not batched:
-            stream = stream.unsqueeze(1)
-        elif form.batch_first:
-            stream = stream.transpose(0, 1)
         major.append(stream)
-    steps, rows = major[0].shape[:2]
+    batched = len(lead) == 2
+    if not batched:
+        major = [stream.unsqueeze(1) for stream in major]
+        lead.append(1)
+    elif form.batch_first:
+        major = [stream.transpose(0, 1) for stream in major]
+        lead.reverse()
+    steps, rows = lead
     if steps == 0:
-        raise ShapeError(f"{form.who}: input must have at least one step, got {list(first.shape)}; leave empty sequences out")
+        raise ShapeError(f"{form.who}: input must have at least one step, got {list(shape)}; leave empty sequences out")
     return Batch(tuple(major), Timeline(steps, rows), steps, batched, batched and form.batch_first)
 
 

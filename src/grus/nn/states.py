@@ -17,12 +17,13 @@ States = Tensor | Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class StateForm:
-    """The names of a cell's states, and each one's width for every layer and direction."""
+    """The names of a cell's states, each one's width for every layer and direction, and whether it differs between layers."""
 
     who: str
     names: tuple[str, ...]
     widths: tuple[tuple[int, ...], ...]
     ways: int
+    uneven: tuple[bool, ...]
 
     def open(self, given: States | None, batch: Batch) -> list[tuple[Tensor | None, ...]]:
         """For each layer and direction its states, rows in the order of the batch; None stands for the layer's own start."""
@@ -30,12 +31,12 @@ class StateForm:
         if given is None:
             return [(None,) * len(self.names)] * count
         several = self._several(given)
-        columns = [self._open_one(name, value, widths, batch) for name, value, widths in zip(self.names, several, self.widths, strict=True)]
+        columns = [self._open_one(k, value, batch) for k, value in enumerate(several)]
         return list(zip(*columns, strict=True))
 
     def close(self, states: Sequence[tuple[Tensor, ...]], batch: Batch) -> Any:
         """The caller's form of the last states of every layer and direction."""
-        closed = [self._close_one([entry[k] for entry in states], widths, batch) for k, widths in enumerate(self.widths)]
+        closed = [self._close_one([entry[k] for entry in states], uneven, batch) for k, uneven in enumerate(self.uneven)]
         return closed[0] if len(closed) == 1 else tuple(closed)
 
     def _several(self, given: States) -> Sequence[Any]:
@@ -48,8 +49,9 @@ class StateForm:
             )
         return given
 
-    def _open_one(self, name: str, given: Any, widths: tuple[int, ...], batch: Batch) -> list[Tensor]:
-        if len(set(widths)) > 1:
+    def _open_one(self, k: int, given: Any, batch: Batch) -> list[Tensor]:
+        name, widths = self.names[k], self.widths[k]
+        if self.uneven[k]:
             layers = len(widths) // self.ways
             if isinstance(given, Tensor) or len(given) != layers:
                 raise ShapeError(
@@ -77,8 +79,8 @@ class StateForm:
         given = given if batch.batched else given.unsqueeze(1)
         return [batch.sort_rows(given[0])] if count == 1 else [batch.sort_rows(state) for state in given.unbind(0)]
 
-    def _close_one(self, states: list[Tensor], widths: tuple[int, ...], batch: Batch) -> Any:
-        if len(set(widths)) > 1:
+    def _close_one(self, states: list[Tensor], uneven: bool, batch: Batch) -> Any:
+        if uneven:
             return tuple(self._close_part(states[at : at + self.ways], batch) for at in range(0, len(states), self.ways))
         return self._close_part(states, batch)
 

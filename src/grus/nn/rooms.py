@@ -1,0 +1,100 @@
+"""What a direction keeps between calls: arrays over its tensors, and memory for their gradients."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grus.nn.layout import Layout
+
+Array = NDArray[Any]
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class GradientRoom:
+    """Memory for the gradients of a layout's tensors, in one piece.
+
+    Matrices of one width lie one after another: the gradients of gates that lie side by side are then one product.
+    """
+
+    def __init__(self, layout: Layout, shapes: Shapes, dtype: np.dtype[Any]) -> None:
+        self.shapes, self.dtype = shapes, dtype
+        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+        self._whole = np.zeros(sum(sizes), dtype)
+        self.arrays: list[Array] = [self._whole] * len(shapes)
+        low = 0
+        for index in sorted(range(len(shapes)), key=lambda index: (len(shapes[index]) != 2, shapes[index][-1:])):
+            self.arrays[index] = self._whole[low : low + sizes[index]].reshape(shapes[index])
+            low += sizes[index]
+        self.targets = layout.targets(self.arrays)
+        self._copies = layout.copies(self.arrays)
+        self._at_rest = self._references()
+
+    def _references(self) -> list[int]:
+        return [sys.getrefcount(array) for array in self.arrays]
+
+    @property
+    def free(self) -> bool:
+        """Whether no tensor made from the arrays is alive; such a tensor refers to its array for as long as its memory is in use."""
+        return self._references() == self._at_rest
+
+    def clear(self) -> None:
+        """Set every gradient to 0."""
+        self._whole.fill(0)
+
+    def finish(self) -> None:
+        """Copy what two tensors share, once the targets are filled."""
+        for place, value in self._copies:
+            place[:] = value
+
+
+class _Views(NamedTuple):
+    addresses: list[int]
+    arrays: list[Array]
+    parameters: dict[str, Array]
+
+
+class Rooms:
+    """Arrays over a direction's tensors, kept for as long as these stay where they are in memory, and a room for their gradients."""
+
+    __slots__ = ("_room", "_views")
+
+    def __init__(self) -> None:
+        self._views = _Views([], [], {})
+        self._room: list[GradientRoom] = []
+
+    def parameters(self, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], Array]) -> dict[str, Array]:
+        """The cell's parameters with the tensors' values of now."""
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        views = self._views
+        if addresses == views.addresses:
+            layout.refresh(views.arrays, views.parameters)
+            return views.parameters
+        arrays = [view(tensor) for tensor in tensors]
+        copied = any(array.ctypes.data != address for array, address in zip(arrays, addresses, strict=True))
+        self._views = _Views([] if copied else addresses, arrays, layout.split(arrays))
+        return self._views.parameters
+
+    def take(self, layout: Layout, tensors: tuple[Tensor, ...], dtype: np.dtype[Any]) -> GradientRoom:
+        """A zeroed room: the last one where its gradients are gone, which costs less than touching fresh memory."""
+        shapes = tuple([tensor.shape for tensor in tensors])
+        try:
+            room = self._room.pop()  # no other thread gets it
+        except IndexError:
+            return GradientRoom(layout, shapes, dtype)
+        if room.shapes != shapes or room.dtype != dtype or not room.free:
+            return GradientRoom(layout, shapes, dtype)
+        room.clear()
+        return room
+
+    def give_back(self, room: GradientRoom) -> None:
+        """Keep a room for the next call, once its gradients are gone."""
+        self._room[:] = [room]
+
+    def __reduce__(self) -> tuple[type[Rooms], tuple[()]]:
+        return Rooms, ()
