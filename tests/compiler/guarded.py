@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grus.compiler import blocks, execution
+from grus.compiler import backward, blocks, execution
 from grus.compiler import run as walking
 from tests.compiler.contract import Array, Arrays, Case, assert_same, fresh_layer, make_case, run
 
@@ -56,10 +56,10 @@ def main() -> None:
                 case = make_case(name, "float64", sizes, resets=True)
                 wanted = run(case, save=save)
                 for _before in (False, True):
-                    for module in (blocks, execution, walking):
+                    for module in (backward, blocks, execution, walking):
                         module.aligned = guarded
                     assert_same(run(guarded_case(case), save=save, threads=2, layer=fresh_layer(case)), wanted)
-                    for module in (blocks, execution, walking):
+                    for module in (backward, blocks, execution, walking):
                         module.aligned = plain
     print("guarded")
 

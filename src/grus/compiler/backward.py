@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,12 +11,12 @@ import numpy as np
 
 from grus.compiler.blocks import Array, Block, Place, user_place
 from grus.compiler.differentiate import Gradient
-from grus.compiler.execution import Bound, Product, RowSums, Slots, Walk, rows_at
+from grus.compiler.execution import Bound, Product, RowSums, Sizes, Slots, Walk, rows_at
 from grus.compiler.native.kernels import address, aligned
 from grus.compiler.native.target import Target
-from grus.compiler.programs import CellPrograms
+from grus.compiler.programs import CellPrograms, Stage
 from grus.compiler.run import BLOCK_ROWS, Call, Run, Segment, Shape
-from grus.errors import ShapeError
+from grus.errors import DtypeError, ShapeError
 
 Arrays = dict[str, Array]
 
@@ -35,15 +35,23 @@ class Upstream:
 class BackwardRun(Run):
     """Backward passes of one shape that want the gradients of the same inputs."""
 
-    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, wanted: frozenset[str]) -> None:
-        super().__init__(dtype, target, programs, shape)
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        target: Target,
+        programs: CellPrograms,
+        shape: Shape,
+        bind: Callable[[Stage, Sizes], Bound],
+        wanted: frozenset[str],
+    ) -> None:
+        super().__init__(dtype, target, programs, shape, bind)
         self.wanted = wanted
         self.sums = RowSums(self.sizes, programs.bf16)
         self.gradient, self.early = programs.loop_gradient(self.mode), programs.prologue_gradient(self.mode)
-        self.loop_backward = Bound(programs.loop_backward(self.mode), self.sizes)
+        self.loop_backward = self.bound(programs.loop_backward(self.mode))
         stage = programs.prologue_backward(self.mode, wanted)
         self.prologue_stage = stage
-        self.prologue_backward = None if stage.idle else Bound(stage, self.sizes)
+        self.prologue_backward = None if stage.idle else self.bound(stage)
         self.written = frozenset(name for name in wanted if self.early.input_gradients.get(name) in stage.user)
         self.zeros = aligned((max(self.padded.values()),), dtype)
         self.zeros[:] = 0
@@ -53,6 +61,7 @@ class BackwardRun(Run):
         self.check({"input": call.inputs, "parameter": call.parameters, "state": upstream.states})
         self.check({"parameter": upstream.into})
         self._check_upstream(upstream)
+        self._check_memory(saved, upstream.into)
         self.start(call)
         self.upstream = upstream
         steps, program = self.steps, self.programs.program
@@ -93,7 +102,17 @@ class BackwardRun(Run):
         for name, array in upstream.outputs.items():
             shape = (self.steps.rows, self.units[loop.nodes[loop.outputs[name]].dim])
             if array is not None and array.shape != shape:
-                raise ShapeError(f"gradient of {name!r}: must be [N, D] = {list(shape)}, got {list(array.shape)}.")
+                raise ShapeError(f"compiled cell: gradient of {name!r} must be [N, D] = {list(shape)}, got {list(array.shape)}.")
+
+    def _check_memory(self, saved: list[Array], into: Mapping[str, Array]) -> None:
+        """What kernels write to, or read by address, must be what they think it is."""
+        wanted = self.saved_shapes()
+        if [array.shape for array in saved] != wanted or any(a.dtype != self.dtype or not a.flags.c_contiguous for a in saved):
+            raise ShapeError(f"compiled cell: saved must be what forward gave with the same arguments, {wanted}, got {[a.shape for a in saved]}.")
+        for name, array in into.items():
+            adjacent = array.ndim == 0 or array.strides[-1] == self.dtype.itemsize or array.shape[-1] <= 1
+            if array.dtype != self.dtype or not adjacent or not array.flags.writeable:
+                raise DtypeError(f"compiled cell: into {name!r} must be a writeable {self.dtype} array with adjacent columns, got {array.dtype}.")
 
     def _parameter_gradients(self) -> dict[str, Array]:
         """Zeroed arrays; matrices of one width lie one after another, so that their sums can be taken at once."""

@@ -89,6 +89,11 @@ class Bound:
         self.set("unit_count", 1)
         self.set("row1", ALL_ROWS)
 
+    @property
+    def bytes(self) -> int:
+        """The packed weights' size."""
+        return sum({id(room): room.nbytes for _, _, _, room in self._packs}.values())
+
     def set(self, name: str, value: int) -> None:
         self.arguments[self.index[name]] = value
 
@@ -114,7 +119,7 @@ class Bound:
             room[:] = parameters[name]
         for name, function, arguments, _ in self._packs:
             matrix = parameters[name]
-            if matrix.dtype != self.dtype or (matrix.strides[1] != size and matrix.shape[1] > 1) or matrix.strides[0] < 0:
+            if matrix.dtype != self.dtype or (matrix.strides[1] != size and matrix.shape[1] > 1) or matrix.strides[0] < 0 or matrix.strides[0] % size:
                 matrix = np.ascontiguousarray(matrix, self.dtype)
             arguments[1] = address(matrix)
             arguments[2] = matrix.strides[0] // size
@@ -182,7 +187,7 @@ class Bound:
                 call[self.index["table"]] = walk.start + first * walk.table.strides[0]
                 call[self.index["steps"]] = last - first
                 call[self.index["scratch"]] = address(self._scratch[number])
-        run_parallel([(self.function, call) for call in calls])
+        run_parallel([(self.function, call) for call in calls], barrier)
 
     def _panels(self) -> int:
         """Panels of the narrowest phase that has products; none where there are no products."""

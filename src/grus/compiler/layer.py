@@ -10,8 +10,7 @@ once), "checkpoint" keeps the state at the start of every segment of about sqrt(
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,15 +20,16 @@ from numpy.typing import NDArray
 
 from grus.compiler.backward import BackwardRun, Upstream
 from grus.compiler.blocks import Array
+from grus.compiler.execution import Bound, Sizes
+from grus.compiler.idle import IdleRuns
 from grus.compiler.native import target as targets
 from grus.compiler.native.target import Target
 from grus.compiler.program import Program
-from grus.compiler.programs import CellPrograms, Mode
+from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.compiler.run import Call, ForwardRun, Shape
 from grus.compiler.steps import Steps, ragged_steps, uniform_steps
-from grus.errors import OptionError, ShapeError
+from grus.errors import DtypeError, OptionError, ShapeError
 
-IDLE_RUNS = 8  # runs of different shapes kept with their buffers
 SAVING = ("none", "store", "recompute", "checkpoint")
 
 
@@ -94,9 +94,10 @@ class CompiledCell:
         self.program, self.target = program, target
         self.dtype = np.dtype(dtype)
         self.lanes = target.lanes(dtype)
-        self._lock = threading.Lock()
         self._measures = _measures(program)
-        self._idle: dict[tuple[Shape, frozenset[str] | None], ForwardRun | BackwardRun] = {}
+        variables = {"inputs": program.inputs, "parameters": program.parameters, "states": program.states}
+        self._names = {kind: frozenset(variable.name for variable in found) for kind, found in variables.items()}
+        self._idle = IdleRuns(self._make_run)
         self._programs = {exact: CellPrograms(program, exact, precision == "bf16") for exact in (False, True)}
 
     def forward(
@@ -122,10 +123,10 @@ class CompiledCell:
         steps = self._steps(inputs, batch_sizes, reverse)
         key = self._shape(inputs, parameters, steps, Mode(sequence, gates, save != "none"), save, threads, resets is not None)
         call = self._call(inputs, parameters, states, steps, resets, restart)
-        run = self._take(key, None)
+        run = self._idle.take(key, None)
         assert isinstance(run, ForwardRun)
         output, gate_values, finals, saved = run.run(call)
-        self._give_back(key, None, run)
+        self._idle.give_back(key, None, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Forward(
             None if output is None else _unpack(output, shape, steps),
@@ -163,31 +164,21 @@ class CompiledCell:
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
         outputs = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
         packed = {name: None if value is None else _pack(value, steps, self.dtype) for name, value in outputs.items()}
-        run = self._take(key, wanted)
+        run = self._idle.take(key, wanted)
         assert isinstance(run, BackwardRun)
         d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, wanted, needs_parameters, into or {}))
-        self._give_back(key, wanted, run)
+        self._idle.give_back(key, wanted, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Gradients({name: _unpack(value, shape, steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
 
-    def _take(self, shape: Shape, wanted: frozenset[str] | None) -> ForwardRun | BackwardRun:
-        """A run of this shape that no other thread is using."""
-        with self._lock:
-            run = self._idle.pop((shape, wanted), None)
-        if run is None:
-            programs = self._programs[all(size % self.lanes == 0 for _, size in shape.sizes)]
-            made_of = self.dtype, self.target, programs, shape
-            run = ForwardRun(*made_of) if wanted is None else BackwardRun(*made_of, wanted)
-        return run
-
-    def _give_back(self, shape: Shape, wanted: frozenset[str] | None, run: ForwardRun | BackwardRun) -> None:
-        """Let the run wait for the next call of its shape."""
-        with self._lock:
-            self._idle[shape, wanted] = run
-            while len(self._idle) > IDLE_RUNS:
-                self._idle.pop(next(iter(self._idle)))
+    def _make_run(self, shape: Shape, wanted: frozenset[str] | None, bind: Callable[[Stage, Sizes], Bound]) -> ForwardRun | BackwardRun:
+        programs = self._programs[all(size % self.lanes == 0 for _, size in shape.sizes)]
+        if wanted is None:
+            return ForwardRun(self.dtype, self.target, programs, shape, bind)
+        return BackwardRun(self.dtype, self.target, programs, shape, bind, wanted)
 
     def _steps(self, inputs: Mapping[str, Array], batch_sizes: NDArray[np.int64] | None, reverse: bool) -> Steps:
+        _check_names("inputs", self._names["inputs"], inputs)
         if batch_sizes is None:
             shape = inputs[self.program.inputs[0].name].shape
             return uniform_steps(shape[0], shape[1], reverse)
@@ -196,10 +187,15 @@ class CompiledCell:
     def _shape(
         self, inputs: Mapping[str, Array], parameters: Mapping[str, Array], steps: Steps, mode: Mode, save: str, threads: int, resets: bool
     ) -> Shape:
+        if save not in SAVING:
+            raise OptionError(f"compiled cell: save must be one of {', '.join(SAVING)}, got {save!r}.")
+        if threads < 1:
+            raise OptionError(f"compiled cell: threads must be at least 1, got {threads}.")
+        _check_names("parameters", self._names["parameters"], parameters)
         sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
         for dim, name, axis in self._measures:
             sizes[dim] = parameters[name].shape[axis]
-        return Shape(tuple(sizes.items()), steps, mode, save, max(1, threads), resets)
+        return Shape(tuple(sizes.items()), steps, mode, save, threads, resets)
 
     def _call(
         self,
@@ -210,11 +206,18 @@ class CompiledCell:
         resets: NDArray[Any] | None,
         restart: Mapping[str, Array] | None,
     ) -> Call:
+        if not states.keys() <= self._names["states"]:
+            _check_names("states", self._names["states"], states)
         if resets is not None and resets.shape != (steps.count, steps.batch):
-            raise ShapeError(f"resets: must be [T, B] = {[steps.count, steps.batch]}, got {list(resets.shape)}.")
+            raise ShapeError(f"compiled cell: resets must be [T, B] = {[steps.count, steps.batch]}, got {list(resets.shape)}.")
         packed_resets = None if resets is None else np.ascontiguousarray(np.asarray(resets, bool)[steps.mask]).view(np.uint8)
         packed = {v.name: _pack(inputs[v.name], steps, self.dtype) for v in self.program.inputs}
         return Call(packed, parameters, states, packed_resets, restart or {})
+
+
+def _check_names(kind: str, wanted: frozenset[str], given: Mapping[str, object]) -> None:
+    if frozenset(given) != wanted:
+        raise OptionError(f"compiled cell: {kind} must be named {sorted(wanted)}, got {sorted(given)}.")
 
 
 def _measures(program: Program) -> tuple[tuple[str, str, int], ...]:
@@ -235,9 +238,11 @@ def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
     """
     if array.ndim == 3:
         if array.shape[:2] != (steps.count, steps.batch):
-            raise ShapeError(f"sequence: must be [T, B, D] with [T, B] = {[steps.count, steps.batch]}, got {list(array.shape)}.")
+            raise ShapeError(f"compiled cell: a sequence must be [T, B, D] with [T, B] = {[steps.count, steps.batch]}, got {list(array.shape)}.")
         uniform = steps.rows == array.shape[0] * array.shape[1]
         array = array.reshape(steps.rows, array.shape[2]) if uniform else array[steps.mask]
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"compiled cell: a sequence must hold real numbers, got {array.dtype}; convert it first.")
     return np.ascontiguousarray(array, dtype)
 
 

@@ -5,7 +5,7 @@ A run is made for sizes, steps and options, and used again for every call that h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
@@ -65,14 +65,27 @@ class Segment:
 class Run:
     """What forward and backward share: sizes, bound kernels, and how to run a segment forward."""
 
-    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape) -> None:
+    def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, bind: Callable[[Stage, Sizes], Bound]) -> None:
         self.dtype, self.programs, self.shape, self.mode, self.steps = dtype, programs, shape, shape.mode, shape.steps
         self.sizes = Sizes(dtype, target, dict(shape.sizes), shape.threads)
         self.units, self.padded = self.sizes.units, self.sizes.padded
         self.states = {v.name: v.dim for v in programs.program.states}
-        self.loop = Bound(programs.loop(self.mode), self.sizes)
+        self._bind = bind
+        self.bounds: list[Bound] = []
+        self.loop = self.bound(programs.loop(self.mode))
         prologue = programs.prologue(self.mode)
-        self.prologue = None if prologue.idle else Bound(prologue, self.sizes)
+        self.prologue = None if prologue.idle else self.bound(prologue)
+
+    def bound(self, stage: Stage) -> Bound:
+        """The stage's kernel for this run's sizes."""
+        self.bounds.append(self._bind(stage, self.sizes))
+        return self.bounds[-1]
+
+    @cached_property
+    def bytes(self) -> int:
+        """About how much memory an idle run keeps: packed weights, and a segment of everything that is stored."""
+        stored = sum(bound.stage.stored.width(self.padded) for bound in self.bounds) + 2 * sum(self.padded[dim] for dim in self.states.values())
+        return self.longest * stored * self.dtype.itemsize + sum(bound.bytes for bound in self.bounds)
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -130,7 +143,19 @@ class Run:
         for kind, name, shape, letters in self._expected:
             array = groups[kind].get(name) if kind in groups else None
             if array is not None and array.shape != shape:
-                raise ShapeError(f"{kind} {name!r}: must be {letters} = {list(shape)}, got {list(array.shape)}.")
+                raise ShapeError(f"compiled cell: {kind} {name!r} must be {letters} = {list(shape)}, got {list(array.shape)}.")
+
+    def saved_shapes(self) -> list[tuple[int, ...]]:
+        """The arrays that a forward run keeps for its gradient, under this run's policy."""
+        rows, batch = self.steps.rows, self.steps.batch
+        padded = [self.padded[dim] for dim in self.states.values()]
+        if self.shape.save == "checkpoint":
+            return [(batch, width) for _ in self.segments for width in padded]
+        found = [(rows, width) for width in padded]
+        if self.shape.save == "store":
+            stages = [self.loop.stage] + [self.programs.prologue(self.mode)] * self.programs.kept_streams(self.mode)
+            found = [(rows, stage.stored.width(self.padded)) for stage in stages] + found
+        return found
 
     def start(self, call: Call) -> None:
         """Take a call's parameters and places."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.errors import ShapeError
+
 Array = NDArray[Any]
 
 
@@ -20,8 +22,14 @@ def uniform_steps(count: int, batch: int, reverse: bool) -> Steps:
 
 @lru_cache(maxsize=256)
 def ragged_steps(sizes: bytes, reverse: bool) -> Steps:
-    """Steps of the given sizes (int64 as bytes); one object as long as they are in use."""
-    return Steps(np.frombuffer(sizes, np.int64), reverse)
+    """Steps of the given sizes (int64 as bytes); one object as long as they are in use.
+
+    Raises: ShapeError where a size is negative or grows.
+    """
+    found = np.frombuffer(sizes, np.int64)
+    if len(found) and (found[-1] < 0 or (np.diff(found) > 0).any()):
+        raise ShapeError(f"batch_sizes: must never grow nor be negative, got {found.tolist()[:8]}; sort the rows by length, longest first.")
+    return Steps(found, reverse)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,11 @@ class Steps:
     @property
     def batch(self) -> int:
         return int(self.sizes[0]) if len(self.sizes) else self.without
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether every step has all rows."""
+        return self.rows == self.count * self.batch
 
     @cached_property
     def order(self) -> NDArray[np.int64]:

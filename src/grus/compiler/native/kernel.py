@@ -131,7 +131,13 @@ class Kernel:
             counter = self.b.bitcast(self.pointer("barrier"), I64.as_pointer())
             arrived = self.b.atomic_rmw("add", counter, I64(1), "acq_rel")
             target = self.b.mul(self.b.add(self.b.sdiv(arrived, count), I64(1)), count)
-            self._spin(lambda: self.b.icmp_signed("<", self.b.load_atomic(counter, "acquire", 8, typ=I64), target))
+
+            def waiting() -> Value:
+                """A negative counter lets everyone pass: the call was given up."""
+                seen = self.b.load_atomic(counter, "acquire", 8, typ=I64)
+                return self.b.and_(self.b.icmp_signed("<", seen, target), self.b.icmp_signed(">=", seen, I64(0)))
+
+            self._spin(waiting)
 
     def _spin(self, waiting: Callable[[], Value]) -> None:
         """Look again and again; now and then let another thread have the core, in case there are fewer cores than threads."""

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -96,12 +97,38 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="grus")
 
 
-def run_parallel(calls: Sequence[tuple[Function, ctypes.Array[ctypes.c_int64]]]) -> None:
-    """Run every call at once and wait for all of them; the last one runs in this thread."""
-    if not calls:
-        return
-    waiting = [_pool().submit(function.run, arguments) for function, arguments in calls[:-1]]
-    function, arguments = calls[-1]
-    function.run(arguments)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
+def run_parallel(calls: Sequence[tuple[Function, ctypes.Array[ctypes.c_int64]]], barrier: Array | None = None) -> None:
+    """Run every call at once and wait for all of them; the last one runs in this thread.
+
+    Whatever happens, an interrupt included, no call is running any more when this returns: they work on the caller's memory. ``barrier`` is
+    where the calls meet; made negative, it lets all of them pass.
+    """
+    waiting: list[Future[None]] = []
+    try:
+        waiting.extend(_pool().submit(function.run, arguments) for function, arguments in calls[:-1])
+        function, arguments = calls[-1]
+        function.run(arguments)
+    except BaseException:
+        if barrier is not None:
+            barrier[0] = -(1 << 62)
+        raise
+    finally:
+        _join(waiting)
     for future in waiting:
         future.result()
+
+
+def _join(waiting: Sequence[Future[None]]) -> None:
+    """Wait until all are done; an interrupt is raised afterwards."""
+    interrupt: KeyboardInterrupt | None = None
+    while any(not future.done() for future in waiting):
+        try:
+            wait(waiting)
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
