@@ -47,6 +47,7 @@ WITHOUT_TORCH = ("errors", "cells", "compiler", "runtime", "convert", "cli", "__
 # Packages that a layer may import inside a function, each with its reason; the file must offer a MissingDependencyError beside it.
 LOCAL_IMPORTS = {
     ("convert", "onnx"): "optional (extra export): weights of the other frameworks convert without it",
+    ("convert", "google"): "protobuf, which comes with onnx: its error says that a file is no model",
     ("demo", "statsmodels"): "optional (extra train): it carries the series, and nothing else needs it",
 }
 

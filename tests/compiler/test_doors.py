@@ -16,7 +16,7 @@ from grus.compiler.layer import CompiledCell, compile_cell
 from grus.compiler.native import kernels
 from grus.errors import DtypeError, GrusError, OptionError, ShapeError
 
-T, B, I, H = 5, 3, 4, 7
+T, B, INPUTS, H = 5, 3, 4, 7
 NUMBERS = np.random.default_rng(0)
 
 
@@ -25,11 +25,11 @@ def cell() -> CompiledCell:
 
 
 def parameters() -> dict[str, np.ndarray[Any, Any]]:
-    return {"W": NUMBERS.standard_normal((H, I)), "U": NUMBERS.standard_normal((H, H)), "b": NUMBERS.standard_normal(H)}
+    return {"W": NUMBERS.standard_normal((H, INPUTS)), "U": NUMBERS.standard_normal((H, H)), "b": NUMBERS.standard_normal(H)}
 
 
 def x() -> dict[str, np.ndarray[Any, Any]]:
-    return {"x": NUMBERS.standard_normal((T, B, I))}
+    return {"x": NUMBERS.standard_normal((T, B, INPUTS))}
 
 
 def backward(**changed: Any) -> None:
@@ -44,15 +44,15 @@ def forward(**changed: Any) -> None:
 
 
 REFUSED: list[tuple[str, Callable[[], None], type[GrusError], str]] = [
-    ("growing sizes", lambda: forward(inputs={"x": np.ones((101, I))}, batch_sizes=np.array([1, 100])), ShapeError, "must never grow"),
-    ("negative size", lambda: forward(inputs={"x": np.ones((2, I))}, batch_sizes=np.array([3, -1])), ShapeError, "nor be negative"),
-    ("sizes of other rows", lambda: forward(inputs={"x": np.ones((3, I))}, batch_sizes=np.array([2, 2])), ShapeError, r"\[N, I\] = \[4, 4\]"),
+    ("growing sizes", lambda: forward(inputs={"x": np.ones((101, INPUTS))}, batch_sizes=np.array([1, 100])), ShapeError, "must never grow"),
+    ("negative size", lambda: forward(inputs={"x": np.ones((2, INPUTS))}, batch_sizes=np.array([3, -1])), ShapeError, "nor be negative"),
+    ("sizes of other rows", lambda: forward(inputs={"x": np.ones((3, INPUTS))}, batch_sizes=np.array([2, 2])), ShapeError, r"\[N, I\] = \[4, 4\]"),
     ("matrix", lambda: forward(parameters=parameters() | {"U": np.ones((H, H + 1))}), ShapeError, r"'U' must be \[H, H\] = \[7, 7\]"),
     ("state", lambda: forward(states={"h": np.ones((B, H + 1))}), ShapeError, r"state 'h' must be \[B, H\] = \[3, 7\]"),
     ("state's name", lambda: forward(states={"H": np.ones((B, H))}), OptionError, r"states must be named \['h'\]"),
-    ("missing parameter", lambda: forward(parameters={"W": np.ones((H, I))}), OptionError, "parameters must be named"),
-    ("input's name", lambda: forward(inputs={"y": np.ones((T, B, I))}), OptionError, "inputs must be named"),
-    ("complex input", lambda: forward(inputs={"x": np.ones((T, B, I), complex)}), DtypeError, "real numbers, got complex128"),
+    ("missing parameter", lambda: forward(parameters={"W": np.ones((H, INPUTS))}), OptionError, "parameters must be named"),
+    ("input's name", lambda: forward(inputs={"y": np.ones((T, B, INPUTS))}), OptionError, "inputs must be named"),
+    ("complex input", lambda: forward(inputs={"x": np.ones((T, B, INPUTS), complex)}), DtypeError, "real numbers, got complex128"),
     ("resets", lambda: forward(resets=np.zeros((B, T), bool)), ShapeError, r"resets must be \[T, B\] = \[5, 3\]"),
     ("policy", lambda: forward(save="stoer"), OptionError, "save must be one of none, store, recompute, checkpoint, got 'stoer'"),
     ("threads", lambda: forward(threads=0), OptionError, "threads must be at least 1"),
@@ -112,7 +112,7 @@ def test_calls_that_wait_for_one_that_never_starts_are_released(monkeypatch: pyt
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_threads_work_in_a_forked_process() -> None:
-    given, inputs = parameters(), {"x": NUMBERS.standard_normal((T, 40, I))}
+    given, inputs = parameters(), {"x": NUMBERS.standard_normal((T, 40, INPUTS))}
     wanted = cell().forward(inputs, given, {"h": None}, threads=2).output
     assert wanted is not None
     with warnings.catch_warnings():

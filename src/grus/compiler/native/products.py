@@ -8,6 +8,7 @@ Every function takes one pointer to int64 arguments, named below in order. Sizes
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import lcm
 
 from llvmlite import ir
 
@@ -19,14 +20,20 @@ PACK = ("target", "source", "source_ld", "units", "inner", "products", "product"
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
 COLUMN_SUM = ("target", "source", "source_ld", "units", "rows")
 CHUNK = 160  # rows summed before a weight gradient goes back to memory
-BLOCK = 24  # units of the left operand packed at once, a multiple of every tile's height: with a right panel they stay in a 32 KB cache
+LEFT_UNITS = 24  # of the left operand packed at once, or a few more: with a right panel they stay in a 32 KB cache
 
 
 def outer_room(left_units: int, right_units: int, lanes: int, registers: int) -> int:
     """Elements of work space that ``outer`` needs."""
     _, panels = outer_tile(registers)
     width = panels * lanes
-    return CHUNK * (-(-right_units // width) * width + BLOCK)
+    return CHUNK * (-(-right_units // width) * width + left_block(lanes, registers))
+
+
+def left_block(lanes: int, registers: int) -> int:
+    """Units of the left operand packed at once: whole vectors and whole tiles."""
+    whole = lcm(lanes, outer_tile(registers)[0])
+    return -(-LEFT_UNITS // whole) * whole
 
 
 def outer_tile(registers: int) -> tuple[int, int]:
@@ -154,6 +161,7 @@ class _Outer:
         self.e, self.b, self.lanes, self.narrow = self.f.e, self.f.b, target.lanes(dtype), narrow
         self.high, self.panels = outer_tile(target.registers)
         self.width = self.panels * self.lanes
+        self.block = left_block(self.lanes, target.registers)
         self.dot_products, self.deep = target.bf16, 2 if narrow else 1
         self.first: Value = I64(0)  # of the chunk: its first row, its rows, and its rows or pairs of rows
         self.count: Value = I64(0)
@@ -169,10 +177,10 @@ class _Outer:
             self.first, self.count = first, f.minimum(b.sub(f["rows"], first), I64(CHUNK))
             self.packed = f.ceil(self.count, self.deep)
             e.loop(0, f.ceil(f["right_units"], self.width), 1, lambda panel, _: self._pack_right(panel))
-            e.loop(0, f["left_units"], BLOCK, at_block)
+            e.loop(0, f["left_units"], self.block, at_block)
 
         def at_block(unit: Value, _: list[Value]) -> None:
-            units = f.minimum(b.sub(f["left_units"], unit), I64(BLOCK))
+            units = f.minimum(b.sub(f["left_units"], unit), I64(self.block))
             groups = f.ceil(units, self.high)
             self._pack_left(unit, units)
 
@@ -218,7 +226,7 @@ class _Outer:
         return round_pairs(e, load(low), second)
 
     def _pack_left(self, unit: Value, units: Value) -> None:
-        """A block of units of every row, as it is: [row][BLOCK]; units that do not exist are zero and never stored."""
+        """A block of units of every row, as it is: [row][block]; units that do not exist are zero and never stored."""
         e, b = self.e, self.b
 
         def at_vector(at: Value, _: list[Value]) -> None:
@@ -227,7 +235,7 @@ class _Outer:
 
             def copy(n: Value, load: Callable[[Value], Value]) -> None:
                 value = self._paired(n, lambda row: load(self._row("left", row)), e)
-                b.store(value, b.bitcast(e.at(out, b.mul(n, I64(BLOCK))), value.type.as_pointer())).align = e.size
+                b.store(value, b.bitcast(e.at(out, b.mul(n, I64(self.block))), value.type.as_pointer())).align = e.size
 
             with b.if_else(b.icmp_signed(">=", left, I64(self.lanes)), likely=True) as (whole, part):
                 with whole:
@@ -247,7 +255,7 @@ class _Outer:
             right = [load_pairs(e, at_right, at) if self.narrow else e.load(at_right, at) for at in places]
             out: list[Value] = []
             for i in range(high):
-                at = b.add(b.mul(n, I64(BLOCK)), I64(i))
+                at = b.add(b.mul(n, I64(self.block)), I64(i))
                 if self.narrow:
                     x = broadcast_pair(e, at_left, at)
                     out += [add_products(e, sums[i * panels + p], x, right[p], self.dot_products) for p in range(panels)]
