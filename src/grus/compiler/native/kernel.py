@@ -32,6 +32,7 @@ from grus.compiler.native.vector import VectorMath
 from grus.compiler.program import SCALAR, reachable
 from grus.compiler.schedule import Group, Phase
 
+CACHE_LINE = 64
 SPINS = 1 << 12  # looks at a barrier between two offers of the core to another thread
 
 
@@ -278,12 +279,21 @@ class Kernel:
         The last place of a tile that is wider than what is left overlaps the one before it, which computes the same again.
         """
 
-        def at_panel(p: Value, _: list[Value]) -> None:
-            panel = self.maximum(self.minimum(p, self.b.sub(stop, I64(tile.panels))), start)
+        last = self.b.sub(stop, I64(tile.panels))
+        together = max(1, CACHE_LINE // (self.e.lanes * self.e.size * tile.panels)) * tile.panels  # a line is read and written at once
 
-            self.e.loop(*rows, tile.rows, lambda r, _: TileBody(self, phase, tile, r, panel, stop).emit())
+        def at_panels(first: Value, _: list[Value]) -> None:
+            end = self.minimum(self.b.add(first, I64(together)), stop)
 
-        self.e.loop(start, stop, tile.panels, at_panel)
+            def at_row(r: Value, _: list[Value]) -> None:
+                def at_panel(p: Value, _: list[Value]) -> None:
+                    TileBody(self, phase, tile, r, self.maximum(self.minimum(p, last), start), stop).emit()
+
+                self.e.loop(first, end, tile.panels, at_panel)
+
+            self.e.loop(*rows, tile.rows, at_row)
+
+        self.e.loop(start, stop, together, at_panels)
 
     def _elementwise_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         def at_row(r: Value, _: list[Value]) -> None:
