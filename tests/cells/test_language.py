@@ -112,6 +112,7 @@ VOCABULARY: list[tuple[Callable[[Any, Any], Any], Callable[[np.ndarray, np.ndarr
     (lambda a, b: exp(a), lambda a, b: np.exp(a)),
     (lambda a, b: log(a * a), lambda a, b: np.log(a**2)),
     (lambda a, b: sqrt(absolute(a)), lambda a, b: np.abs(a) ** 0.5),
+    (lambda a, b: abs(a), lambda a, b: np.abs(a)),
     (lambda a, b: hard_sigmoid(3 * a), lambda a, b: np.clip(a / 2 + 0.5, 0, 1)),
     (lambda a, b: minimum(a, b), lambda a, b: np.where(a < b, a, b)),
     (lambda a, b: maximum(0.1, a), lambda a, b: np.clip(a, 0.1, None)),

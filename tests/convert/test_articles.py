@@ -187,7 +187,7 @@ def test_update_gate_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("replaced", "error", "message"),
     [
-        ({"W_r": np.ones((H + I, H))}, ShapeError, r"W_r must be \[H, H \+ I\] over \[h, x\] with H = 3, got \[7, 3\]; is it transposed\?"),
+        ({"W_r": np.ones((H + I, H))}, ShapeError, r"W_r must be \[H, H \+ I\] over \[h, x\] with H = 3, got \[7, 3\]; transpose it"),
         ({"W_r": np.ones((H, H + I + 1))}, ShapeError, r"W_r must be \[H, H \+ I\] = \[3, 7\], got \[3, 8\]"),
         ({"W": np.ones(H)}, ShapeError, r"W must be \[H, H \+ I\], got \[3\]"),
         ({"b": np.ones(H + 1)}, ShapeError, r"from_article: b must be \[H\] = \[3\], got \[4\]"),

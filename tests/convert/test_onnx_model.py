@@ -14,7 +14,7 @@ from onnx.backend.test.case import node as onnx_cases
 from onnx.backend.test.case.node import gru, lstm, rnn  # noqa: F401  importing a file registers its cases
 
 from grus.convert import from_onnx, to_onnx_weights
-from grus.errors import MissingDependencyError, OptionError
+from grus.errors import DataError, GrusError, MissingDependencyError, OptionError, ShapeError
 from tests.convert.onnx_models import one_node_model
 from tests.convert.sequences import random_parameters, run_layer
 
@@ -122,6 +122,68 @@ def test_attributes_must_fit_the_weights() -> None:
     attributes["hidden_size"].i = 5
     with pytest.raises(OptionError, match="hidden_size must be the width of R = 3, got 5"):
         from_onnx(model)
+
+
+def test_weights_that_do_not_fit_name_their_node() -> None:
+    model = make()
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "B")
+    bias.CopyFrom(numpy_helper.from_array(np.zeros((1, 17), np.float32), "B"))
+    with pytest.raises(ShapeError, match=r"from_onnx, node 'layer': B must be \[D, 6H\] = \[1, 18\], got \[1, 17\]"):
+        from_onnx(model)
+
+
+@pytest.mark.parametrize("content", [b"not a model", b"\xff" * 40, make().SerializeToString()[:-3]])
+def test_bytes_that_are_no_model_are_refused(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"from_onnx: the bytes must be an ONNX model, got what onnx cannot read .*; export the model again"):
+        from_onnx(content)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    for source in (path, str(path)):
+        with pytest.raises(DataError, match=r"from_onnx: .*model\.onnx must be an ONNX model"):
+            from_onnx(source)
+
+
+def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        from_onnx(tmp_path / "none.onnx")
+
+
+def test_model_without_its_external_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(make(), str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(DataError, match=r"model\.onnx must be an ONNX model"):
+        from_onnx(path)
+
+
+def test_stored_tensor_without_its_bytes_is_refused() -> None:
+    model = make()
+    (weights,) = (tensor for tensor in model.graph.initializer if tensor.name == "W")
+    weights.raw_data = weights.raw_data[:-4]
+    with pytest.raises(DataError, match=r"node 'layer': W must be a tensor whose bytes fit its type and shape"):
+        from_onnx(model)
+
+
+@pytest.mark.parametrize(("direction", "error"), [(3, DataError), (b"sideways", OptionError)])
+def test_attributes_must_be_of_their_type(direction: object, error: type[GrusError]) -> None:
+    model = make()
+    (at,) = (place for place, attribute in enumerate(model.graph.node[0].attribute) if attribute.name == "direction")
+    model.graph.node[0].attribute[at].CopyFrom(helper.make_attribute("direction", direction))
+    with pytest.raises(error, match="node 'layer': direction must be"):
+        from_onnx(model)
+
+
+def test_damaged_models_raise_no_foreign_error() -> None:
+    """Flipped bits either leave a model that can be read or are refused by one of Grus's own errors."""
+    sound, rng, refused = make("lstm_peephole").SerializeToString(), np.random.default_rng(0), 0
+    for at in range(0, len(sound), 2):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        try:
+            from_onnx(bytes(damaged))
+        except GrusError:
+            refused += 1
+    assert refused > 50
 
 
 def test_without_onnx_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

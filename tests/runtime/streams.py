@@ -72,12 +72,12 @@ def stack(which: str, layers: int, rows: int = ROWS) -> tuple[list[dict[str, Arr
     return [layer.parameters for layer in found], found[0].inputs["x"]
 
 
-def offline(given: Streams, inputs: dict[str, Array] | None = None) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+def offline(given: Streams, inputs: dict[str, Array] | None = None, precision: str | None = None) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """Output, final states and gates of a run over the whole sequences from zero."""
     program = given.cell.program
     arrays = given.inputs if inputs is None else inputs
     dtype = next(iter(given.parameters.values())).dtype.name
-    run = compile_cell(program, dtype).forward(arrays, given.parameters, {v.name: None for v in program.states}, gates=True)
+    run = compile_cell(program, dtype, precision=precision).forward(arrays, given.parameters, {v.name: None for v in program.states}, gates=True)
     assert run.output is not None
     return run.output, run.states, run.gates
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,8 @@ OPENINGS: list[tuple[Make, type[GrusError], str]] = [
     (lambda: Session("gru_d", [streams("gru_d").parameters] * 2), OptionError, "must have one layer"),
     (lambda: Session("gru", GRU, dtype="float16"), DtypeError, "dtype must be 'float32' or 'float64', got 'float16'"),
     (lambda: Session("gru", GRU, dtype="floaty"), DtypeError, "dtype must be 'float32' or 'float64', got 'floaty'"),
+    (lambda: Session("gru", GRU, precision="bf8"), OptionError, "precision must be 'float32', or 'bf16' with dtype 'float32', got 'bf8' with"),
+    (lambda: Session("gru", GRU, dtype="float64", precision="bf16"), OptionError, "got 'bf16' with 'float64'; drop it"),
     (lambda: Session("gru", GRU, batch=0), OptionError, "batch must be None for one stream, or at least 1, got 0"),
     (lambda: Session("gru", GRU, batch=2.0), OptionError, "got 2.0"),  # type: ignore[arg-type]
     (lambda: Session("gru", GRU, batch=True), OptionError, "got True"),
@@ -131,6 +134,11 @@ def test_read_only_out_is_refused_before_the_step() -> None:
     with pytest.raises(OptionError, match="out must be writable, got a read-only array"):
         session.step(X, out)
     assert not session.state["h"].any()
+
+
+def test_pickle_is_refused() -> None:
+    with pytest.raises(BackendError, match=r"Session\(gru\): must be moved as a file, got pickle; write it with save\(\) and read it"):
+        pickle.dumps(Session("gru", GRU))
 
 
 def test_call_within_a_call_is_refused() -> None:

@@ -14,13 +14,20 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from grus import cells
+from grus.compiler.native import target
 from grus.errors import BackendError, DataError, GrusError, OptionError
 from grus.runtime import Session, files
 from tests.runtime.streams import ROWS, faster, leaky, offline, stack, streams, walk
 
+TARGETS = [name for name in target.NAMES if target.get(name).runnable]
 Array = np.ndarray[Any, Any]
 Parts = tuple[dict[str, Array], dict[str, Any]]
 Edit = Callable[[dict[str, Array], dict[str, Any]], None]
+
+
+def rewrite(path: Path, tensors: dict[str, Array], note: dict[str, Any]) -> None:
+    """The file with another content and the checksum of that."""
+    save_file(tensors, path, {files.NOTE: json.dumps(note | {"sha256": files.checksum(note, tensors)})})
 
 
 def parts(path: Path) -> Parts:
@@ -101,9 +108,31 @@ def test_another_cell_of_the_same_name_is_refused(tmp_path: Path) -> None:
     given = streams(leaky)
     Session(leaky, given.parameters).save(tmp_path / "it")
     tensors, note = parts(tmp_path / "it")
-    save_file(tensors, tmp_path / "it", {files.NOTE: json.dumps(note | {"cell": "faster"})})
-    with pytest.raises(DataError, match="must give the outputs that were saved with it, got others"):
+    rewrite(tmp_path / "it", tensors, note | {"cell": "faster"})
+    with pytest.raises(DataError, match=r"must give the outputs that were saved with it, got others; 'faster' is now another cell: pass the one"):
         Session.load(tmp_path / "it", faster)
+
+
+def test_another_cell_is_told_by_a_small_unit_beside_a_large_one(tmp_path: Path) -> None:
+    given = streams(leaky)
+    given.parameters["W"][0] *= 1e8
+    given.parameters["k"][0] = -30.0
+    given.parameters["k"][1:] = 0.0
+    Session(leaky, given.parameters).save(tmp_path / "it")
+    tensors, note = parts(tmp_path / "it")
+    rewrite(tmp_path / "it", tensors, note | {"cell": "faster"})
+    with pytest.raises(DataError, match="must give the outputs"):
+        Session.load(tmp_path / "it", faster)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_file_is_read_on_every_target(name: str, precision: str, tmp_path: Path) -> None:
+    given = streams("gru", H=40)
+    for array in given.parameters.values():
+        array[::3] *= 1e3
+    Session("gru", given.parameters, precision=precision).save(tmp_path / "it")
+    assert Session.load(tmp_path / "it", target=name).precision == precision
 
 
 def test_weights_that_are_not_numbers_come_back(tmp_path: Path) -> None:
@@ -212,7 +241,7 @@ EDITS: list[tuple[Edit, type[GrusError], str]] = [
     (lambda t, n: n.update(layers=3), DataError, "parameters must be"),
     (lambda t, n: n.update(layers=10**12), DataError, "layers by its note"),
     (lambda t, n: n.update(layers=-1), DataError, "layers by its note"),
-    (lambda t, n: n.update(cell="lstm"), DataError, "must hold weights that fit its cell, got this refusal: .*parameters must be"),
+    (lambda t, n: n.update(cell="lstm"), DataError, "must hold weights that fit its cell, got ones that it refuses .*parameters must be"),
     (lambda t, n: t.pop("1.W_r"), DataError, "got no W_r"),
     (lambda t, n: t.update({"1.W_q": t["1.W_r"]}), DataError, "got 'W_q'"),
     (lambda t, n: t.update({"more": t["1.W_r"]}), DataError, "tensors that do not belong there"),
@@ -223,7 +252,9 @@ EDITS: list[tuple[Edit, type[GrusError], str]] = [
     (lambda t, n: t.update({"probe.x": t["probe.x"][0]}), DataError, r"x must be \[T, 5\]"),
     (lambda t, n: t.update({"state.h": t["answer"]}), DataError, "state must be h_l0, h_l1, got no h_l0"),
     (lambda t, n: t.update({"state.h_l0": np.zeros(11, "f4"), "state.h_l1": np.zeros(8, "f4")}), DataError, r"h_l1 must be \[7\], got \[8\]"),
-    (wrong_weight, DataError, "must give the outputs that were saved with it, got others; save it again, it is damaged"),
+    (lambda t, n: n.update(precision="bf8"), DataError, "precision must be 'float32', or 'bf16'"),
+    (lambda t, n: n.update(precision=None), DataError, "a note with precision None"),
+    (wrong_weight, DataError, "must give the outputs that were saved with it, got others"),
     (swapped, DataError, "must give the outputs that were saved with it"),
 ]
 
@@ -232,20 +263,44 @@ EDITS: list[tuple[Edit, type[GrusError], str]] = [
 def test_changed_file_is_refused(path: Path, edit: Edit, kind: type[GrusError], message: str) -> None:
     tensors, note = parts(path)
     edit(tensors, note)
-    save_file(tensors, path, {files.NOTE: json.dumps(note)})
+    rewrite(path, tensors, note)
     with pytest.raises(kind, match=message) as caught:
         Session.load(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
 
-def test_high_bits_of_weights_do_not_flip_unseen(path: Path) -> None:
-    """The exponent of every weight of one matrix, one after the other."""
+@pytest.mark.parametrize("edit", [edit for edit, kind, _ in EDITS if kind is DataError])
+def test_changed_file_with_the_old_checksum_is_refused(path: Path, edit: Edit) -> None:
     tensors, note = parts(path)
-    sound = tensors["1.U_n"].copy()
-    for at in np.ndindex(3, 7):
-        tensors["1.U_n"] = sound.copy()
-        tensors["1.U_n"].view(np.uint32)[at] ^= np.uint32(1 << 29)
-        save_file(tensors, path, {files.NOTE: json.dumps(note)})
-        with pytest.raises(DataError, match="must give the outputs"):
+    edit(tensors, note)
+    save_file(tensors, path, {files.NOTE: json.dumps(note)})
+    with pytest.raises(DataError):
+        Session.load(path)
+
+
+def test_weight_that_hardly_shows_does_not_change_unseen(tmp_path: Path) -> None:
+    """One unit's outputs are a million times those of the damaged one."""
+    given = streams("rnn_relu")
+    given.parameters["W"][0] *= 1e6
+    path = tmp_path / "it"
+    Session("rnn_relu", given.parameters).save(path)
+    tensors, note = parts(path)
+    tensors["0.W"][5] *= -1
+    save_file(tensors, path, {files.NOTE: json.dumps(note)})
+    with pytest.raises(DataError, match=r"it: must be as Session\.save wrote it, got content of another checksum; it is damaged, restore it"):
+        Session.load(path)
+
+
+def test_no_flipped_bit_goes_unseen(tmp_path: Path) -> None:
+    """One bit in every third byte of a whole file: length, header, note, weights, state, probe and answer."""
+    path = tmp_path / "it"
+    session = Session("rnn_tanh", streams("rnn_tanh", I=2, H=2).parameters, batch=2)
+    session.save(path, state=True)
+    sound = path.read_bytes()
+    for at in range(0, len(sound), 3):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        with pytest.raises(DataError):
             Session.load(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import gc
 import sys
 import threading
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grus.errors import BackendError
+from grus.errors import BackendError, GrusError
 from grus.runtime import Session, session
 from tests.runtime.streams import ROWS, offline, streams
 
@@ -141,9 +143,23 @@ def test_threads_with_a_session_each_do_not_disturb_one_another(keep: bool, monk
         np.testing.assert_array_equal(results[b], expected[:, b])
 
 
-def test_a_session_in_use_by_another_thread_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+USES: dict[str, Callable[[Session, Array, Path], object]] = {
+    "step": lambda shared, x, path: shared.step(x[0]),
+    "block": lambda shared, x, path: shared.block(x),
+    "reset": lambda shared, x, path: shared.reset(),
+    "state": lambda shared, x, path: shared.state,
+    "set state": lambda shared, x, path: setattr(shared, "state", {"h": np.ones(11)}),
+    "gates": lambda shared, x, path: shared.gates(),
+    "clone": lambda shared, x, path: shared.clone(),
+    "copy": lambda shared, x, path: copy.copy(shared),
+    "save": lambda shared, x, path: shared.save(path / "it", state=True),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_session_in_use_by_another_thread_is_refused(use: str, tmp_path: Path) -> None:
     given = streams("gru", rows=1)
-    shared = Session("gru", given.parameters)
+    shared = Session("gru", given.parameters, gates=True)
     entered, leave = threading.Event(), threading.Event()
 
     class Slow:
@@ -156,9 +172,46 @@ def test_a_session_in_use_by_another_thread_is_refused(monkeypatch: pytest.Monke
     thread = threading.Thread(target=lambda: results.append(shared.step(Slow())))
     thread.start()
     assert entered.wait(30)
-    for call in (lambda: shared.step(given.inputs["x"][0, 0]), lambda: shared.block(given.inputs["x"][:, 0])):
+    try:
         with pytest.raises(BackendError, match="must serve one thread at a time"):
-            call()
-    leave.set()
-    thread.join()
+            USES[use](shared, given.inputs["x"][:, 0], tmp_path)
+    finally:
+        leave.set()
+        thread.join()
     np.testing.assert_array_equal(results[0], offline(given)[0][0, 0])
+    np.testing.assert_array_equal(shared.state["h"], results[0])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_refused_use_leaves_the_session_free(use: str, tmp_path: Path) -> None:
+    """Every use ends, whether it was served or refused, with the session ready for the next."""
+    shared = Session("gru", streams("gru").parameters)
+    with contextlib.suppress(GrusError):  # gates are not kept here
+        USES[use](shared, np.zeros((2, 5), np.float32), tmp_path)
+    with contextlib.suppress(GrusError):
+        USES[use](shared, np.zeros((2, 4), np.float32), tmp_path)
+    shared.step(np.zeros(5, np.float32))
+
+
+def test_state_is_not_read_while_a_block_runs() -> None:
+    """A block lets other threads in; what they then ask for is refused, never half-written."""
+    given = streams("rnn_tanh", steps=4000, rows=1, H=256)
+    x = given.inputs["x"][:, 0]
+    shared = Session("rnn_tanh", given.parameters)
+    begun, results = threading.Event(), list[Array]()
+
+    def run() -> None:
+        begun.set()
+        results.append(shared.block(x))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(30)
+    seen = list[Array]()
+    while thread.is_alive():
+        with contextlib.suppress(BackendError):
+            seen.append(shared.state["h"])
+    thread.join()
+    ends = [np.zeros(256, np.float32), results[0][-1]]
+    assert all(any((state == end).all() for end in ends) for state in seen)

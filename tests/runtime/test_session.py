@@ -37,6 +37,19 @@ def test_steps_and_blocks_are_the_offline_run_bit_for_bit(name: str, dtype: str)
         np.testing.assert_array_equal(value, states[state])
 
 
+@pytest.mark.parametrize(("name", "hidden"), [*((name, 11) for name in CELLS), ("gru", 16), ("lstm", 16)])
+def test_bf16_steps_and_blocks_are_the_offline_run_bit_for_bit(name: str, hidden: int) -> None:
+    given = streams(leaky if name == "leaky" else name, I=hidden, H=hidden)
+    output, states, _ = offline(given, precision="bf16")
+    single = Session(given.cell, given.parameters, precision="bf16")
+    np.testing.assert_array_equal(walk(single, given.row(1)), output[:, 1])
+    for state, value in single.clone().state.items():
+        np.testing.assert_array_equal(value, states[state][1])
+    batch = Session(given.cell, given.parameters, batch=ROWS, precision="bf16")
+    np.testing.assert_array_equal(block(batch, given.inputs), output)
+    assert (output != offline(given)[0]).any()
+
+
 @pytest.mark.parametrize("layers", [2, 3])
 @pytest.mark.parametrize("name", ["gru", "lstm", "gru_layer_norm", "min_gru"])
 def test_stacked_layers_are_the_layers_one_after_the_other(name: str, layers: int) -> None:
@@ -250,6 +263,7 @@ def test_clone_goes_its_own_way(how: object) -> None:
 def test_repr_names_cell_and_sizes() -> None:
     parameters, _ = stack("gru", 2)
     assert repr(Session("gru", parameters, batch=4)) == "Session(gru, 5 → 11 → 7, float32, batch=4)"
+    assert repr(Session("gru", parameters, precision="bf16")) == "Session(gru, 5 → 11 → 7, bf16, batch=None)"
 
 
 def test_runtime_loads_no_torch() -> None:

@@ -48,7 +48,7 @@ class Cell:
         Raises: CellError that points to the line of the function that breaks a rule.
         """
         if not isinstance(function, FunctionType):
-            raise CellError(f"cell: a cell must be a Python function, got {function!r}; write @cell(states='h') above a def")
+            raise CellError(f"cell: a cell must be a Python function, got {function!r}; write @cell(states='h') above a def.")
         return _Definition(function, tuple(states.split()), dict(dims or {})).read(source)
 
     @property
@@ -105,7 +105,7 @@ def cell(states: str, dims: Mapping[str, str] | None = None, source: str = "") -
         [('rate', 'scalar', ()), ('W', 'matrix', ('H', 'I'))]
     """
     if not isinstance(states, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise CellError(f"cell: states must be a string of names, got {states!r}; write @cell(states='h') above the function")
+        raise CellError(f"cell: states must be a string of names, got {states!r}; write @cell(states='h') above the function.")
     return lambda function: Cell.define(function, states, dims, source)
 
 
@@ -167,7 +167,9 @@ class _Definition:
         except (TypeError, AttributeError) as error:
             if isinstance(error, AttributeError) and not isinstance(error.obj, (Arithmetic, Parameters)):
                 raise
-            self.trace.fail(f"the equations must use the operators and functions of grus.cells, got an error: {error}", self._raised_at(error))
+            self.trace.fail(
+                f"the equations must use the operators and functions of grus.cells, got an error: {error}; rewrite this line", self._raised_at(error)
+            )
         finally:
             self.trace.close()
 
@@ -188,9 +190,9 @@ class _Definition:
         wanted = f"gates(...), then the new {', '.join(self.states)}, then at most output(...)"
         for part in parts:
             if isinstance(part, (Gates, Output)):
-                self.trace.fail(f"the cell must return {wanted}, got another order", here)
+                self.trace.fail(f"the cell must return {wanted}, got another order; reorder them", here)
         if len(parts) != len(self.states):
-            self.trace.fail(f"the cell must return {wanted}: {len(self.states)} new states, got {len(parts)}", here)
+            self.trace.fail(f"the cell must return {wanted}: {len(self.states)} new states, got {len(parts)}; return one for each state", here)
         for name, part in zip(self.states, parts, strict=True):
             if not isinstance(part, Vector):
                 self.trace.fail(f"the new state {name} must be a vector, got {type(part).__name__}; return an expression of the cell's vectors", here)
@@ -226,5 +228,5 @@ def _find_cell(module: str, name: str) -> Cell:
     for part in name.split("."):
         found = getattr(found, part, None)
     if not isinstance(found, Cell):
-        raise CellError(f"{name}: a pickled cell must be defined in the module {module}, got none; import that module before loading")
+        raise CellError(f"{name}: a pickled cell must be defined in the module {module}, got none; import that module before loading.")
     return found

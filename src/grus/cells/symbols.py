@@ -82,6 +82,9 @@ class Arithmetic:
     def __neg__(self) -> Vector:
         return self.trace.apply("neg", self)
 
+    def __abs__(self) -> Vector:
+        return self.trace.apply("abs", self)
+
     def __gt__(self, other: object) -> Vector:
         return self.trace.apply("greater", self, other)
 
@@ -89,7 +92,7 @@ class Arithmetic:
         return self.trace.apply("greater", other, self)
 
     def _refuse(self, *_: object) -> NoReturn:
-        self.trace.fail("a comparison must be > or <, got another one; these give 1 or 0 for every unit")
+        self.trace.fail("a comparison must be > or <, got another one; write one of these, which give 1 or 0 for every unit")
 
     __ge__ = __le__ = __eq__ = __ne__ = _refuse
 
@@ -119,7 +122,9 @@ class Arithmetic:
         self.trace.fail("a vector must be used as a whole, got an attempt to iterate over its units; name each part as a state or gate of its own")
 
     def __len__(self) -> NoReturn:
-        self.trace.fail("a vector has no length while the equations are read, got len(); its dimension is a name such as H or I")
+        self.trace.fail(
+            "a vector's length must stay open while the equations are read, got len(); use mean(v) for a mean, or pass the length as a parameter"
+        )
 
     def __getitem__(self, key: object) -> NoReturn:
         self.trace.fail("a vector must be used as a whole, got an index; name each part as a state or gate of its own")

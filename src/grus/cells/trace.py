@@ -133,7 +133,9 @@ class Trace:
         if wanted is None:
             self.fail(f"rows of the matrix {name} must be a dimension's name such as 'O', got '1'; use mean(v * p.w) for a weighted sum")
         if not usage.shape[0].tie(wanted):
-            self.fail(f"the matrix {name} must have one number of rows, got {usage.shape[0].name} (line {usage.location.line}) and {rows}")
+            self.fail(
+                f"the matrix {name} must have one number of rows, got {usage.shape[0].name} (line {usage.location.line}) and {rows}; use two matrices"
+            )
 
     def tie(self, value: Vector, dimension: Dimension | None, who: str, location: Location | None = None) -> None:
         """Give ``value`` this dimension, or fail."""

@@ -64,7 +64,7 @@ def sqrt(v: Operand) -> Vector:
 
 
 def absolute(v: Operand) -> Vector:
-    """|v|"""
+    """|v|; also written ``abs(v)``."""
     return _trace("absolute", v).apply("abs", v)
 
 
@@ -133,4 +133,4 @@ def _trace(who: str, *values: object) -> Trace:
         if isinstance(value, Arithmetic):
             return value.trace
     kinds = ", ".join(type(value).__name__ for value in values)
-    raise CellError(f"{who}: an argument must be a symbol of the cell, got {kinds}; use it inside a function under @cell, on its vectors")
+    raise CellError(f"{who}: an argument must be a symbol of the cell, got {kinds}; use it inside a function under @cell, on its vectors.")

@@ -101,7 +101,7 @@ def to_article(parameters: Mapping[str, object], cell: str) -> dict[str, Array]:
 
 def _form(who: str, cell: str) -> ArticleForm:
     if cell not in FORMS:
-        raise OptionError(f"{who}: cell must be one that an article defines ({', '.join(FORMS)}), got {cell!r}")
+        raise OptionError(f"{who}: cell must be one that an article defines ({', '.join(FORMS)}), got {cell!r}; pass one of those.")
     return FORMS[cell]
 
 
@@ -111,7 +111,9 @@ def _split(who: str, name: str, joined: Array, rows: str, sizes: Sizes) -> tuple
     check_rank(who, name, joined, letters)
     hidden = sizes.setdefault("H", joined.shape[0])
     if joined.shape[1] <= hidden:
-        raise ShapeError(f"{who}: {name} must be [{letters}] over [h, x] with H = {hidden}, got {list(joined.shape)}; is it transposed?")
+        raise ShapeError(
+            f"{who}: {name} must be [{letters}] over [h, x] with H = {hidden}, got {list(joined.shape)}; transpose it if it is [h, x] first."
+        )
     inputs = sizes.setdefault("I", joined.shape[1] - hidden)
     check_shape(who, name, joined, letters, (sizes.setdefault(rows, joined.shape[0]), hidden + inputs))
     return np.ascontiguousarray(joined[:, :hidden]), np.ascontiguousarray(joined[:, hidden:])

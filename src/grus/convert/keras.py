@@ -57,7 +57,8 @@ def from_keras(weights: Sequence[object], cell: str) -> Directions:
     form = form_of(who, cell, tuple(GATES))
     if len(weights) not in (2, 3, 4, 6):
         raise OptionError(
-            f"{who}: weights must be kernel, recurrent_kernel and, where it is used, bias, once or for two directions, got {len(weights)} arrays"
+            f"{who}: weights must be kernel, recurrent_kernel and, where it is used, bias, once or for two directions, "
+            f"got {len(weights)} arrays; pass what get_weights() of one layer gives."
         )
     one = len(weights) if len(weights) < 4 else len(weights) // 2
     found = [_from_layer(who, form, weights[start : start + one]) for start in range(0, len(weights), one)]
@@ -94,7 +95,7 @@ def _from_layer(who: str, form: Form, weights: Sequence[object]) -> Parameters:
     bias = arrays.get("bias", np.zeros(shape, kernel.dtype))
     if form.cell in ("gru", "gru_reset_before") and bias.ndim == 3 - len(shape):
         other, flag = ("gru_reset_before", "False") if form.cell == "gru" else ("gru", "True")
-        raise ShapeError(f"{who}: bias must be {list(shape)} for {form.cell}, got {list(bias.shape)}; reset_after={flag} is the cell {other!r}")
+        raise ShapeError(f"{who}: bias must be {list(shape)} for {form.cell}, got {list(bias.shape)}; reset_after={flag} is the cell {other!r}.")
     check_shape(who, "bias", bias, f"2, {len(order)}H" if len(shape) == 2 else f"{len(order)}H", shape)
     parameters |= merge_biases(form, bias[0], bias[1], order) if form.cell == "gru" else blocks(bias, form.names("b", order))
     return keep_with_z(form, parameters)

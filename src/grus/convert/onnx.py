@@ -53,12 +53,18 @@ def from_onnx_weights(W: object, R: object, B: object = None, P: object = None, 
         >>> forward["b_n"]
         array([2., 2., 2.])
     """
-    who = "from_onnx_weights"
+    return read_weights("from_onnx_weights", {"W": W, "R": R, "B": B, "P": P}, cell)
+
+
+def read_weights(who: str, weights: Mapping[str, object], cell: str) -> Directions:
+    """``from_onnx_weights`` for ``who``; a weight may be missing or None."""
     form = form_of(who, cell, tuple(GATES))
-    if (P is not None) != (cell == "lstm_peephole"):
-        raise OptionError(f"{who}: P must be given for lstm_peephole and for no other cell, got {'none' if P is None else 'it'} for {cell}")
-    optional = {name: value for name, value in (("B", B), ("P", P)) if value is not None}
-    arrays = {name: as_array(who, name, value) for name, value in ({"W": W, "R": R} | optional).items()}
+    given = {name: value for name, value in weights.items() if value is not None or name in "WR"}
+    if ("P" in given) != (cell == "lstm_peephole"):
+        raise OptionError(
+            f"{who}: P must be given for lstm_peephole and for no other cell, got {'it' if 'P' in given else 'none'} for {cell}; change one of them."
+        )
+    arrays = {name: as_array(who, name, value) for name, value in given.items()}
     check_one_dtype(who, arrays)
     gates = len(form.gates)
     check_rank(who, "W", arrays["W"], f"D, {gates}H, I")
@@ -67,7 +73,7 @@ def from_onnx_weights(W: object, R: object, B: object = None, P: object = None, 
     arrays.setdefault("B", np.zeros((directions, 2 * rows), arrays["W"].dtype))
     check_shape(who, "R", arrays["R"], f"D, {gates}H, H", (directions, rows, hidden))
     check_shape(who, "B", arrays["B"], f"D, {2 * gates}H", (directions, 2 * rows))
-    if P is not None:
+    if "P" in arrays:
         check_shape(who, "P", arrays["P"], "D, 3H", (directions, 3 * hidden))
     found = [_from_direction(form, {name: array[place] for name, array in arrays.items()}) for place in range(directions)]
     return check_directions(who, cell, found)[0]

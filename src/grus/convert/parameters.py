@@ -64,7 +64,9 @@ FORMS = {
 def form_of(who: str, cell: str, allowed: Sequence[str]) -> Form:
     """The form of ``cell``, which must be one of ``allowed``."""
     if cell not in allowed:
-        raise OptionError(f"{who}: cell must be one of {', '.join(allowed)}, got {cell!r}")
+        raise OptionError(
+            f"{who}: cell must be one of {', '.join(allowed)}, got {cell!r}; other cells have no such layer, keep them in the neutral form."
+        )
     return FORMS[cell]
 
 
@@ -73,28 +75,28 @@ def as_array(who: str, name: str, value: object) -> Array:
     try:
         array = np.array(np.asarray(value), order="C")
     except (TypeError, RuntimeError, ValueError) as error:
-        raise DtypeError(f"{who}: {name} must be readable as a NumPy array, got {type(value).__name__} ({error})") from error
+        raise DtypeError(f"{who}: {name} must be readable as a NumPy array, got {type(value).__name__} ({error}); pass an array.") from error
     if not np.issubdtype(array.dtype, np.floating):
-        raise DtypeError(f"{who}: {name} must have a floating type, got {array.dtype}")
+        raise DtypeError(f"{who}: {name} must have a floating type, got {array.dtype}; convert it with astype.")
     return array
 
 
 def check_shape(who: str, name: str, array: Array, letters: str, expected: Sequence[int]) -> None:
     """Raise unless ``array`` has the shape ``expected``, which ``letters`` describes."""
     if array.shape != tuple(expected):
-        raise ShapeError(f"{who}: {name} must be [{letters}] = {list(expected)}, got {list(array.shape)}")
+        raise ShapeError(f"{who}: {name} must be [{letters}] = {list(expected)}, got {list(array.shape)}; all arrays must agree on the sizes.")
 
 
 def check_rank(who: str, name: str, array: Array, letters: str) -> None:
     """Raise unless ``array`` has one axis per letter."""
     if array.ndim != (letters.count(",") + 1 if letters else 0):
-        raise ShapeError(f"{who}: {name} must be [{letters}], got {list(array.shape)}")
+        raise ShapeError(f"{who}: {name} must be [{letters}], got {list(array.shape)}; pass it as the framework gives it.")
 
 
 def divide(who: str, name: str, rows: int, gates: int) -> int:
     """The number of units in ``rows``, which must be a multiple of ``gates``."""
     if rows == 0 or rows % gates:
-        raise ShapeError(f"{who}: {name} must stack {gates} gates of H units each, got {rows} in all; is this another cell's weight?")
+        raise ShapeError(f"{who}: {name} must stack {gates} gates of H units each, got {rows} in all; name the cell that the weight is of.")
     return rows // gates
 
 
@@ -124,10 +126,10 @@ def check_names(who: str, what: str, given: Iterable[str], wanted: Sequence[str]
     names = set(given)
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise OptionError(f"{who}: {what} must hold {', '.join(wanted)}, got none called {', '.join(missing)}")
+        raise OptionError(f"{who}: {what} must hold {', '.join(wanted)}, got none called {', '.join(missing)}; pass each by name.")
     extra = sorted(names - set(wanted))
     if extra:
-        raise OptionError(f"{who}: {what} must hold only {', '.join(wanted)}, got also {', '.join(extra)}")
+        raise OptionError(f"{who}: {what} must hold only {', '.join(wanted)}, got also {', '.join(extra)}; leave that out.")
 
 
 def check_one_dtype(who: str, arrays: Mapping[str, Array]) -> None:
@@ -135,16 +137,18 @@ def check_one_dtype(who: str, arrays: Mapping[str, Array]) -> None:
     dtypes = {str(array.dtype): name for name, array in arrays.items()}
     if len(dtypes) > 1:
         found = " and ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
-        raise DtypeError(f"{who}: all arrays must have one dtype, got {found}; convert them with astype")
+        raise DtypeError(f"{who}: all arrays must have one dtype, got {found}; convert them with astype.")
 
 
 def check_directions(who: str, cell: str, directions: Sequence[Mapping[str, object]]) -> tuple[Directions, Sizes]:
     """One or two directions, of the same sizes."""
     if len(directions) not in (1, 2):
-        raise OptionError(f"{who}: directions must be one dict of parameters, or two (forward, reverse), got {len(directions)}")
+        raise OptionError(
+            f"{who}: directions must be one dict of parameters, or two (forward, reverse), got {len(directions)}; pass layers one by one."
+        )
     checked = [check_parameters(who, cell, parameters) for parameters in directions]
     if checked[0][1] != checked[-1][1]:
-        raise ShapeError(f"{who}: both directions must have the same sizes, got {checked[0][1]} and {checked[1][1]}")
+        raise ShapeError(f"{who}: both directions must have the same sizes, got {checked[0][1]} and {checked[1][1]}; pass both of one layer.")
     check_one_dtype(who, {f"{name} of direction {place}": array for place, (arrays, _) in enumerate(checked) for name, array in arrays.items()})
     return tuple(arrays for arrays, _ in checked), checked[0][1]
 
@@ -153,7 +157,7 @@ def check_no_bias(who: str, form: Form, parameters: Parameters) -> None:
     """Raise if a bias is not zero, which a form without biases would lose."""
     for name in form.biases:
         if np.any(parameters[name] != 0):
-            raise OptionError(f"{who}: {name} must be zero where bias=False, got up to {np.abs(parameters[name]).max():.3g}; use bias=True")
+            raise OptionError(f"{who}: {name} must be zero where bias=False, got up to {np.abs(parameters[name]).max():.3g}; use bias=True.")
 
 
 def stacked(parameters: Parameters, names: Iterable[str]) -> Array:
@@ -201,5 +205,7 @@ def flip_update_gate(parameters: Mapping[str, Array], gate: str = "z") -> Parame
     flipped = [f"{letter}_{gate}" for letter in "WUb"]
     missing = [name for name in flipped if name not in parameters]
     if missing:
-        raise OptionError(f"flip_update_gate: parameters must hold {', '.join(flipped)}, got none called {', '.join(missing)}")
+        raise OptionError(
+            f"flip_update_gate: parameters must hold {', '.join(flipped)}, got none called {', '.join(missing)}; name the gate with gate=."
+        )
     return {name: -array if name in flipped else np.array(array) for name, array in parameters.items()}

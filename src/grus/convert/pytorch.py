@@ -77,14 +77,14 @@ def to_pytorch(layers: Sequence[Sequence[Mapping[str, object]]], cell: str, *, b
     who = "to_pytorch"
     form = form_of(who, cell, CELLS)
     if not layers:
-        raise OptionError(f"{who}: layers must hold at least one layer, got none")
+        raise OptionError(f"{who}: layers must hold at least one layer, got none; pass what from_pytorch gives.")
     state: dict[str, Array] = {}
     below: dict[str, int] | None = None
     for layer, given in enumerate(layers):
         directions, sizes = check_directions(f"{who}, layer {layer}", cell, given)
         shape = {"directions": len(directions), "inputs": sizes["I"], "units": sizes["H"]}
         if below is not None and shape != below:
-            raise ShapeError(f"{who}: layer {layer} must have {below}, as in PyTorch, got {shape}; convert unequal layers one by one")
+            raise ShapeError(f"{who}: layer {layer} must have {below}, as in PyTorch, got {shape}; convert unequal layers one by one.")
         below = shape | {"inputs": len(directions) * sizes.get("P", sizes["H"])}
         for place, parameters in enumerate(directions):
             for kind, array in _to_group(who, form, parameters, bias).items():
@@ -104,13 +104,13 @@ def _groups(who: str, state_dict: Mapping[str, object], prefix: str) -> dict[tup
             continue
         match = _KEY.fullmatch(key[len(prefix) :])
         if match is None:
-            raise OptionError(f"{who}: every key must be one of torch.nn.RNN, GRU or LSTM, got {key!r}; pass prefix= to pick one layer of a model")
+            raise OptionError(f"{who}: every key must be one of torch.nn.RNN, GRU or LSTM, got {key!r}; pass prefix= to pick one layer of a model.")
         place = (int(match["layer"] or 0), int(match["reverse"] is not None))
         if match["kind"] in groups.setdefault(place, {}):
-            raise OptionError(f"{who}: state_dict must hold one layer or one cell, got {key!r} beside the same array under its other name")
+            raise OptionError(f"{who}: state_dict must hold one layer or one cell, got {key!r} beside the same array under its other name; drop one.")
         groups[place][match["kind"]] = as_array(who, key, value)
     if not groups:
-        raise OptionError(f"{who}: state_dict must hold weight_ih_l0 under the prefix {prefix!r}, got {_some(state_dict)}")
+        raise OptionError(f"{who}: state_dict must hold weight_ih_l0 under the prefix {prefix!r}, got {_some(state_dict)}; change prefix=.")
     return groups
 
 

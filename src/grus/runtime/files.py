@@ -1,11 +1,13 @@
 """The file of a session: safetensors with a JSON note, written whole or not at all, and proven when it is read.
 
-The file also holds a few steps of random input and the output that the saved session gave for them. A reader runs its own session on that
-input, so that damaged weights, or another cell of the same name and shapes, are refused instead of giving other numbers.
+The note holds a checksum over the settings and every tensor: a file that changed since it was written is refused. The file also holds a few
+steps of random input and the output that the saved session gave for them. A reader runs its own session on that input, which tells another
+cell of the same name and shapes wherever its output differs by more than rounding may.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -26,7 +28,8 @@ from grus.errors import DataError, DtypeError, OptionError, ShapeError
 VERSION = 1
 NOTE = "grus.session"
 PROBE_STEPS = 4
-TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest output: other processors round otherwise
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10, "bf16": 5e-2}  # of a unit's largest output: other processors round otherwise
+SETTINGS = ("cell", "dtype", "precision", "batch", "gates")
 AnyPath = str | PathLike[str]
 T = TypeVar("T")
 
@@ -37,6 +40,7 @@ class Content:
 
     cell: str
     dtype: str
+    precision: str
     batch: int | None
     gates: bool
     layers: list[dict[str, Array]]
@@ -56,9 +60,8 @@ def write(path: AnyPath, content: Content) -> None:
     tensors = {f"{number}.{name}": array for number, layer in enumerate(content.layers) for name, array in layer.items()}
     tensors |= {f"state.{name}": np.ascontiguousarray(array) for name, array in content.state.items()}
     tensors |= {f"probe.{name}": array for name, array in content.probe.items()} | {"answer": content.answer}
-    keys = ("cell", "dtype", "batch", "gates")
-    note = {"version": VERSION} | {key: getattr(content, key) for key in keys} | {"layers": len(content.layers)}
-    data = save(tensors, {NOTE: json.dumps(note)})
+    note = {"version": VERSION} | {key: getattr(content, key) for key in SETTINGS} | {"layers": len(content.layers)}
+    data = save(tensors, {NOTE: json.dumps(note | {"sha256": checksum(note, tensors)})})
     target = Path(path)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -70,8 +73,18 @@ def write(path: AnyPath, content: Content) -> None:
         raise
 
 
+def checksum(note: Mapping[str, Any], tensors: Mapping[str, Array]) -> str:
+    """SHA-256 over the note, but for the checksum in it, and over each tensor's name, type, shape and bytes in the order of the names."""
+    found = hashlib.sha256(json.dumps({key: note[key] for key in sorted(note) if key != "sha256"}).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        found.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return found.hexdigest()
+
+
 def read(path: AnyPath) -> Content:
-    """The content of a file whose note and tensors' names are in order."""
+    """The content of a file that is as it was written and whose note and tensors' names are in order."""
     with Path(path).open("rb"):
         pass  # what cannot be opened raises the usual OSError
     try:
@@ -80,7 +93,10 @@ def read(path: AnyPath) -> Content:
             tensors: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise _refusal(path, f"one that safetensors cannot read ({error})") from error
-    return _content(path, _note(path, notes.get(NOTE)), tensors)
+    note = _note(path, notes.get(NOTE))
+    if checksum(note, tensors) != note["sha256"]:
+        raise DataError(f"{path}: must be as Session.save wrote it, got content of another checksum; it is damaged, restore it or save it again.")
+    return _content(path, note, tensors)
 
 
 def choose_cell(path: AnyPath, content: Content, cell: Cell | None) -> Cell:
@@ -101,22 +117,24 @@ def refuse_as_data(path: AnyPath, make: Callable[[], T]) -> T:
     try:
         return make()
     except (OptionError, ShapeError, DtypeError) as error:
-        raise DataError(f"{path}: must hold weights that fit its cell, got this refusal: {error}") from error
+        raise DataError(
+            f"{path}: must hold weights that fit its cell, got ones that it refuses ({error}); pass the cell they were saved with."
+        ) from error
 
 
 def compare(path: AnyPath, content: Content, answer: Array) -> None:
-    """Whether the loaded session gives what the saved one gave.
+    """Whether every unit of the loaded session gives what it gave in the saved one, but for rounding.
 
-    Raises: DataError where it does not.
+    Raises: DataError where one does not.
     """
     wanted = content.answer
     if wanted.shape == answer.shape:
-        finite = np.abs(wanted[np.isfinite(wanted)])
-        room = TOLERANCE[content.dtype] * float(finite.max(initial=0.0))
-        if np.allclose(answer, wanted, rtol=0.0, atol=room, equal_nan=True):
+        largest = np.abs(wanted, where=np.isfinite(wanted), out=np.zeros_like(wanted)).max(axis=0, initial=0.0)
+        room = TOLERANCE[content.precision] * largest + np.finfo(content.dtype).smallest_normal
+        if np.isclose(answer, wanted, rtol=0.0, atol=room, equal_nan=True).all():
             return
     raise DataError(
-        f"{path}: must give the outputs that were saved with it, got others; save it again, it is damaged or {content.cell!r} is now another cell."
+        f"{path}: must give the outputs that were saved with it, got others; {content.cell!r} is now another cell: pass the one it was saved with."
     )
 
 
@@ -133,18 +151,18 @@ def _note(path: AnyPath, text: str | None) -> dict[str, Any]:
     found = cast(dict[str, Any], note)
     if found.get("version") != VERSION:
         raise DataError(f"{path}: must be of version {VERSION}, got {found.get('version')!r}; load it with the version of grus that wrote it.")
-    kinds: dict[str, tuple[type, ...]] = {"cell": (str,), "dtype": (str,), "batch": (int, type(None)), "gates": (bool,), "layers": (int,)}
-    for key, kind in kinds.items():
+    kinds: dict[str, tuple[type, ...]] = {"batch": (int, type(None)), "gates": (bool,), "layers": (int,)}
+    for key, kind in (dict[str, tuple[type, ...]].fromkeys(("cell", "dtype", "precision", "sha256"), (str,)) | kinds).items():
         if key not in found or type(found[key]) not in kind:
             raise _refusal(path, f"a note with {key} {found.get(key)!r}")
-    if found["dtype"] not in TOLERANCE:
+    if found["dtype"] not in ("float32", "float64"):
         raise _refusal(path, f"a note with dtype {found['dtype']!r}")
     return found
 
 
 def _content(path: AnyPath, note: Mapping[str, Any], tensors: dict[str, Array]) -> Content:
     """Tensors sorted by their names."""
-    content = Content(note["cell"], note["dtype"], note["batch"], note["gates"], [])
+    content = Content(**{key: note[key] for key in SETTINGS}, layers=[])
     groups: dict[str, dict[str, Array]] = {}
     for key, array in tensors.items():
         if array.dtype.name != ("float32" if key.startswith("probe.") else content.dtype):

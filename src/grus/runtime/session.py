@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
-from typing import Any, Literal, cast
+from typing import Any, Literal, NoReturn, cast
 
 import numpy as np
 from numpy import ndarray
@@ -19,7 +20,7 @@ from grus.errors import BackendError, OptionError
 from grus.runtime import files
 from grus.runtime.arguments import check_array, check_block, check_names, check_out, check_rows
 from grus.runtime.circuit import Circuit, zeros
-from grus.runtime.weights import Layer, check_dtype, check_stack
+from grus.runtime.weights import Layer, check_dtype, check_precision, check_stack
 
 BLOCK_ROWS = 256  # rows that a block takes through all layers at once: its buffers stay in the second-level cache
 KEEP_INTERPRETER = 1 << 19  # multiply-adds of a step (some 20 µs) up to which it keeps other Python threads waiting
@@ -30,7 +31,8 @@ class Session:
 
     ``parameters`` are the cell's own by name, or a sequence of one such mapping per layer; they are copied. All states start from zero.
     ``gates=True`` keeps the gates of the last step for ``gates()``. The names of states and gates end in ``_l0``, ``_l1``, … where there
-    are several layers. A session serves one thread at a time; ``clone`` gives another thread its own, sharing the weights.
+    are several layers. ``precision="bf16"`` rounds the operands of all products to bfloat16, and nothing else. A session serves one thread
+    at a time; ``clone`` gives another thread its own, sharing the weights.
 
     Shapes: x [I] → output [H]; with ``batch=B`` x [B, I] → [B, H].
     Numerics: steps, blocks and an offline run over the whole sequence give the same bits, alone or in any batch. NaN propagates.
@@ -57,11 +59,14 @@ class Session:
         batch: int | None = None,
         target: str | None = None,
         gates: bool = False,
+        precision: str | None = None,
     ) -> None:
         self.cell, self.dtype = get_cell(cell), check_dtype(dtype)
+        self.precision = check_precision(precision, self.dtype)
         stack = check_stack(self.cell, [parameters] if isinstance(parameters, Mapping) else list(parameters), self.dtype)
         mode, machine = Mode(sequence=True, gates=gates), targets.get(target)
-        self._layers = tuple(Layer(self.cell.program, arrays, sizes, machine, mode) for arrays, sizes in stack)
+        bf16 = self.precision == "bf16"
+        self._layers = tuple(Layer(self.cell.program, arrays, sizes, machine, mode, bf16=bf16) for arrays, sizes in stack)
         self._open(batch)
 
     def _open(self, batch: int | None) -> None:
@@ -117,10 +122,7 @@ class Session:
         Shapes: x [T, I] → [T, H], or [T, B, I] → [T, B, H].
         Raises: as ``step``.
         """
-        if self._busy:
-            raise self._in_use()
-        self._busy = True
-        try:
+        with self._alone():
             first = check_block(self._who, self._first, x, self._x.shape, None, self.dtype)
             check_names(self._who, "further inputs", self._further, further)
             count = len(first)
@@ -130,6 +132,15 @@ class Session:
             output = np.empty((count, *self._y.shape), self.dtype)
             self._run_block(arrays, output)
             return output
+
+    @contextmanager
+    def _alone(self) -> Generator[None, None, None]:
+        """Refuse if another call is under way, and let no other begin; ``step`` has the same written out, to save the context's time."""
+        if self._busy:
+            raise self._in_use()
+        self._busy = True
+        try:
+            yield
         finally:
             self._busy = False
 
@@ -159,25 +170,31 @@ class Session:
     @property
     def state(self) -> dict[str, Array]:
         """A copy of every state, [H] or [B, H]. What is assigned must name them all."""
-        return {name: place.copy() for name, place in self._states().items()}
+        with self._alone():
+            return self._state()
 
     @state.setter
     def state(self, values: Mapping[str, ArrayLike]) -> None:
-        places = self._states()
-        check_names(self._who, "state", list(places), values)
-        checked = {name: check_array(self._who, name, values[name], place.shape, self.dtype) for name, place in places.items()}
-        for name, place in places.items():
-            place[...] = checked[name]
+        with self._alone():
+            places = self._states()
+            check_names(self._who, "state", list(places), values)
+            checked = {name: check_array(self._who, name, values[name], place.shape, self.dtype) for name, place in places.items()}
+            for name, place in places.items():
+                place[...] = checked[name]
+
+    def _state(self) -> dict[str, Array]:
+        return {name: place.copy() for name, place in self._states().items()}
 
     def reset(self, rows: Any = None) -> None:
         """Set all states to zero, or those of some rows: a number, a sequence of them, a slice or a mask.
 
         Raises: OptionError where the session has no such row.
         """
-        chosen = slice(None) if rows is None else check_rows(self._who, rows, self.batch)
-        for states in self._carry:
-            for array in states.values():
-                array[chosen] = 0
+        with self._alone():
+            chosen = slice(None) if rows is None else check_rows(self._who, rows, self.batch)
+            for states in self._carry:
+                for array in states.values():
+                    array[chosen] = 0
 
     def gates(self) -> dict[str, Array]:
         """A copy of every gate at the last step, [H] or [B, H]; zeros before the first.
@@ -187,11 +204,12 @@ class Session:
         if not self._layers[0].mode.gates:
             raise OptionError(f"{self._who}: gates must be kept to be given, got a session without; open it with gates=True.")
         single = self.batch is None
-        return {
-            f"{name}{self._suffix(number)}": (array[0] if single else array).copy()
-            for number, gates in enumerate(self._one.gates)
-            for name, array in gates.items()
-        }
+        with self._alone():
+            return {
+                f"{name}{self._suffix(number)}": (array[0] if single else array).copy()
+                for number, gates in enumerate(self._one.gates)
+                for name, array in gates.items()
+            }
 
     def _states(self) -> dict[str, Array]:
         """Views of the states within ``carry``."""
@@ -213,16 +231,17 @@ class Session:
 
     def clone(self) -> Session:
         """A session of its own in the same state; both share the packed weights."""
-        other = self._sibling(self.batch)
-        other.state = self.state
-        for mine, theirs in zip(other._one.gates, self._one.gates, strict=True):
-            for name, gate in theirs.items():
-                mine[name][...] = gate
-        return other
+        with self._alone():
+            other = self._sibling(self.batch)
+            other.state = self._state()
+            for mine, theirs in zip(other._one.gates, self._one.gates, strict=True):
+                for name, gate in theirs.items():
+                    mine[name][...] = gate
+            return other
 
     def _sibling(self, batch: int | None) -> Session:
         other = object.__new__(type(self))
-        other.cell, other.dtype, other._layers = self.cell, self.dtype, self._layers
+        other.cell, other.dtype, other.precision, other._layers = self.cell, self.dtype, self.precision, self._layers
         other._open(batch)
         return other
 
@@ -232,16 +251,20 @@ class Session:
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
         return self.clone()
 
+    def __reduce__(self) -> NoReturn:
+        raise BackendError(f"{self._who}: must be moved as a file, got pickle; write it with save() and read it with Session.load() there.")
+
     def save(self, path: str | PathLike[str], *, state: bool = False) -> None:
         """Write weights and settings, and the state if asked, as a safetensors file that ``load`` reads. docs/streaming.md has the format.
 
         Raises: OSError where the file cannot be written; an older file is then as before.
         """
-        content = files.Content(self.cell.name, self.dtype.name, self.batch, self._layers[0].mode.gates, self.parameters)
-        content.state = self.state if state else {}
-        content.probe = files.probe_inputs(self.cell, self._layers[0].sizes.units)
-        content.answer = self._answer(content.probe)
-        files.write(path, content)
+        with self._alone():
+            content = files.Content(self.cell.name, self.dtype.name, self.precision, self.batch, self._layers[0].mode.gates, self.parameters)
+            content.state = self._state() if state else {}
+            content.probe = files.probe_inputs(self.cell, self._layers[0].sizes.units)
+            content.answer = self._answer(content.probe)
+            files.write(path, content)
 
     @classmethod
     def load(
@@ -255,9 +278,8 @@ class Session:
         targets.get(target)  # a wrong target is not the file's fault
         content = files.read(path)
         chosen = files.choose_cell(path, content, cell)
-        session = files.refuse_as_data(
-            path, lambda: cls(chosen, content.layers, dtype=content.dtype, batch=content.batch, target=target, gates=content.gates)
-        )
+        options: dict[str, Any] = {"dtype": content.dtype, "precision": content.precision, "batch": content.batch, "gates": content.gates}
+        session = files.refuse_as_data(path, lambda: cls(chosen, content.layers, target=target, **options))
         files.compare(path, content, files.refuse_as_data(path, lambda: session._answer(content.probe)))
         if batch != "saved" and batch != content.batch:
             if content.state:
@@ -282,4 +304,4 @@ class Session:
 
     def __repr__(self) -> str:
         sizes = " → ".join(map(str, [self._x.shape[-1], *(layer.sizes.units[layer.output_dim] for layer in self._layers)]))
-        return f"Session({self.cell.name}, {sizes}, {self.dtype}, batch={self.batch})"
+        return f"Session({self.cell.name}, {sizes}, {self.precision}, batch={self.batch})"

@@ -21,7 +21,7 @@ from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.errors import DtypeError, OptionError, ShapeError
 from grus.runtime.arguments import as_array, check_names
 
-_programs: dict[tuple[int, bool], CellPrograms] = {}
+_programs: dict[tuple[int, bool, bool], CellPrograms] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,22 +79,24 @@ class Recorder(Bound):
 class Layer:
     """One layer: its parameters as they were given, and its kernels with packed weights."""
 
-    def __init__(self, program: Program, parameters: Mapping[str, Array], sizes: Mapping[str, int], target: Target, mode: Mode) -> None:
+    def __init__(
+        self, program: Program, parameters: Mapping[str, Array], sizes: Mapping[str, int], target: Target, mode: Mode, *, bf16: bool
+    ) -> None:
         self.dtype = next(iter(parameters.values())).dtype
         self.program, self.parameters, self.target, self.mode = program, parameters, target, mode
         self.sizes = Sizes(self.dtype, target, sizes, 1)
-        self.programs = programs_of(program, all(size % self.sizes.lanes == 0 for dim, size in sizes.items() if dim != SCALAR))
+        self.programs = programs_of(program, all(size % self.sizes.lanes == 0 for dim, size in sizes.items() if dim != SCALAR), bf16)
         self.output_dim = program.nodes[program.outputs["output"]].dim
         prologue = self.programs.prologue(mode)
         self.prologue = None if prologue.idle else Recorder(prologue, self.sizes, parameters)
         self.loop = Recorder(self.programs.loop(mode), self.sizes, parameters)
 
 
-def programs_of(program: Program, exact: bool) -> CellPrograms:
+def programs_of(program: Program, exact: bool, bf16: bool) -> CellPrograms:
     """The programs derived from a cell's, made once; they keep the program alive, so its identity stays its own."""
-    key = id(program), exact
+    key = id(program), exact, bf16
     if key not in _programs:
-        _programs[key] = CellPrograms(program, exact)
+        _programs[key] = CellPrograms(program, exact, bf16)
     return _programs[key]
 
 
@@ -112,6 +114,18 @@ def check_dtype(dtype: str) -> np.dtype[Any]:
     return found
 
 
+def check_precision(precision: str | None, dtype: np.dtype[Any]) -> str:
+    """The precision of a session's products.
+
+    Raises: OptionError where it is neither that of ``dtype`` nor bf16 with float32.
+    """
+    if precision not in (None, dtype.name) and (precision, dtype.name) != ("bf16", "float32"):
+        raise OptionError(
+            f"Session: precision must be {dtype.name!r}, or 'bf16' with dtype 'float32', got {precision!r} with {dtype.name!r}; drop it."
+        )
+    return precision or dtype.name
+
+
 def check_stack(cell: Cell, layers: Sequence[Mapping[str, ArrayLike]], dtype: np.dtype[Any]) -> list[tuple[dict[str, Array], dict[str, int]]]:
     """Own, read-only copies of every layer's parameters, and the layer's size of each dimension.
 
@@ -121,14 +135,18 @@ def check_stack(cell: Cell, layers: Sequence[Mapping[str, ArrayLike]], dtype: np
         raise OptionError("Session: parameters must be those of at least one layer, got an empty sequence; pass a mapping for one layer.")
     first, output = cell.program.inputs[0], cell.program.nodes[cell.program.outputs["output"]].dim
     if len(layers) > 1 and len(cell.inputs) > 1:
-        raise OptionError(f"Session({cell.name}): must have one layer, as layers above have no {cell.inputs[1]!r} to read, got {len(layers)}.")
+        raise OptionError(
+            f"Session({cell.name}): must have one layer, as layers above have no {cell.inputs[1]!r} to read, got {len(layers)}; open one for each."
+        )
     checked: list[tuple[dict[str, Array], dict[str, int]]] = []
     for number, layer in enumerate(layers):
         who = f"Session({cell.name})" + (f": layer {number}" if len(layers) > 1 else "")
         arrays, sizes = _check_layer(cell, layer, dtype, who)
         if checked and sizes[first.dim] != checked[-1][1][output]:
             below = checked[-1][1][output]
-            raise ShapeError(f"{who}: {first.dim} must be {below}, the size of the layer below's output, got {sizes[first.dim]}.")
+            raise ShapeError(
+                f"{who}: {first.dim} must be {below}, the size of the layer below's output, got {sizes[first.dim]}; order the layers from below."
+            )
         checked.append((arrays, sizes))
     return checked
 

@@ -31,5 +31,5 @@ def get(cell: str | Cell) -> Cell:
     if cell not in _CELLS:
         nearest = difflib.get_close_matches(str(cell), _CELLS, n=1, cutoff=0.4)
         remedy = f"did you mean {nearest[0]!r}? grus.cells.names() lists all" if nearest else "grus.cells.names() lists all"
-        raise OptionError(f"cell: must be a Cell or the name of one, got {cell!r}; {remedy}")
+        raise OptionError(f"cell: must be a Cell or the name of one, got {cell!r}; {remedy}.")
     return _CELLS[cell]
