@@ -75,15 +75,17 @@ class BackwardRun(Run):
         self.totals: dict[str, Array] = {}
         d_carry = self.carry(upstream.states)
         self.d_restart = self.carry({}) if self.shape.resets else {}
+        self.d_states = {f"d_{name}": rows for name, rows in d_carry.items()}
+        self.d_restarts = {f"d_{name}": rows for name, rows in self.d_restart.items()}
+        stored = self._stored(saved) if self.shape.save == "store" else None
         for number in range(len(self.segments) - 1, -1, -1):
-            segment = self.segments[number]
-            forward, slots = self._remember(saved, segment, number)
-            self._segment(segment, number, forward, slots, d_carry)
+            forward, slots = stored or self._again(saved, number)
+            self._segment(self.segments[number], number, forward, slots)
         self._finish_totals()
         restart = {name: rows.sum(0)[: self.units[self.states[name]]] for name, rows in self.d_restart.items()}
         results = self.d_inputs, self.d_parameters, self.finals(d_carry), restart
         self.finish()
-        del self.upstream, self.d_inputs, self.d_parameters, self.targets, self.totals, self.d_restart
+        del self.upstream, self.d_inputs, self.d_parameters, self.targets, self.totals, self.d_restart, self.d_states, self.d_restarts
         return results
 
     def start(self, call: Call) -> None:
@@ -136,7 +138,7 @@ class BackwardRun(Run):
 
     # --- what the forward pass had -------------------------------------------------------------------------------------------
     @cached_property
-    def _again(self) -> tuple[list[Block], list[Block], dict[str, Array], dict[str, Array]]:
+    def _buffers(self) -> tuple[list[Block], list[Block], dict[str, Array], dict[str, Array]]:
         """Buffers for running a segment again: streams, stored values, ignored results, states."""
         loop = self.loop.stage
         nodes, outputs = loop.program.nodes, loop.program.outputs
@@ -144,20 +146,21 @@ class BackwardRun(Run):
         slots = {name: aligned((max(self.longest, BLOCK_ROWS), self.padded[dim]), self.dtype) for name, dim in self.states.items()}
         return self.blocks(self.programs.prologue(self.mode)), self.blocks(loop), ignored, slots
 
-    def _remember(self, saved: list[Array], segment: Segment, number: int) -> tuple[dict[str, Place], Slots]:
-        """Places of everything the forward pass computed in a segment, and the states before each step: kept, or computed again."""
-        save, count, loop = self.shape.save, len(self.states), self.programs.loop(self.mode)
-        early = self.programs.prologue(self.mode)
-        if save == "store":
-            places = loop.stored.over(saved[0], self.padded).places
-            if self.programs.kept_streams(self.mode):
-                places |= early.stored.over(saved[1], self.padded).places
-            return places, Slots(dict(zip(self.states, saved[len(saved) - count :], strict=True)), 0)
-        all_streams, all_blocks, ignored, arrays = self._again
+    def _stored(self, saved: list[Array]) -> tuple[dict[str, Place], Slots]:
+        """Places of everything that the forward pass computed, and the states before each step: all kept."""
+        places = dict(self.loop.stage.stored.over(saved[0], self.padded).places)
+        if self.programs.kept_streams(self.mode):
+            places |= self.programs.prologue(self.mode).stored.over(saved[1], self.padded).places
+        return places, Slots(dict(zip(self.states, saved[len(saved) - len(self.states) :], strict=True)), 0)
+
+    def _again(self, saved: list[Array], number: int) -> tuple[dict[str, Place], Slots]:
+        """The same for one segment, computed again from the states that were kept."""
+        segment, count = self.segments[number], len(self.states)
+        all_streams, all_blocks, ignored, arrays = self._buffers
         streams, block = all_streams[number], all_blocks[number]
         outputs = block.places | Slots(ignored, segment.low).places
         self.run_prologue(segment, streams)
-        if save == "recompute":
+        if self.shape.save == "recompute":
             slots = Slots(dict(zip(self.states, saved, strict=True)), 0)
             self.run_loop(segment.blocks, streams, outputs, slots, arrays, resets=False)
         else:
@@ -181,7 +184,7 @@ class BackwardRun(Run):
     def _adjoints(self) -> tuple[list[Block], list[Block]]:
         return self.blocks(self.loop_backward.stage), self.blocks(self.prologue_stage)
 
-    def _segment(self, segment: Segment, number: int, forward: Mapping[str, Place], slots: Slots, d_carry: Mapping[str, Array]) -> None:
+    def _segment(self, segment: Segment, number: int, forward: Mapping[str, Place], slots: Slots) -> None:
         gradient, early, outputs = self.gradient, self.early, self.upstream.outputs
         known = self.user | dict(forward) | slots.places
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
@@ -193,8 +196,8 @@ class BackwardRun(Run):
             known,
             made,
             self.d_swap,
-            {f"d_{name}": array for name, array in d_carry.items()},
-            {f"d_{name}": array for name, array in self.d_restart.items()},
+            self.d_states,
+            self.d_restarts,
             self.call.resets,
         )
         places = known | made | {name: known[source] for name, source in stage.aliases.items()}
