@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -127,3 +128,30 @@ def test_wrong_target_is_one_sentence(capsys: pytest.CaptureFixture[str], monkey
 def test_help_loads_no_torch() -> None:
     code = "import sys\nfrom grus.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_demo_takes_its_options_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = importlib.import_module("grus.demo")
+    accepted = set(inspect.signature(demo.main).parameters)
+    calls: list[dict[str, object]] = []
+    monkeypatch.setattr(demo, "main", lambda **options: calls.append(options) or 0)
+    assert main(["demo"]) == 0
+    assert main(["demo", "--out", "page", "--seed", "3", "--quiet"]) == 0
+    assert calls == [{"out": "co2-report", "seed": 0, "quiet": False}, {"out": "page", "seed": 3, "quiet": True}]
+    assert set(calls[0]) <= accepted
+
+
+def test_demo_refuses_a_file_as_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main(["demo", "--out", str(tmp_path / "taken")])
+    assert end.value.code == 1
+    assert "grus: grus demo: out must be a folder" in capsys.readouterr().err
+
+
+def test_help_of_every_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("demo", "info"):
+        with pytest.raises(SystemExit) as end:
+            main([command, "--help"])
+        assert end.value.code == 0
+        assert f"usage: grus {command}" in capsys.readouterr().out

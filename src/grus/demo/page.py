@@ -112,7 +112,8 @@ def render(report: Report) -> str:
 <title>CO₂ at Mauna Loa: the next year</title><link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>
 <h1>CO₂ at Mauna Loa: the next year</h1>
 <p class="lead">In the week of {end} the air should hold <strong>{last:.1f} ppm</strong>
-({share} interval {last - report.half_width[-1]:.1f} to {last + report.half_width[-1]:.1f}).</p>
+({share} interval {last - report.half_width[-1]:.1f} to {last + report.half_width[-1]:.1f}; in the backtest such intervals held
+{test.coverage(report.half_width):.0%} of the weeks).</p>
 <p>Over {len(test.origins)} year-long forecasts from {first} on, a GRU trained only on the weeks before that day missed by
 {test.mae():.2f} ppm on average; the best of the simple rules missed by {better:.2f} times as much.</p>
 <h2>The last four years, forecast as if they had not happened</h2>
