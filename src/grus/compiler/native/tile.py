@@ -92,7 +92,7 @@ class TileBody:
             cell, place = divmod(index, len(self.phase.affines))
             self.e.store(value, self.k.room, (cell * len(kept) + place) * self.e.lanes)
         cells = self.tile.rows * self.tile.panels
-        together = 2 if cells % 2 == 0 else 1
+        together = next(count for count in (2, 3, 1) if cells % count == 0)
         known = list(self.phase.affines)
         for stage in stages:
 
