@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import grus.nn
-from grus.errors import DtypeError, OptionError, ShapeError
+from grus.errors import BackendError, DtypeError, OptionError, ShapeError
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "tanh": ("RNNCell", {}),
@@ -48,15 +49,44 @@ def test_state_dict_names_and_repr_are_those_of_pytorch() -> None:
 
 def test_bad_arguments_are_refused_in_one_sentence() -> None:
     cell = grus.nn.GRUCell(3, 4)
-    with pytest.raises(ShapeError, match=r"^GRUCell: input must be \[B, I\] or \[I\] with I = 3, got \[2, 2, 3\]$"):
+    with pytest.raises(
+        ShapeError, match=r"^GRUCell: input must be \[B, I\] or \[I\] with I = 3, got \[2, 2, 3\]; its last dimension is the size given to the cell$"
+    ):
         cell(torch.zeros(2, 2, 3))
     with pytest.raises(ShapeError, match=r"^GRUCell: h must be \[2, 4\], got \[2, 5\]; pass None to start from zeros$"):
         cell(torch.zeros(2, 3), torch.zeros(2, 5))
     with pytest.raises(DtypeError, match=r"input must be torch\.float32"):
         cell(torch.zeros(2, 3).double())
-    with pytest.raises(ShapeError, match="must be a pair"):
-        grus.nn.LSTMCell(3, 4)(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(DtypeError, match=r"^GRUCell: input must be a tensor, got a list; convert it with torch\.tensor$"):
+        cell([1, 2])
+    for hx in (torch.zeros(2, 4), 1):
+        with pytest.raises(ShapeError, match="must be a pair"):
+            grus.nn.LSTMCell(3, 4)(torch.zeros(2, 3), hx)  # pyright: ignore
     with pytest.raises(OptionError, match="nonlinearity must be"):
         grus.nn.RNNCell(3, 4, nonlinearity="sine")
     with pytest.raises(OptionError, match="hidden_size must be"):
         grus.nn.GRUCell(3, 0)
+    with pytest.raises(OptionError, match=r"^GRUCell: backend must be one of 'auto', 'native', 'torch', got 'natve'"):
+        grus.nn.GRUCell(3, 4, backend="natve")  # pyright: ignore
+    with pytest.raises(OptionError, match=r"^GRUCell: bias must be True or False, got 1"):
+        grus.nn.GRUCell(3, 4, bias=1)  # pyright: ignore
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64, torch.bool])
+def test_state_of_another_dtype_is_refused(dtype: torch.dtype, backend: str) -> None:
+    h = torch.ones(2, 4, dtype=dtype)
+    with pytest.raises(DtypeError, match=rf"^GRUCell: h must be torch\.float32 as the weights are, got {dtype}; convert it with"):
+        grus.nn.GRUCell(3, 4, backend=backend)(torch.zeros(2, 3), h)  # pyright: ignore
+    with pytest.raises(DtypeError, match=rf"^LSTMCell: c must be torch\.float32 as the weights are, got {dtype}"):
+        grus.nn.LSTMCell(3, 4, backend=backend)(torch.zeros(2, 3), (torch.zeros(2, 4), h))  # pyright: ignore
+
+
+def test_state_on_another_device_is_refused(backend: str) -> None:
+    with pytest.raises(BackendError, match=r"^GRUCell: h must be on cpu as the weights are, got meta; move one of them"):
+        grus.nn.GRUCell(3, 4, backend=backend)(torch.zeros(2, 3), torch.zeros(2, 4, device="meta"))  # pyright: ignore
+
+
+def test_sizes_may_be_integers_of_numpy() -> None:
+    cell = grus.nn.GRUCell(np.int64(3), np.int32(4))  # pyright: ignore
+    assert type(cell.hidden_size) is int
+    assert cell(torch.zeros(2, 3)).shape == (2, 4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils._pytree import tree_leaves
 
 import grus.nn
 
@@ -212,3 +213,35 @@ def test_states_may_be_viewed_and_changed_in_place(backend: str) -> None:
         c.zero_()
     for one, other in zip(gradients, torch.autograd.grad(loss, ours.parameters()), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_attributes_are_those_of_pytorch(kind: str, bias: bool) -> None:
+    theirs, ours = pair(kind, "auto", 3, 5, num_layers=2, bidirectional=True, bias=bias)
+    for name in ("mode", "proj_size", "_flat_weights_names", "_all_weights"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    for ours_too, theirs_too in zip([ours._flat_weights, *ours.all_weights], [theirs._flat_weights, *theirs.all_weights], strict=True):
+        assert all(map(torch.equal, ours_too, theirs_too))
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"])
+def test_results_have_the_dtype_of_pytorch_under_autocast(kind: str, backend: str) -> None:
+    x = torch.randn(2, 3) if kind.endswith("Cell") else torch.randn(5, 2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for given in (x.bfloat16(), x):
+            found = getattr(grus.nn, kind)(3, 4, backend=backend)(given)
+            assert {value.dtype for value in tree_leaves(found)} == {given.dtype}
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernel_of_pytorch_has_gradients_of_gradients(kind: str, dtype: torch.dtype) -> None:
+    found: list[torch.Tensor] = []
+    x = torch.randn(5, 2, 3, dtype=dtype, requires_grad=True)
+    for module, options in ((torch.nn, {}), (grus.nn, {"backend": "torch"})):
+        torch.manual_seed(1)
+        layer = getattr(module, kind)(3, 4, dtype=dtype, **options)
+        first = torch.autograd.grad(layer(x)[0].square().sum(), x, create_graph=True)[0]
+        found.append(torch.autograd.grad(first.square().sum(), x)[0])
+    torch.testing.assert_close(found[1], found[0])

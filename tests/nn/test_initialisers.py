@@ -65,7 +65,8 @@ def test_keeping_gate_keeps_the_state_of_every_cell_that_names_one(backend: str)
                 weights.set_bias(name, value)
 
     for cell in KEEPING:
-        layer = Recurrent(cell, 3, 4, initialiser=keep_all, dtype=torch.float64, backend=backend, sizes={"P": 2})  # pyright: ignore
+        sizes = {"P": 2} if cell == "lstm_projected" else {}
+        layer = Recurrent(cell, 3, 4, initialiser=keep_all, dtype=torch.float64, backend=backend, sizes=sizes)  # pyright: ignore
         x = torch.zeros(3, 2, 3, dtype=torch.float64)
         names = layer.cell.states
         start = [torch.randn(1, 2, 2 if cell == "lstm_projected" and name == "h" else 4, dtype=torch.float64) for name in names]

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from grus import cells
-from grus.errors import ShapeError
+from grus.cells import cell, softplus
+from grus.errors import BackendError, DtypeError, ShapeError
 from grus.nn import GRU, LSTM, Recurrent
 
 NAN = float("nan")
@@ -237,8 +238,35 @@ def test_autocast_casts_the_input_to_the_weights() -> None:
     x = torch.randn(5, 2, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, state = layer(x.bfloat16())
-        same(layer(x.bfloat16().float()), (output, state))
-        same(layer(x, state.bfloat16().float()), layer(x, state.bfloat16()))
+        expected = layer(x.bfloat16().float())
+        same(tuple(value.bfloat16() for value in expected), (output, state))
+        same(layer(x, state.float()), layer(x, state))
+
+
+def test_state_of_whole_numbers_is_refused_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(DtypeError, match=r"^GRU: h0 must be torch\.float32 as the input is"):
+        GRU(3, 4)(torch.randn(5, 2, 3), torch.zeros(1, 2, 4, dtype=torch.int64))
+
+
+def test_state_on_another_device_is_refused() -> None:
+    with pytest.raises(BackendError, match=r"^GRU: h0 must be on cpu as the input is, got meta; move it with"):
+        GRU(3, 4)(torch.randn(5, 2, 3), torch.zeros(1, 2, 4, device="meta"))
+
+
+def test_softplus_of_large_values_is_the_same_on_both_back_ends() -> None:
+    @cell(states="h")
+    def soft(x: Any, h: Any, p: Any) -> Any:
+        return softplus(p.W @ x + 0 * h)
+
+    x = torch.tensor([-800.0, -20.5, 0.0, 20.5, 35.0, 800.0], dtype=DOUBLE).reshape(1, -1, 1)
+    found: list[Tensor] = []
+    for chosen in ("native", "torch"):
+        layer = Recurrent(soft, 1, 1, backend=chosen, dtype=DOUBLE)  # pyright: ignore
+        torch.nn.init.ones_(layer.W_l0)  # pyright: ignore
+        leaf = x.clone().requires_grad_()
+        output = layer(leaf)[0]
+        found.append(torch.cat([output, *torch.autograd.grad(output.sum(), leaf)]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-15, atol=1e-15)
 
 
 def test_bf16_products_stay_near_float32(backend: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from grus.errors import BackendError, DtypeError, OptionError
-from grus.nn import native, operators, torch_backend
+from grus.nn import native, operators, torch_backend, watch
 from grus.nn.options import Backend
 from grus.nn.passes import Pass, Result
 from grus.nn.plan import NATIVE_DTYPES, NATIVE_PRECISIONS
@@ -32,11 +32,20 @@ def choose(who: str, asked: Backend, like: Tensor, precision: str = "float32") -
 
 
 def run(who: str, asked: Backend, request: Pass) -> Result:
-    """Run one pass on the back end that was asked for; an empty batch has nothing to compute and takes PyTorch's way."""
+    """Run one pass on the back end that was asked for; an empty batch has nothing to compute and takes PyTorch's way.
+
+    Raises: BackendError where "native" is asked for and something follows every operation, as ``torch.jit.trace`` does.
+    """
     if choose(who, asked, request.inputs[0], request.plan.precision) == "torch" or request.timeline.rows == 0:
         return torch_backend.run(request)
     if torch.compiler.is_compiling():
         return operators.run(request)
+    if watch.possible():
+        follower = watch.follower((*request.inputs, *request.tensors, *request.states, *request.restart))
+        if follower is not None and asked == "native":
+            raise BackendError(f"{who}: backend='native' must run outside {follower}, got a call inside it; use backend='auto'")
+        if follower is not None:
+            return torch_backend.run(request)
     return native.run(request)
 
 
@@ -45,12 +54,20 @@ def agree(who: str, batch: Batch, weight: Tensor) -> Batch:
 
     Raises: DtypeError, BackendError.
     """
-    device, dtype = weight.device, weight.dtype
-    for stream in batch.streams:
-        if stream.device != device:
-            raise BackendError(f"{who}: input must be on {device} as the weights are, got {stream.device}; move one of them with .to(...)")
-        if stream.dtype != dtype:
-            if not torch.is_autocast_enabled(device.type):
-                raise DtypeError(f"{who}: input must be {dtype} as the weights are, got {stream.dtype}; convert it with .to({dtype})")
-            batch.streams = tuple(stream.to(dtype) for stream in batch.streams)
+    batch.streams = tuple([convert(who, "input", stream, weight) for stream in batch.streams])
     return batch
+
+
+def convert(who: str, name: str, value: Tensor, weight: Tensor) -> Tensor:
+    """A tensor in the weights' element type and on their device; only autocast converts.
+
+    Raises: DtypeError, BackendError.
+    """
+    device, dtype = weight.device, weight.dtype
+    if value.device != device:
+        raise BackendError(f"{who}: {name} must be on {device} as the weights are, got {value.device}; move one of them with .to(...)")
+    if value.dtype == dtype:
+        return value
+    if not (torch.is_autocast_enabled(device.type) and value.is_floating_point()):
+        raise DtypeError(f"{who}: {name} must be {dtype} as the weights are, got {value.dtype}; convert it with .to({dtype})")
+    return value.to(dtype)

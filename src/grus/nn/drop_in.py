@@ -11,7 +11,7 @@ from grus.compiler.program import Program
 from grus.errors import OptionError
 from grus.nn.layout import Fused, Layout
 from grus.nn.library import flatten_weights
-from grus.nn.options import Extras
+from grus.nn.options import Extras, check_count
 from grus.nn.recurrent import Recurrent
 
 GATES = {"rnn_tanh": ("",), "rnn_relu": ("",), "gru": ("_r", "_z", "_n"), "lstm": ("_i", "_f", "_g", "_o")}
@@ -36,6 +36,25 @@ class _DropIn(Recurrent):
     @property
     def _who(self) -> str:
         return type(self).__name__
+
+    proj_size: int = 0
+
+    @property
+    def mode(self) -> str:
+        """PyTorch's name of the cell: "RNN_TANH", "RNN_RELU", "GRU" or "LSTM"."""
+        return self.cell.name.removesuffix("_projected").upper()
+
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        return [list(direction.tensors) for direction in self._directions]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[torch.nn.Parameter]:
+        return [getattr(self, name) for name in self._flat_weights_names]
 
     @property
     def all_weights(self) -> list[list[torch.nn.Parameter]]:
@@ -153,7 +172,8 @@ class LSTM(_DropIn):
         dtype: torch.dtype | None = None,
         **extras: Unpack[Extras],
     ) -> None:
-        if not 0 <= proj_size < max(1, hidden_size):
+        proj_size, hidden_size = check_count("LSTM", "proj_size", proj_size, 0), check_count("LSTM", "hidden_size", hidden_size)
+        if proj_size >= hidden_size:
             raise OptionError(f"LSTM: proj_size must be at least 0 and below hidden_size = {hidden_size}, got {proj_size!r}; 0 means no projection")
         if proj_size:
             extras["sizes"] = {**extras.get("sizes", {}), "P": proj_size}
@@ -168,4 +188,4 @@ class LSTM(_DropIn):
 def check_nonlinearity(who: str, nonlinearity: str) -> None:
     """Raises OptionError unless PyTorch knows it."""
     if nonlinearity not in ("tanh", "relu"):
-        raise OptionError(f"{who}: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+        raise OptionError(f"{who}: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}; use grus.nn.Recurrent for another cell")

@@ -8,9 +8,15 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, softplus
+from torch.nn.functional import linear
 
 from grus.compiler.program import SCALAR, Node, Program
+
+
+def softplus(value: Tensor) -> Tensor:
+    """log(1 + exp(value)) for every value; PyTorch's own is the identity from 20 on."""
+    return torch.logaddexp(value, value.new_zeros(()))
+
 
 UNARY = {
     "neg": torch.neg,

@@ -133,7 +133,7 @@ def chrono(longest: int) -> Callable[[Weights], None]:
     Source: Tallec and Ollivier, "Can recurrent neural networks warp time?" (2018).
     """
     if longest < 3:
-        raise OptionError(f"chrono: longest must be at least 3 steps, got {longest}")
+        raise OptionError(f"chrono: longest must be at least 3 steps, got {longest}; pass the longest span in steps")
 
     def apply(weights: Weights) -> None:
         keep, enter = _keeping(weights, "chrono")
@@ -165,7 +165,9 @@ def initialise(who: str, initialiser: Initialiser | tuple[Initialiser, ...], wei
             pytorch(weights)
         for entry in chosen:
             if isinstance(entry, str) and entry not in NAMED:
-                raise OptionError(f"{who}: initialiser must be one of {', '.join(NAMED)} or a function such as chrono(500), got {entry!r}")
+                raise OptionError(
+                    f"{who}: initialiser must be one of {', '.join(NAMED)} or a function such as chrono(500), got {entry!r}; pass one of these"
+                )
             (NAMED[entry] if isinstance(entry, str) else entry)(weights)
 
 

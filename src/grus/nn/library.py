@@ -57,7 +57,9 @@ def run(request: Pass, kernel: Callable[..., Any]) -> Result:
         for name, state in zip(request.plan.states, request.states, strict=True)
     ]
     hx = states if len(states) > 1 else states[0]
-    options = (list(request.tensors), layout.bias, 1, 0.0, torch.is_grad_enabled(), False)
+    # A trace runs again without gradients to check itself, and must find the same graph.
+    train = torch.is_grad_enabled() or torch.jit.is_tracing()
+    options = (list(request.tensors), layout.bias, 1, 0.0, train, False)
     if timeline.batch_sizes is None:
         output, *last = kernel(stream, hx, *options, False)
     else:

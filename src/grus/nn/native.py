@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
 from grus.compiler.layer import Forward
-from grus.nn import torch_backend
+from grus.nn import torch_backend, watch
 from grus.nn.passes import Pass, Result
 from grus.nn.rooms import Rooms
 
@@ -141,7 +141,7 @@ def reference_gradients(request: Pass, upstream: Sequence[Tensor | None], wanted
     originals = (*request.inputs, *request.tensors, *request.states, *request.restart)
     # Aliases cut the graph at this pass: one argument may have been computed from another.
     aliases = tuple([None if tensor is None else tensor.view_as(tensor) for tensor in originals])
-    values = flatten(torch_backend.run(request.over(aliases)))
+    values = flatten(torch_backend.run(request.over(aliases), kernels=False))
     targets = [alias for alias, needed in zip(aliases, wanted, strict=True) if needed and alias is not None]
     pairs = [(value, gradient) for value, gradient in zip(values, upstream, strict=True) if gradient is not None and value.requires_grad]
     if not pairs:
@@ -169,4 +169,7 @@ class _Recurrence(torch.autograd.Function):
         request: Pass = ctx.request.over(kept[: len(wanted)])
         if torch.is_grad_enabled():
             return None, *reference_gradients(request, upstream, wanted)
+        if watch.batched(upstream):
+            with torch.enable_grad():
+                return None, *reference_gradients(request, upstream, wanted)
         return None, *gradients(request, [tensor.numpy() for tensor in kept[len(wanted) :]], upstream, wanted)

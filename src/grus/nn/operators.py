@@ -37,7 +37,7 @@ def run(request: Pass) -> Result:
 
 @torch.library.custom_op("grus::recurrent_forward", mutates_args=())
 def recurrent_forward(
-    plan: int,
+    plan: str,
     inputs: list[Tensor],
     tensors: list[Tensor],
     states: list[Tensor],
@@ -62,7 +62,7 @@ def recurrent_forward(
 
 @recurrent_forward.register_fake
 def _(
-    plan: int,
+    plan: str,
     inputs: list[Tensor],
     tensors: list[Tensor],
     states: list[Tensor],
@@ -86,7 +86,7 @@ def _(
 @torch.library.custom_op("grus::recurrent_backward", mutates_args=())
 def recurrent_backward(
     upstream: list[Tensor],
-    plan: int,
+    plan: str,
     inputs: list[Tensor],
     tensors: list[Tensor],
     states: list[Tensor],
@@ -114,7 +114,7 @@ def recurrent_backward(
 @recurrent_backward.register_fake
 def _(
     upstream: list[Tensor],
-    plan: int,
+    plan: str,
     inputs: list[Tensor],
     tensors: list[Tensor],
     states: list[Tensor],
@@ -147,7 +147,7 @@ recurrent_forward.register_autograd(_backward, setup_context=_setup)
 
 
 def _open(
-    plan: int,
+    plan: str,
     inputs: Sequence[Tensor],
     tensors: Sequence[Tensor],
     states: Sequence[Tensor],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypedDict
+from numbers import Integral, Real
+from typing import Any, Literal, TypedDict, cast
 
 from grus.errors import OptionError
 
@@ -20,6 +21,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "precision": ("float32", "bf16"),
     "output": ("all", "last"),
 }
+_FLAGS = ("residual", "layer_norm", "learn_initial_state")
 _PROBABILITIES = ("input_dropout", "recurrent_dropout", "zoneout", "weight_drop")
 
 
@@ -83,24 +85,44 @@ class Options:
         known = {entry.name for entry in fields(Options)}
         unknown = [name for name in extras if name not in known]
         if unknown:
-            raise OptionError(f"{who}: options must be among {', '.join(sorted(known))}, got {unknown[0]!r}")
-        options = Options(**extras)
-        for name, allowed in _CHOICES.items():
-            if getattr(options, name) not in allowed:
-                raise OptionError(f"{who}: {name} must be one of {', '.join(map(repr, allowed))}, got {getattr(options, name)!r}")
-        for name in _PROBABILITIES:
-            check_probability(who, name, getattr(options, name))
-        return options
+            raise OptionError(f"{who}: options must be among {', '.join(sorted(known))}, got {unknown[0]!r}; check its spelling")
+        given = dict(extras)
+        for names, check in ((tuple(_CHOICES), check_choice), (_PROBABILITIES, check_probability), (_FLAGS, check_flag)):
+            given.update({name: check(who, name, given[name]) for name in names if name in given})
+        if "sizes" in given:
+            given["sizes"] = _sizes(who, given["sizes"])
+        return Options(**given)
 
 
-def check_count(who: str, name: str, value: object) -> int:
+def check_choice(who: str, name: str, value: object) -> str:
+    """``value`` as one of the words that the option takes.
+
+    Raises: OptionError for another one.
+    """
+    allowed = _CHOICES[name]
+    if not isinstance(value, str) or value not in allowed:
+        raise OptionError(f"{who}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}; leave it out for {allowed[0]!r}")
+    return value
+
+
+def check_flag(who: str, name: str, value: object) -> bool:
+    """``value`` as a flag.
+
+    Raises: OptionError unless it is True or False.
+    """
+    if not isinstance(value, bool):
+        raise OptionError(f"{who}: {name} must be True or False, got {value!r}; write one of the two")
+    return value
+
+
+def check_count(who: str, name: str, value: object, least: int = 1) -> int:
     """``value`` as a count.
 
-    Raises: OptionError unless it is a whole number of at least 1.
+    Raises: OptionError unless it is a whole number of at least ``least``.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{who}: {name} must be a whole number of at least 1, got {value!r}")
-    return value
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise OptionError(f"{who}: {name} must be a whole number of at least {least}, got {value!r}; pass an int")
+    return int(value)
 
 
 def check_probability(who: str, name: str, value: object) -> float:
@@ -108,6 +130,13 @@ def check_probability(who: str, name: str, value: object) -> float:
 
     Raises: OptionError outside [0, 1].
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise OptionError(f"{who}: {name} must be a number in [0, 1], got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise OptionError(f"{who}: {name} must be a number in [0, 1], got {value!r}; 0 turns it off")
     return float(value)
+
+
+def _sizes(who: str, value: object) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{who}: sizes must be a mapping of dimensions to sizes, got {value!r}; pass sizes={{'R': 8}} for a dimension R")
+    given = cast(Mapping[object, object], value)
+    return {str(dim): check_count(who, f"sizes[{dim!r}]", size) for dim, size in given.items()}

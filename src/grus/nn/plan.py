@@ -12,13 +12,14 @@ from torch import Tensor
 from grus.compiler.hoist import Split, split
 from grus.compiler.layer import CompiledCell, compile_cell
 from grus.compiler.program import SCALAR, Program
+from grus.nn import portable
 from grus.nn.layout import Fused, Layout
 
 OUTPUT = "output"
 NATIVE_DTYPES: Mapping[torch.dtype, str] = {torch.float32: "float32", torch.float64: "float64"}
 NATIVE_PRECISIONS = ("float32", "bf16")
 _interned: dict[tuple[Any, ...], Plan] = {}
-_numbered: list[Plan] = []
+_written: dict[str, Plan] = {}
 
 
 def make_plan(program: Program, layout: Layout, precision: str = "float32") -> Plan:
@@ -43,7 +44,7 @@ class Plan:
     gates: tuple[str, ...] = field(init=False)
     cuts: tuple[int, int, int] = field(init=False)  # where layout tensors, states and restart begin among a pass's tensors
     output_state: int | None = field(init=False)
-    key: int = field(init=False)
+    key: str = field(init=False)  # the plan as text, the same in every process
     _split: Split | None = field(init=False, default=None)
     _compiled: dict[torch.dtype, CompiledCell] = field(init=False, default_factory=dict[Any, Any])
 
@@ -56,13 +57,19 @@ class Plan:
         self.cuts = len(self.inputs), after, after + len(self.states)
         output = program.outputs[OUTPUT]
         self.output_state = program.next_states.index(output) if output in program.next_states else None
-        self.key = len(_numbered)
-        _numbered.append(self)
+        self.key = portable.write(program, self.layout, self.precision)
+        _written[self.key] = self
 
     @staticmethod
-    def of(key: int) -> Plan:
-        """The plan that an operator's argument stands for."""
-        return _numbered[key]
+    def of(key: str) -> Plan:
+        """The plan that an operator's argument stands for, whichever process wrote it.
+
+        Raises: BackendError where it is no plan.
+        """
+        plan = _written.get(key)
+        if plan is None:
+            plan = _written[key] = make_plan(*portable.read(key))
+        return plan
 
     @property
     def output_dim(self) -> str:

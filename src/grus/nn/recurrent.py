@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,10 @@ from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.compiler.program import SCALAR, Program
 from grus.errors import OptionError
-from grus.nn import dispatch, native
+from grus.nn import dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
-from grus.nn.options import Extras, Options, check_count, check_probability
+from grus.nn.options import Extras, Options, check_count, check_flag, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
@@ -82,14 +82,16 @@ class Recurrent(nn.Module):
         self.options = Options.of(self._who, extras)
         self.input_size = check_count(self._who, "input_size", input_size)
         self.num_layers = check_count(self._who, "num_layers", num_layers)
-        self.hidden_size = hidden_size if isinstance(hidden_size, int) else tuple(hidden_size)
         self.hidden_sizes = _hidden_sizes(self._who, hidden_size, self.num_layers)
-        self.bias = _flag(self._who, "bias", bias)
-        self.batch_first = _flag(self._who, "batch_first", batch_first)
-        self.bidirectional = _flag(self._who, "bidirectional", bidirectional)
+        self.hidden_size = self.hidden_sizes if isinstance(hidden_size, Sequence) else self.hidden_sizes[0]
+        self.bias = check_flag(self._who, "bias", bias)
+        self.batch_first = check_flag(self._who, "batch_first", batch_first)
+        self.bidirectional = check_flag(self._who, "bidirectional", bidirectional)
         self.dropout = check_probability(self._who, "dropout", dropout)
         if self.dropout and self.num_layers == 1:
             warnings.warn(f"{self._who}: dropout acts between layers, so it has no effect with num_layers=1", stacklevel=2)
+        if self.options.residual and self.num_layers == 1:
+            warnings.warn(f"{self._who}: residual acts from the second layer on, so it has no effect with num_layers=1", stacklevel=2)
         variants = make_variants(self._who, self.cell.program, self._layout, self.bias, self.options)
         self._evaluation, self._training, self._masks = variants.evaluation, variants.training, variants.masks
         self._directions = self._register(device, dtype)
@@ -109,13 +111,9 @@ class Recurrent(nn.Module):
     def _register(self, device: torch.device | str | None, dtype: torch.dtype | None) -> tuple[Direction, ...]:
         """Create the parameters, layer by layer, forward before backward."""
         plan, found, width = self._evaluation, list[Direction](), self.input_size
+        self._check_sizes(plan.program.dims())
         for layer, hidden in enumerate(self.hidden_sizes):
             sizes = {**self.options.sizes, "I": width, "H": hidden, SCALAR: 1}
-            missing = [dim for dim in plan.program.dims() if dim not in sizes]
-            if missing:
-                raise OptionError(
-                    f"{self._who}: sizes must give {', '.join(missing)}, got {dict(self.options.sizes)}; pass sizes={{'{missing[0]}': …}}"
-                )
             for reverse in (False, True)[: self._ways]:
                 suffix = f"_l{layer}" + ("_reverse" if reverse else "")
                 names = tuple(name + suffix for name in plan.layout.names)
@@ -129,6 +127,16 @@ class Recurrent(nn.Module):
                 found.append(Direction(layer, reverse, sizes, names, initial))
             width = self._ways * sizes[plan.output_dim]
         return tuple(found)
+
+    def _check_sizes(self, dims: tuple[str, ...]) -> None:
+        own, given = [dim for dim in dims if dim not in ("I", "H")], dict(self.options.sizes)
+        missing, unknown = [dim for dim in own if dim not in given], [dim for dim in given if dim not in own]
+        if missing:
+            raise OptionError(f"{self._who}: sizes must give {', '.join(missing)}, got {given}; pass sizes={{'{missing[0]}': …}}")
+        if unknown:
+            raise OptionError(
+                f"{self._who}: sizes must name dimensions of the cell's own ({', '.join(own) or 'it has none'}), got {unknown[0]!r}; leave it out"
+            )
 
     @property
     def _ways(self) -> int:
@@ -147,13 +155,14 @@ class Recurrent(nn.Module):
         further = [variable.name for variable in program.inputs[1:] if variable.dim == program.inputs[0].dim]
         if self.num_layers > 1 and further:
             raise OptionError(
-                f"{self._who}: num_layers must be 1 for a cell whose input {further[0]} belongs to the raw input, got {self.num_layers}"
+                f"{self._who}: num_layers must be 1 for a cell whose input {further[0]} belongs to the raw input, got {self.num_layers}; "
+                "put layers of another cell on top"
             )
         if (
             self.options.residual
             and len({size["I"] for size in sizes[1:]} | {self._ways * size[self._evaluation.output_dim] for size in sizes[1:]}) > 1
         ):
-            raise OptionError(f"{self._who}: hidden_size must be the same in every layer with residual=True, got {self.hidden_sizes}")
+            raise OptionError(f"{self._who}: hidden_size must be the same in every layer with residual=True, got {self.hidden_sizes}; pass one size")
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the option ``initialiser`` says."""
@@ -161,6 +170,18 @@ class Recurrent(nn.Module):
         for direction in self._directions:
             weights = Weights(self.cell.name, plan.program, plan.layout, self._tensors(direction.tensors), direction.sizes["H"])
             initialise(self._who, self.options.initialiser, weights)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; evaluation mode lets go of the memory that is kept for gradients."""
+        if not mode:
+            for direction in self._directions:
+                direction.rooms.release()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for direction in self._directions:
+            direction.rooms.clear()
+        return super()._apply(fn, recurse)
 
     def flatten_parameters(self) -> None:
         """Nothing to do: the kernels read the weights where they are."""
@@ -193,17 +214,20 @@ class Recurrent(nn.Module):
                 return found
         captured = compiling and self.backend_used == "native"
         batch = open_batch(self._form, input, inputs, lengths, resets, captured)
+        dtype = batch.streams[0].dtype
         batch = dispatch.agree(self._form.who, batch, self._tensors(self._directions[0].tensors)[0])
         output, results = self._stack(batch, self._state_form.open(hx, batch), return_gates)
         closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)
         states = self._state_form.close([result.states for result in results], batch)
+        if dtype != batch.streams[0].dtype:  # autocast: results are as the input was, as PyTorch's are
+            closed, states = closed.to(dtype), _converted(states, dtype)
         return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
 
     def _forward_simple(self, input: Stream) -> tuple[Tensor, Any] | None:
         """What most calls are, without the steps that would change nothing; None where the call is another or is wrong."""
         direction = self._directions[0]
         tensors = self._tensors(direction.tensors)
-        if not isinstance(input, Tensor) or input.dim() != 3 or not input.is_cpu or input.dtype not in self._simple:
+        if not isinstance(input, Tensor) or input.dim() != 3 or not input.is_cpu or input.dtype not in self._simple or watch.possible():
             return None
         stream = input.transpose(0, 1) if self.batch_first else input
         steps, rows, width = stream.shape
@@ -307,15 +331,13 @@ class Recurrent(nn.Module):
         return f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
 
 
-def _flag(who: str, name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise OptionError(f"{who}: {name} must be True or False, got {value!r}")
-    return value
+def _converted(states: Any, dtype: torch.dtype) -> Any:
+    return states.to(dtype) if isinstance(states, Tensor) else tuple(_converted(state, dtype) for state in states)
 
 
 def _hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    if isinstance(value, int):
+    if not isinstance(value, Sequence) or isinstance(value, str):
         return (check_count(who, "hidden_size", value),) * num_layers
     if len(value) != num_layers:
-        raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}")
+        raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}; give each layer its size")
     return tuple(check_count(who, "hidden_size", size) for size in value)

@@ -54,7 +54,7 @@ class GradientRoom:
 
 
 class _Views(NamedTuple):
-    addresses: list[int]
+    places: list[tuple[Any, ...]]
     arrays: list[Array]
     parameters: dict[str, Array]
 
@@ -70,15 +70,15 @@ class Rooms:
 
     def parameters(self, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], Array]) -> dict[str, Array]:
         """The cell's parameters with the tensors' values of now."""
-        addresses = [tensor.data_ptr() for tensor in tensors]
+        places = [(tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
         views = self._views
-        if addresses == views.addresses:
+        if places == views.places:
             layout.refresh(views.arrays, views.parameters)
             return views.parameters
         arrays = [view(tensor) for tensor in tensors]
-        copied = any(array.ctypes.data != address for array, address in zip(arrays, addresses, strict=True))
-        self._views = _Views([] if copied else addresses, arrays, layout.split(arrays))
-        return self._views.parameters
+        copied = any(array.ctypes.data != place[0] for array, place in zip(arrays, places, strict=True))
+        views = self._views = _Views([] if copied else places, arrays, layout.split(arrays))
+        return views.parameters
 
     def take(self, layout: Layout, tensors: tuple[Tensor, ...], dtype: np.dtype[Any]) -> GradientRoom:
         """A zeroed room: the last one where its gradients are gone, which costs less than touching fresh memory."""
@@ -95,6 +95,15 @@ class Rooms:
     def give_back(self, room: GradientRoom) -> None:
         """Keep a room for the next call, once its gradients are gone."""
         self._room[:] = [room]
+
+    def clear(self) -> None:
+        """Hold no memory; the next pass makes its own views and room."""
+        self._views = _Views([], [], {})
+        self._room.clear()
+
+    def release(self) -> None:
+        """Hold no memory for gradients."""
+        self._room.clear()
 
     def __reduce__(self) -> tuple[type[Rooms], tuple[()]]:
         return Rooms, ()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
@@ -21,6 +23,7 @@ from grus.nn.passes import Timeline, offsets
 
 Lengths = Sequence[int] | Tensor
 Stream = Tensor | PackedSequence
+INTEGERS = frozenset((torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
 
 
 @dataclass(slots=True)
@@ -105,13 +108,13 @@ def open_batch(
     streams = (stream, *_extras(form, extras))
     if isinstance(stream, PackedSequence):
         if lengths is not None:
-            raise OptionError(f"{form.who}: lengths must be None with a PackedSequence, which holds them; got both")
+            raise OptionError(f"{form.who}: lengths must be None with a PackedSequence, got both; the PackedSequence holds them")
         batch = _open_packed(form, stream, streams)
     else:
         batch = _open_dense(form, stream, streams)
         if lengths is not None:
             found = _lengths(form, batch, lengths)
-            if captured:
+            if captured and isinstance(found, Tensor):
                 batch.timeline.lengths = found
             else:
                 batch = sort_by_length(form.who, batch, found)
@@ -124,6 +127,8 @@ def _extras(form: Form, extras: Mapping[str, Stream] | None) -> list[Stream]:
     if extras is None and len(form.variables) == 1:
         return []
     names = [variable.name for variable in form.variables[1:]]
+    if extras is not None and not isinstance(extras, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(f"{form.who}: inputs must be a mapping of names to tensors, got a {type(extras).__name__}; pass {{name: tensor}}")
     given: Mapping[str, Stream] = {} if extras is None else extras
     if set(given) != set(names):
         wanted = "{" + ", ".join(names) + "}" if names else "None"
@@ -132,6 +137,8 @@ def _extras(form: Form, extras: Mapping[str, Stream] | None) -> list[Stream]:
 
 
 def _open_dense(form: Form, first: Tensor, streams: Sequence[Stream]) -> Batch:
+    if not isinstance(first, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DtypeError(f"{form.who}: input must be a tensor or a PackedSequence, got a {type(first).__name__}; convert it with torch.tensor")
     if first.dim() not in (2, 3):
         shape = "[B, T, I] or [T, I]" if form.batch_first else "[T, B, I] or [T, I]"
         raise ShapeError(f"{form.who}: input must be {shape}, got {list(first.shape)}; add or remove a dimension")
@@ -140,7 +147,7 @@ def _open_dense(form: Form, first: Tensor, streams: Sequence[Stream]) -> Batch:
     for stream, variable, width in zip(streams, form.variables, form.widths, strict=True):
         name = "input" if stream is first else variable.name
         if not isinstance(stream, Tensor):
-            raise ShapeError(f"{form.who}: {name} must be a tensor as input is, got a {type(stream).__name__}")
+            raise ShapeError(f"{form.who}: {name} must be a tensor as input is, got a {type(stream).__name__}; give both one form")
         wanted = [*lead, width]
         if list(shape if stream is first else stream.shape) != wanted:
             raise ShapeError(f"{form.who}: {name} must be {wanted}, got {list(stream.shape)}; its last dimension is the size given to the layer")
@@ -163,32 +170,61 @@ def _open_packed(form: Form, packed: PackedSequence, streams: Sequence[Stream]) 
     for stream, variable, width in zip(streams, form.variables, form.widths, strict=True):
         name = "input" if stream is packed else variable.name
         if not isinstance(stream, PackedSequence):
-            raise ShapeError(f"{form.who}: {name} must be a PackedSequence as input is, got a {type(stream).__name__}")
+            raise ShapeError(f"{form.who}: {name} must be a PackedSequence as input is, got a {type(stream).__name__}; give both one form")
         if stream.data.dim() != 2 or stream.data.shape != (packed.data.shape[0], width):
-            raise ShapeError(f"{form.who}: {name}.data must be {[packed.data.shape[0], width]}, got {list(stream.data.shape)}")
+            raise ShapeError(
+                f"{form.who}: {name}.data must be {[packed.data.shape[0], width]}, got {list(stream.data.shape)}; "
+                "its last dimension is the size given to the layer"
+            )
         data.append(stream.data)
-    batch_sizes = packed.batch_sizes.numpy()
+    batch_sizes = _batch_sizes(form, packed)
     timeline = Timeline(len(batch_sizes), int(batch_sizes[0]), batch_sizes)
     return Batch(tuple(data), timeline, len(batch_sizes), True, form.batch_first, packed.sorted_indices, packed.unsorted_indices, packed)
 
 
-def _lengths(form: Form, batch: Batch, lengths: Lengths) -> Tensor:
-    values = torch.as_tensor(lengths).detach()
-    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
-        raise DtypeError(f"{form.who}: lengths must be whole numbers, got {values.dtype}; convert them with .long()")
-    if not batch.batched and values.dim() == 0:
+def _batch_sizes(form: Form, packed: PackedSequence) -> NDArray[np.int64]:
+    """A copy of the rows active at each step: the caller may write to the tensor before the gradient is taken."""
+    sizes = packed.batch_sizes
+    if sizes.dim() != 1 or not len(sizes) or sizes.dtype not in INTEGERS:
+        raise ShapeError(
+            f"{form.who}: input.batch_sizes must be whole numbers, one per step, got {sizes.dtype} {list(sizes.shape)}; "
+            "make it with torch.nn.utils.rnn.pack_sequence"
+        )
+    found = np.array(sizes.tolist(), np.int64)
+    total = len(packed.data)
+    if found[-1] < 1 or (found[1:] > found[:-1]).any() or found.sum() != total:
+        raise ShapeError(
+            f"{form.who}: input.batch_sizes must be at least 1, not increase, and sum to the {total} rows of input.data, "
+            f"got {np.array2string(found, threshold=8, separator=', ')}; make it with torch.nn.utils.rnn.pack_sequence"
+        )
+    for name, indices in (("sorted_indices", packed.sorted_indices), ("unsorted_indices", packed.unsorted_indices)):
+        if indices is not None and indices.shape != (int(found[0]),):
+            raise ShapeError(
+                f"{form.who}: input.{name} must be [B] = [{found[0]}], got {list(indices.shape)}; make it with torch.nn.utils.rnn.pack_sequence"
+            )
+    return found
+
+
+def _lengths(form: Form, batch: Batch, lengths: Lengths) -> Tensor | NDArray[Any]:
+    # Inside a transform of torch.func a tensor made here would be a wrapper, whose values cannot be read.
+    made = torch.as_tensor if torch.compiler.is_compiling() else np.asarray
+    values = lengths if isinstance(lengths, Tensor) else made(lengths)
+    whole = values.dtype.kind in "iu" if isinstance(values, np.ndarray) else values.dtype in INTEGERS
+    if not whole:
+        raise DtypeError(f"{form.who}: lengths must be whole numbers, got {values.dtype}; round them and convert them to integers")
+    if not batch.batched and not values.shape:
         values = values[None]
     if values.shape != (batch.timeline.rows,):
         raise ShapeError(f"{form.who}: lengths must be [B] = [{batch.timeline.rows}], got {list(values.shape)}; one length per row")
     return values
 
 
-def sort_by_length(who: str, batch: Batch, lengths: Tensor) -> Batch:
+def sort_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Batch:
     """The same batch with its longest row first and no step beyond it.
 
     Raises: ShapeError where a length is no step of the batch.
     """
-    found = lengths.cpu().numpy().astype(np.int64)
+    found = np.array(lengths.tolist(), np.int64)
     wrong = (found < 1) | (found > batch.timeline.steps)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -212,6 +248,8 @@ def sort_by_length(who: str, batch: Batch, lengths: Tensor) -> Batch:
 def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
     timeline = batch.timeline
     name = "[B, T]" if batch.batch_first and batch.batched else "[T, B]"
+    if not isinstance(resets, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DtypeError(f"{form.who}: resets must be a boolean tensor, got a {type(resets).__name__}; convert it with torch.tensor")
     if resets.dtype != torch.bool:
         raise DtypeError(f"{form.who}: resets must be boolean, got {resets.dtype}; compare with != 0")
     if not batch.batched and resets.dim() == 1:
@@ -220,4 +258,5 @@ def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
     if list(resets.shape) != wanted:
         raise ShapeError(f"{form.who}: resets must be {name} = {wanted}, got {list(resets.shape)}; one flag per step and row")
     major = resets.transpose(0, 1) if name == "[B, T]" else resets
-    return batch.sort_stream(major.to(batch.streams[0].device))
+    # A copy: the caller may write to the tensor before the gradient is taken.
+    return batch.sort_stream(major.to(batch.streams[0].device)).clone()

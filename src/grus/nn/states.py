@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grus.errors import DtypeError, ShapeError
+from grus.errors import BackendError, DtypeError, ShapeError
 from grus.nn.sequences import Batch
 
 States = Tensor | Sequence[Any]
@@ -42,8 +42,8 @@ class StateForm:
     def _several(self, given: States) -> Sequence[Any]:
         if len(self.names) == 1:
             return (given,)
-        if isinstance(given, Tensor) or len(given) != len(self.names):
-            got = "one tensor" if isinstance(given, Tensor) else f"{len(given)} values"
+        if not isinstance(given, Sequence) or len(given) != len(self.names):
+            got = _amount(given)
             raise ShapeError(
                 f"{self.who}: hx must be a tuple ({', '.join(f'{name}0' for name in self.names)}), got {got}; pass None to start from zeros"
             )
@@ -53,11 +53,13 @@ class StateForm:
         name, widths = self.names[k], self.widths[k]
         if self.uneven[k]:
             layers = len(widths) // self.ways
-            if isinstance(given, Tensor) or len(given) != layers:
+            each: Any = given
+            if not isinstance(given, Sequence) or len(each) != layers:
                 raise ShapeError(
-                    f"{self.who}: {name}0 must be a tuple of {layers} tensors, one per layer, as sizes differ, got {type(given).__name__}"
+                    f"{self.who}: {name}0 must be a tuple of {layers} tensors, one per layer, as sizes differ, got {_amount(given)}; "
+                    "pass None to start from zeros"
                 )
-            parts = [self._check(name, part, self.ways, widths[at * self.ways], batch) for at, part in enumerate(given)]
+            parts = [self._check(name, part, self.ways, widths[at * self.ways], batch) for at, part in enumerate(each)]
             return [state for part in parts for state in part]
         return self._check(name, given, len(widths), widths[0], batch)
 
@@ -68,12 +70,12 @@ class StateForm:
             letters = "[layers*D, B, H]" if batch.batched else "[layers*D, H]"
             raise ShapeError(f"{self.who}: {name}0 must be {letters} = {wanted}, got {got}; pass None to start from zeros")
         like = batch.streams[0]
-        if given.dtype != like.dtype and torch.is_autocast_enabled(like.device.type):
+        if given.dtype != like.dtype and given.is_floating_point() and torch.is_autocast_enabled(like.device.type):
             given = given.to(like.dtype)
         if given.dtype != like.dtype:
             raise DtypeError(f"{self.who}: {name}0 must be {like.dtype} as the input is, got {given.dtype}; convert it with .to({like.dtype})")
         if given.device != like.device:
-            raise ShapeError(
+            raise BackendError(
                 f"{self.who}: {name}0 must be on {like.device} as the input is, got {given.device}; move it with .to({str(like.device)!r})"
             )
         given = given if batch.batched else given.unsqueeze(1)
@@ -88,3 +90,10 @@ class StateForm:
         stacked = states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)
         stacked = batch.restore_rows(stacked, 1)
         return stacked if batch.batched else stacked.squeeze(1)
+
+
+def _amount(given: Any) -> str:
+    """What was given in place of several tensors, in words."""
+    if isinstance(given, Tensor):
+        return "one tensor"
+    return f"{len(given)} values" if isinstance(given, Sequence) else f"a {type(given).__name__}"  # pyright: ignore[reportUnknownArgumentType]

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from grus.nn import library
+from grus.nn import library, watch
 from grus.nn.evaluate import Machine
 from grus.nn.passes import Pass, Result, row_of
 from grus.nn.plan import OUTPUT, Plan
 
 
-def run(request: Pass) -> Result:
-    """Run one pass."""
+def run(request: Pass, kernels: bool = True) -> Result:
+    """Run one pass, by a kernel of PyTorch's where one fits, unless ``kernels`` is False."""
     if request.timeline.batch_sizes is not None and request.inputs[0].dim() == 3:
-        return _run_padded(request)
-    kernel = library.kernel_for(request.plan) if _takes_kernel(request) else None
+        return _run_padded(request, kernels)
+    kernel = library.kernel_for(request.plan) if kernels and _takes_kernel(request) else None
     if kernel is not None:
         return library.run(request, kernel)
     plan, timeline = request.plan, request.timeline
@@ -41,12 +41,15 @@ def run(request: Pass) -> Result:
 
 
 def _takes_kernel(request: Pass) -> bool:
-    """Whether cuDNN could run the pass: on a GPU, without what only a step program gives."""
-    plain = request.timeline.resets is None and not request.gates and request.memory == "store"
-    return plain and request.inputs[0].device.type == "cuda" and not torch.compiler.is_compiling() and request.timeline.rows > 0
+    """Whether a kernel of PyTorch's could run the pass: none of what only a step program gives, no conversion, no batching rule."""
+    device = request.inputs[0].device.type
+    plain = request.timeline.resets is None and not request.gates and request.memory == "store" and request.timeline.rows > 0
+    if not plain or device not in ("cpu", "cuda") or torch.compiler.is_compiling() or watch.in_transform():
+        return False
+    return device == "cuda" or not torch.is_autocast_enabled("cpu")
 
 
-def _run_padded(request: Pass) -> Result:
+def _run_padded(request: Pass, kernels: bool) -> Result:
     """Pack a padded batch, run it, and spread the result over zeros: padding takes no part, so what it holds cannot spread."""
     timeline, like = request.timeline, request.inputs[0]
     assert timeline.batch_sizes is not None
@@ -64,7 +67,7 @@ def _run_padded(request: Pass) -> Result:
         request.gates,
         request.sequence,
     )
-    result = run(packed)
+    result = run(packed, kernels)
 
     def spread(values: Tensor) -> Tensor:
         zeros = values.new_zeros(len(counts), timeline.rows, values.shape[-1])
@@ -82,7 +85,7 @@ class _Loop:
         self.machine = machine
         self.plan: Plan = request.plan
         timeline = request.timeline
-        self.counts = [timeline.rows] * timeline.steps if timeline.batch_sizes is None else [int(size) for size in timeline.batch_sizes]
+        self.counts = [int(timeline.rows)] * int(timeline.steps) if timeline.batch_sizes is None else [int(size) for size in timeline.batch_sizes]
         read = {node.name for node in machine.program.nodes if node.op == "input"}
         packed = timeline.batch_sizes is not None
         self.streams = {
@@ -110,15 +113,21 @@ class _Loop:
         return self._result(collected, last)
 
     def _chunks(self, order: list[int]) -> list[list[int]]:
-        if self.request.memory == "store" or not torch.is_grad_enabled():
+        if self._keeps_all():
             return [order]
         length = max(1, math.isqrt(len(order)))
         return [order[at : at + length] for at in range(0, len(order), length)]
 
+    def _keeps_all(self) -> bool:
+        """Whether nothing is computed again for the gradient, which transforms of torch.func do not allow."""
+        if self.request.memory == "store" or not torch.is_grad_enabled():
+            return True
+        return not torch.compiler.is_compiling() and watch.in_transform()
+
     def _run_chunk(
         self, chunk: list[int], states: tuple[Tensor, ...], initial: tuple[Tensor, ...]
     ) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]]:
-        if self.request.memory == "store" or not torch.is_grad_enabled():
+        if self._keeps_all():
             return self._steps(chunk, states, initial)
         return checkpoint(self._steps, chunk, states, initial, use_reentrant=False)  # pyright: ignore[reportReturnType]
 
