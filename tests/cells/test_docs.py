@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ def test_page_holds_what_the_cell_says(name: str) -> None:
     for gate in cell.gates:
         assert f"- `{gate}`: " in page
     assert cell.source in page
+    assert f"def {name}(" in page
+    assert inspect.getsource(cell.function).rstrip().splitlines()[-1] in page
     for note in read_docstring(cell)[1].get("Notes", "").splitlines():
         assert note in page
 

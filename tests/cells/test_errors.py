@@ -201,10 +201,18 @@ def assigned_parameter(x: V, h: V, p: P) -> Any:
     return h
 
 
+def dimension_of_an_expression(x: V, h: V, p: P) -> Any:
+    a = p.W @ x
+    n = tanh(a)
+    p.b * (n * x)
+    return (h + p.c) * (n - 1)  # !
+
+
 CASES: dict[Callable[..., Any], str] = {
-    two_dimensions: "the arguments of + must have one dimension, got H and I; bring one to the other by a matrix",
-    two_dimensions_of_a_gate: "the arguments of - must have one dimension, got H and I",
-    two_dimensions_compared: "the arguments of > or < must have one dimension, got H and I",
+    two_dimensions: "the arguments of + must have the same dimension, got h of dimension H and x of dimension I; bring one to the other by a matrix",
+    two_dimensions_of_a_gate: "must have the same dimension, got a of dimension H (since line {before}) and x of dimension I; bring",
+    dimension_of_an_expression: "got an expression of dimension H and an expression of dimension I (since line {before}); bring",
+    two_dimensions_compared: "the arguments of > or < must have the same dimension, got h of dimension H and x of dimension I",
     vector_before_matrix: "the left side of @ must be a matrix parameter, got a vector; write p.W @ v",
     array_before_matrix: "the left side of @ must be a matrix parameter, got a ndarray",
     matrix_times_matrix: "the right side of W @ must be a vector, got the parameter V; write products from the right: p.W @ (p.V @ x)",
@@ -216,9 +224,9 @@ CASES: dict[Callable[..., Any], str] = {
     equality: "a comparison must be > or <",
     not_less: "a comparison must be > or <",
     power: "a power must be written as products, got ** 2; write v * v for a square",
-    too_few_states: "must return gates(...), then the new h, c, then at most output(...): 2 new states, got 1",
-    too_many_states: "1 new states, got 2; return one for each state",
-    nothing_returned: "1 new states, got 0",
+    too_few_states: "must return the new h, c, with gates(...) before and output(...) after where it has them, got 1 new states for 2; return",
+    too_many_states: "got 2 new states for 1; return one for each state",
+    nothing_returned: "got 0 new states for 1",
     gates_last: "got another order; reorder them",
     number_as_state: "the new state h must be a vector, got float",
     parameter_as_state: "the new state h must be a vector, got Weight",
@@ -226,9 +234,9 @@ CASES: dict[Callable[..., Any], str] = {
     scalar_as_state: "the new state h must have the dimension H, got 1",
     matrix_and_vector: "the parameter W must be used in one way, got use as a matrix (line {before}) and as a vector; give one of them another name",
     vector_and_scalar: "the parameter b must be used in one way, got use as a scalar (line {before}) and as a vector",
-    matrix_of_two_widths: "the matrix W must multiply vectors of one dimension, got I (line {before}) and H; use two matrices",
-    matrix_of_two_heights: "the matrix W must have one number of rows, got O (line {before}) and Q; use two matrices",
-    vector_of_another_dimension: "the arguments of + must have one dimension, got H and I",
+    matrix_of_two_widths: "the matrix W must multiply vectors of the same dimension, got I (line {before}) and h of dimension H; use",
+    matrix_of_two_heights: "the matrix W must have the same rows at every use, got O (line {before}) and Q; use two matrices",
+    vector_of_another_dimension: "got h of dimension H and b of dimension I (since line {here}); bring",
     numpy_function: "the equations must use the operators and functions of grus.cells, got an error",
     numpy_mean: "a function must come from grus.cells, got a NumPy function; use grus.cells.tanh and the like",
     numpy_array: "a value must be a vector, a parameter or a Python number, got a ndarray",
@@ -255,7 +263,7 @@ def test_broken_rule_points_to_the_line(function: Callable[..., Any]) -> None:
         Cell.define(function, "h c" if "c" in inspect.signature(function).parameters else "h")
     message = str(caught.value)
     assert message.startswith(f"{function.__name__}: ")
-    assert CASES[function].format(before=line - 1) in message
+    assert CASES[function].format(before=line - 1, here=line) in message
     assert message.endswith(f'\n  File "{__file__}", line {line}\n    {source[line - first].strip()}')
 
 
@@ -278,6 +286,10 @@ def other_order(h: V, x: V, p: P) -> Any:
     return h
 
 
+def unused_input(x: V, mask: V, h: V, p: P) -> Any:
+    return h + p.W @ x
+
+
 def many(*values: V) -> Any:
     return values
 
@@ -287,6 +299,11 @@ def many(*values: V) -> Any:
     [
         (no_input, {"states": "h"}, "the arguments must begin with an input, got (h, p); write for example (x, h, p)"),
         (other_order, {"states": "h"}, "the arguments must be the inputs, then the states h, then the parameters, got (h, x, p)"),
+        (
+            unused_input,
+            {"states": "h"},
+            "the input mask must reach a gate, a state or the output, got an argument that nothing reads",
+        ),
         (many, {"states": "h"}, "the arguments must be the inputs, then the states h"),
         (two_dimensions, {"states": ""}, "states must name at least one state, got none; write @cell(states='h')"),
         (two_dimensions, {"states": "h", "dims": {"k": "O"}}, "dims must name inputs or states, got 'k'; choose from x, h"),
@@ -320,7 +337,7 @@ def test_value_of_another_cell_is_refused() -> None:
 
     def first(x: V, h: V, p: P) -> Any:
         kept.append(h)
-        return tanh(h)
+        return tanh(p.W @ x + h)
 
     def second(x: V, h: V, p: P) -> Any:
         return h + kept[0]

@@ -136,7 +136,7 @@ def test_vocabulary_means_what_it_says(case: int, evaluate: Callable[..., Any], 
 
     @cell(states="a b")
     def one(x: Vector, a: Vector, b: Vector, p: Parameters) -> Step:
-        return a, b, output(written(a, b) + p.c)
+        return gates(seen=x), a, b, output(written(a, b) + p.c)
 
     for seed in range(3):
         values = draw(one, seed)
@@ -146,7 +146,7 @@ def test_vocabulary_means_what_it_says(case: int, evaluate: Callable[..., Any], 
 def test_parameters_take_part_in_arithmetic(evaluate: Callable[..., Any], draw: Callable[..., Any]) -> None:
     @cell(states="h")
     def parameters(x: Vector, h: Vector, p: Parameters) -> Step:
-        return -p.a * h + 2 / p.b - tanh(p.c) + (p.d > 0) * p.e
+        return gates(seen=x), -p.a * h + 2 / p.b - tanh(p.c) + (p.d > 0) * p.e
 
     v = draw(parameters)
     wanted = -v["a"] * v["h"] + 2 / v["b"] - np.tanh(v["c"]) + (v["d"] > 0) * v["e"]
@@ -160,7 +160,7 @@ def test_copies_and_pickles_are_the_cell_itself() -> None:
 
 def test_pickle_of_a_cell_that_is_not_at_its_place_is_refused() -> None:
     def local(x: Vector, h: Vector, p: Parameters) -> Step:
-        return tanh(h)
+        return tanh(p.W @ x + h)
 
     data = pickle.dumps(cell(states="h")(local))
     with pytest.raises(CellError, match="a pickled cell must be defined in the module"):

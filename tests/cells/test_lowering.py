@@ -43,7 +43,7 @@ def test_gru_has_the_form_that_the_compiler_expects() -> None:
 def test_sum_without_state_products_stays_elementwise() -> None:
     @cell(states="h")
     def element(x: Vector, h: Vector, p: Parameters) -> Step:
-        return (h - p.a) - p.u * h + 1
+        return gates(seen=x), (h - p.a) - p.u * h + 1
 
     assert output_of(element) == "sub(add(sub(1, a), h), mul(u, h))"
 
@@ -59,7 +59,7 @@ def test_difference_of_input_parts_is_hoisted() -> None:
 def test_subtracted_product_stays_whole() -> None:
     @cell(states="h")
     def subtracted(x: Vector, h: Vector, p: Parameters) -> Step:
-        return p.a * h - p.U @ h
+        return gates(seen=x), p.a * h - p.U @ h
 
     assert output_of(subtracted) == "sub(mul(a, h), [0; U h])"
 
@@ -67,7 +67,7 @@ def test_subtracted_product_stays_whole() -> None:
 def test_leading_minus_keeps_the_value() -> None:
     @cell(states="h")
     def leading(x: Vector, h: Vector, p: Parameters) -> Step:
-        return -(p.U @ h) - p.b + h
+        return gates(seen=x), -(p.U @ h) - p.b + h
 
     assert output_of(leading) == "sub(add(neg([0; U h]), h), b)"
 

@@ -8,22 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from grus.cells import cell
 from grus.cells.symbols import Parameters, Vector
-from grus.cells.vocabulary import Step
+from grus.cells.vocabulary import Step, mean
 from grus.errors import BackendError, DtypeError, GrusError, OptionError, ShapeError
 from grus.runtime import Session
 from tests.runtime.streams import ROWS, stack, streams
 
 GRU = streams("gru").parameters
 X = np.zeros(5, np.float32)
+MODULE: Any = torch.nn.GRU(5, 11)
 Make = Callable[[], object]
 
 
 @cell(states="h")
 def summing(x: Vector, h: Vector, p: Parameters) -> Step:
-    return h + p.scalar("rate") * p.w * h
+    return h + p.scalar("rate") * p.w * mean(x)
 
 
 OPENINGS: list[tuple[Make, type[GrusError], str]] = [
@@ -47,6 +49,15 @@ OPENINGS: list[tuple[Make, type[GrusError], str]] = [
     (lambda: Session("gru", GRU, batch=True), OptionError, "got True"),
     (lambda: Session("grru", GRU), OptionError, "did you mean"),
     (lambda: Session(summing, {"rate": 1.0, "w": np.ones(3)}), OptionError, "must follow from a parameter's shape, got none with I"),
+    (lambda: Session("gru", {"weight_ih_l0": X}), OptionError, r"got PyTorch's 'weight_ih_l0'; pass grus.convert.from_pytorch\(parameters, 'gru'\)"),
+    (lambda: Session("gru", {"rnn.bias_hh_l0_reverse": X}), OptionError, "got PyTorch's 'rnn.bias_hh_l0_reverse'; pass grus.convert"),
+    (lambda: Session("gru", {f"{name}_l0": array for name, array in GRU.items()}), OptionError, "got 'W_r_l0'; drop the layer's ending"),
+    (lambda: Session("gru", [(GRU, GRU)]), OptionError, "layer 0 must have one direction, .*, got 2; train the layer with bidirectional=False"),
+    (lambda: Session("gru", [X]), OptionError, "layer 0 must be a mapping of arrays by name, got ndarray"),  # type: ignore[list-item]
+    (lambda: Session("gru", X), OptionError, "parameters must be a mapping or one for each layer, got ndarray"),  # type: ignore[arg-type]
+    (lambda: Session(MODULE, {}), OptionError, r"cell must be a Cell or .*, got a GRU module; pass .*from_pytorch\(module.state_dict\(\), name\)"),
+    (lambda: Session("gru", MODULE), OptionError, r"parameters must be arrays by name, got a GRU module; .* module.named_parameters\(\) without"),
+    (lambda: Session("gru", GRU | {"b_z": MODULE.bias_ih_l0}), DtypeError, "b_z must be an array, got a Parameter .*detach"),
     (lambda: Session("gru", GRU, target="abacus"), OptionError, "abacus"),
     (lambda: Session("gru", GRU, target="neon"), BackendError, "neon"),
 ]
@@ -139,6 +150,11 @@ def test_read_only_out_is_refused_before_the_step() -> None:
 def test_pickle_is_refused() -> None:
     with pytest.raises(BackendError, match=r"Session\(gru\): must be moved as a file, got pickle; write it with save\(\) and read it"):
         pickle.dumps(Session("gru", GRU))
+
+
+def test_tensor_that_needs_a_gradient_is_refused() -> None:
+    with pytest.raises(DtypeError, match=r"x must be an array, got a Tensor that NumPy refuses; pass it as \.detach\(\)\.cpu\(\)"):
+        Session("gru", GRU).step(torch.zeros(5, requires_grad=True))
 
 
 def test_call_within_a_call_is_refused() -> None:

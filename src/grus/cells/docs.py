@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import sys
 from pathlib import Path
 
+import grus.cells
 from grus.cells.catalogue import get, names
 from grus.cells.language import Cell
 from grus.compiler.program import SCALAR, Variable
@@ -31,6 +33,7 @@ def write_page(cell: Cell) -> str:
     """The Markdown page of one cell."""
     summary, sections = read_docstring(cell)
     parts = [f"# {cell.name}", summary, "## Equations", *(f"$$\n{equation}\n$$" for equation in cell.equations())]
+    parts += ["In Python:", f"```python\n{write_source(cell)}\n```"]
     parts += ["## Parameters", _table(("name", "kind", "shape"), [(f"`{p.name}`", p.kind, _shape(p.shape)) for p in cell.parameters])]
     if cell.gates:
         parts += ["## Gates", _described(cell.gates, sections.get("Gates", ""))]
@@ -42,6 +45,20 @@ def write_page(cell: Cell) -> str:
         parts += ["## Notes", sections["Notes"]]
     parts += ["## Source", cell.source]
     return "\n\n".join(parts) + "\n"
+
+
+def write_source(cell: Cell) -> str:
+    """The Python of the cell, to be copied: its imports and its function, without the docstring and the source that the page has elsewhere."""
+    text = inspect.getsource(cell.function)
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    decorator = function.decorator_list[0]
+    assert isinstance(decorator, ast.Call)
+    decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg != "source"]
+    lines = text.splitlines()
+    written = lines[function.lineno - 1 : function.body[0].lineno - 1] + lines[function.body[1].lineno - 1 :]
+    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & set(grus.cells.__all__)
+    return "\n".join([f"from grus.cells import {', '.join(sorted(used))}", "", "", f"@{ast.unparse(decorator)}".replace("'", '"'), *written])
 
 
 def write_index() -> str:

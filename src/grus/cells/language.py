@@ -187,12 +187,12 @@ class _Definition:
         parts: list[object] = list(returned) if isinstance(returned, tuple) else [] if returned is None else [returned]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         found = parts.pop(0) if parts and isinstance(parts[0], Gates) else Gates({})
         given = parts.pop() if parts and isinstance(parts[-1], Output) else None
-        wanted = f"gates(...), then the new {', '.join(self.states)}, then at most output(...)"
+        wanted = f"the new {', '.join(self.states)}, with gates(...) before and output(...) after where it has them"
         for part in parts:
             if isinstance(part, (Gates, Output)):
                 self.trace.fail(f"the cell must return {wanted}, got another order; reorder them", here)
         if len(parts) != len(self.states):
-            self.trace.fail(f"the cell must return {wanted}: {len(self.states)} new states, got {len(parts)}; return one for each state", here)
+            self.trace.fail(f"the cell must return {wanted}, got {len(parts)} new states for {len(self.states)}; return one for each state", here)
         for name, part in zip(self.states, parts, strict=True):
             if not isinstance(part, Vector):
                 self.trace.fail(f"the new state {name} must be a vector, got {type(part).__name__}; return an expression of the cell's vectors", here)
@@ -206,6 +206,12 @@ class _Definition:
 
     def _check_use(self, program: Program) -> None:
         read = {node.name for node in program.nodes} | {term.matrix for node in program.nodes for term in node.terms}
+        for variable in program.inputs:
+            if not any(node.op == "input" and node.name == variable.name for node in program.nodes):
+                self.trace.fail(
+                    f"the input {variable.name} must reach a gate, a state or the output, got an argument that nothing reads; use it or drop it",
+                    self.trace.definition(),
+                )
         for name, usage in self.trace.usages.items():
             if name not in read:
                 self.trace.fail(

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Dimension:
     """A dimension that may still be unknown; dimensions that were tied together share one root."""
 
-    __slots__ = ("_name", "_parent")
+    __slots__ = ("_line", "_name", "_parent")
 
     def __init__(self, name: str | None = None) -> None:
         self._name = name
         self._parent: Dimension | None = None
+        self._line: int | None = None
 
     def root(self) -> Dimension:
         found = self
@@ -33,15 +34,23 @@ class Dimension:
         """The dimension's name, or None while nothing fixes it."""
         return self.root()._name
 
-    def tie(self, other: Dimension) -> bool:
-        """Make both one dimension; False where both have names and these differ."""
+    @property
+    def line(self) -> int | None:
+        """The line that gave an open dimension its name; None where it had one from the start."""
+        found, line = self, None
+        while found._parent is not None:
+            line, found = found._line, found._parent
+        return line
+
+    def tie(self, other: Dimension, line: int | None = None) -> bool:
+        """Make both one dimension, since ``line``; False where both have names and these differ."""
         a, b = self.root(), other.root()
         if a is b:
             return True
         if a._name is not None and b._name is not None:
             return a._name == b._name
         kept, dropped = (a, b) if a._name is not None else (b, a)
-        dropped._parent = kept
+        dropped._parent, dropped._line = kept, line
         return True
 
 

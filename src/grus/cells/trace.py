@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from grus.cells.symbols import Arithmetic, Dimension, Vector, Weight, describe
-from grus.compiler.program import SCALAR
+from grus.compiler.program import LEAVES, SCALAR
 from grus.errors import CellError
 
 _OWN_MODULES = frozenset(f"{__package__}.{name}" for name in ("symbols", "trace", "vocabulary", "language"))
@@ -102,9 +102,12 @@ class Trace:
         args = tuple(self.operand(value) for value in values)
         dimension: Dimension | None = None
         for arg in args:
-            if arg.dimension is not None and dimension is not None and not dimension.tie(arg.dimension):
-                sign = _SIGNS.get(op, op)
-                self.fail(f"the arguments of {sign} must have one dimension, got {dimension.name} and {arg.dim}; bring one to the other by a matrix")
+            if arg.dimension is not None and dimension is not None and not dimension.tie(arg.dimension, self.locate().line):
+                first = next(other for other in args if other.dimension is dimension)
+                self.fail(
+                    f"the arguments of {_SIGNS.get(op, op)} must have the same dimension, got {self._told(first)} and {self._told(arg)}; "
+                    "bring one to the other by a matrix"
+                )
             dimension = dimension or arg.dimension
         return self.symbol(op, dimension, args)
 
@@ -116,10 +119,10 @@ class Trace:
         if operand.dimension is None:
             self.fail(f"the right side of {name} @ must be a vector, got a scalar; use * to scale")
         usage = self._use(name, "matrix")
-        if not usage.shape[1].tie(operand.dimension):
+        if not usage.shape[1].tie(operand.dimension, self.locate().line):
             self.fail(
-                f"the matrix {name} must multiply vectors of one dimension, got {usage.shape[1].name} (line {usage.location.line}) "
-                f"and {operand.dim}; use two matrices"
+                f"the matrix {name} must multiply vectors of the same dimension, got {usage.shape[1].name} (line {usage.location.line}) "
+                f"and {self._told(operand)}; use two matrices"
             )
         return self.symbol("product", usage.shape[0], (operand,), name)
 
@@ -132,22 +135,38 @@ class Trace:
         wanted, usage = self.dimension(rows), self._use(name, "matrix")
         if wanted is None:
             self.fail(f"rows of the matrix {name} must be a dimension's name such as 'O', got '1'; use mean(v * p.w) for a weighted sum")
-        if not usage.shape[0].tie(wanted):
+        if not usage.shape[0].tie(wanted, self.locate().line):
             self.fail(
-                f"the matrix {name} must have one number of rows, got {usage.shape[0].name} (line {usage.location.line}) and {rows}; use two matrices"
+                f"the matrix {name} must have the same rows at every use, got {usage.shape[0].name} (line {usage.location.line}) and {rows}; "
+                "use two matrices"
             )
 
     def tie(self, value: Vector, dimension: Dimension | None, who: str, location: Location | None = None) -> None:
         """Give ``value`` this dimension, or fail."""
-        same = dimension is value.dimension if dimension is None or value.dimension is None else value.dimension.tie(dimension)
+        line = (location or self.locate()).line
+        same = dimension is value.dimension if dimension is None or value.dimension is None else value.dimension.tie(dimension, line)
         if not same:
             wanted = SCALAR if dimension is None else dimension.name
-            self.fail(f"{who} must have the dimension {wanted}, got {value.dim}; bring it there by a matrix", location)
+            self.fail(f"{who} must have the dimension {wanted}, got {value.dim}{self._since(value)}; bring it there by a matrix", location)
 
     def label(self, value: Vector, name: str, *args: object) -> Vector:
         """Let the equations show ``value`` as a call of ``name``."""
         self.labels[value] = (name, tuple(self.operand(arg) for arg in args))
         return value
+
+    def _told(self, value: Vector) -> str:
+        """What an error says of an argument: its name in the user's function, its dimension and the line that gave it that."""
+        frame, names = inspect.currentframe(), list[str]()
+        while frame is not None and not names:
+            if frame.f_globals.get("__name__") not in _OWN_MODULES:
+                names = [name for name, local in frame.f_locals.items() if local is value]
+            frame = None if frame.f_code is self.function.__code__ else frame.f_back
+        name = names[0] if names else value.name if value.op in LEAVES and value.name else "an expression"
+        return f"{name} of dimension {value.dim}{self._since(value)}"
+
+    def _since(self, value: Vector) -> str:
+        line = None if value.dimension is None else value.dimension.line
+        return "" if line is None else f" (since line {line})"
 
     def inputs(self) -> list[Vector]:
         """The symbols of the inputs."""

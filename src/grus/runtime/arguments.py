@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from grus.compiler.blocks import Array
-from grus.errors import DtypeError, OptionError, ShapeError
+from grus.errors import DtypeError, GrusError, OptionError, ShapeError
 
 
 def check_array(who: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -69,8 +69,12 @@ def as_array(who: str, name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Arr
     """``value`` as an array that converts to ``dtype``."""
     try:
         array = np.asarray(value)
+    except GrusError:
+        raise
     except ValueError as error:
         raise ShapeError(f"{who}: {name} must be rectangular, got rows of different lengths; pad them or make several calls.") from error
+    except (RuntimeError, TypeError) as error:  # a tensor that needs a gradient, or lies on a device
+        raise DtypeError(f"{who}: {name} must be an array, got a {type(value).__name__} that NumPy refuses; pass it as .detach().cpu().") from error
     if not np.can_cast(array.dtype, dtype, "same_kind"):
         raise DtypeError(f"{who}: {name} must hold real numbers, got {array.dtype}; convert it to {dtype}.")
     return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, Literal, NoReturn, cast
@@ -12,7 +12,6 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from grus.cells import Cell
-from grus.cells import get as get_cell
 from grus.compiler.blocks import Array
 from grus.compiler.native import target as targets
 from grus.compiler.programs import Mode
@@ -20,6 +19,7 @@ from grus.errors import BackendError, OptionError
 from grus.runtime import files
 from grus.runtime.arguments import check_array, check_block, check_names, check_out, check_rows
 from grus.runtime.circuit import Circuit, zeros
+from grus.runtime.parameters import Given, as_layers, find_cell
 from grus.runtime.weights import Layer, check_dtype, check_precision, check_stack
 
 BLOCK_ROWS = 256  # rows that a block takes through all layers at once: its buffers stay in the second-level cache
@@ -29,7 +29,8 @@ KEEP_INTERPRETER = 1 << 19  # multiply-adds of a step (some 20 µs) up to which 
 class Session:
     """One stream (or ``batch`` of them in step) through a cell, or through a stack of layers of it.
 
-    ``parameters`` are the cell's own by name, or a sequence of one such mapping per layer; they are copied. All states start from zero.
+    ``parameters`` are the cell's own by name, or a sequence of one such mapping per layer, such as ``grus.convert.from_pytorch`` gives; they
+    are copied. All states start from zero.
     ``gates=True`` keeps the gates of the last step for ``gates()``. The names of states and gates end in ``_l0``, ``_l1``, … where there
     are several layers. ``precision="bf16"`` rounds the operands of all products to bfloat16, and nothing else. A session serves one thread
     at a time; ``clone`` gives another thread its own, sharing the weights.
@@ -53,7 +54,7 @@ class Session:
     def __init__(
         self,
         cell: str | Cell,
-        parameters: Mapping[str, ArrayLike] | Sequence[Mapping[str, ArrayLike]],
+        parameters: Given,
         *,
         dtype: str = "float32",
         batch: int | None = None,
@@ -61,9 +62,9 @@ class Session:
         gates: bool = False,
         precision: str | None = None,
     ) -> None:
-        self.cell, self.dtype = get_cell(cell), check_dtype(dtype)
+        self.cell, self.dtype = find_cell(cell), check_dtype(dtype)
         self.precision = check_precision(precision, self.dtype)
-        stack = check_stack(self.cell, [parameters] if isinstance(parameters, Mapping) else list(parameters), self.dtype)
+        stack = check_stack(self.cell, as_layers(self.cell, parameters), self.dtype)
         mode, machine = Mode(sequence=True, gates=gates), targets.get(target)
         bf16 = self.precision == "bf16"
         self._layers = tuple(Layer(self.cell.program, arrays, sizes, machine, mode, bf16=bf16) for arrays, sizes in stack)

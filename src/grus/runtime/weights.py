@@ -19,7 +19,8 @@ from grus.compiler.native.target import Target
 from grus.compiler.program import SCALAR, Parameter, Program
 from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.errors import DtypeError, OptionError, ShapeError
-from grus.runtime.arguments import as_array, check_names
+from grus.runtime.arguments import as_array
+from grus.runtime.parameters import check_parameter_names
 
 _programs: dict[tuple[int, bool, bool], CellPrograms] = {}
 
@@ -152,8 +153,7 @@ def check_stack(cell: Cell, layers: Sequence[Mapping[str, ArrayLike]], dtype: np
 
 
 def _check_layer(cell: Cell, given: Mapping[str, ArrayLike], dtype: np.dtype[Any], who: str) -> tuple[dict[str, Array], dict[str, int]]:
-    wanted = [parameter.name for parameter in cell.parameters]
-    check_names(who, "parameters", wanted, given)
+    check_parameter_names(who, cell, given)
     sizes: dict[str, int] = {SCALAR: 1}
     arrays: dict[str, Array] = {}
     for parameter in cell.parameters:
