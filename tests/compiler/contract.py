@@ -5,6 +5,7 @@ Results are flat: "output", "gate:r", "state:h", and the gradients "d_input:x", 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,6 +145,19 @@ def expected(case: Case, *, gates: bool = True, sequence: bool = True) -> Arrays
     if case.reverse:
         found |= {key: _turn(array, case.lengths) for key, array in found.items() if array.ndim == 3}
     return found
+
+
+def central_difference(loss: Callable[[], float], array: Array, step: float = 1e-6) -> Array:
+    """The slope of ``loss`` along every element of ``array``, which is changed for each and put back."""
+    slope = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        value = array[index]
+        array[index] = value + step
+        above = loss()
+        array[index] = value - step
+        slope[index] = (above - loss()) / (2 * step)
+        array[index] = value
+    return slope
 
 
 def assert_agrees(found: Arrays, wanted: Arrays, case: Case) -> None:

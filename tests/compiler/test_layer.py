@@ -14,7 +14,7 @@ import pytest
 import grus.cells
 from grus.compiler.layer import compile_cell
 from grus.compiler.native import target as targets
-from tests.compiler.contract import Array, Case, assert_agrees, assert_same, expected, make_case, rows_of, run
+from tests.compiler.contract import Array, Case, assert_agrees, assert_same, central_difference, expected, make_case, rows_of, run
 
 ODD = ((1, 7, 3, 1), (3, 5, 4, 7), (9, 4, 5, 63), (5, 6, 3, 33))  # (T, B, I, H)
 WHOLE = (4, 13, 16, 32)  # a whole number of vectors for every target
@@ -129,19 +129,7 @@ def test_gradients_are_slopes_of_the_compiled_layer(name: str) -> None:
         for key, array in arrays.items():
             if key == "mask":  # the result jumps where it leaves 0
                 continue
-            np.testing.assert_allclose(found[f"{kind}:{key}"], slope(loss, array), rtol=2e-6, atol=2e-8, err_msg=f"{kind}:{key}")
-
-
-def slope(loss: Any, array: Array, step: float = 1e-6) -> Array:
-    found = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        value = array[index]
-        array[index] = value + step
-        above = loss()
-        array[index] = value - step
-        found[index] = (above - loss()) / (2 * step)
-        array[index] = value
-    return found
+            np.testing.assert_allclose(found[f"{kind}:{key}"], central_difference(loss, array), rtol=2e-6, atol=2e-8, err_msg=f"{kind}:{key}")
 
 
 # --- what the caller may hand over -----------------------------------------------------------------------------------------

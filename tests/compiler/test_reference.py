@@ -13,6 +13,7 @@ import grus.cells
 from grus.compiler.program import SCALAR, Builder, Parameter, Program, Term, Variable
 from grus.compiler.reference import Gradients, backward, evaluate, forward
 from grus.errors import OptionError, ShapeError
+from tests.compiler.contract import central_difference
 
 Array = NDArray[np.float64]
 T, B, SIZES = 5, 3, {"I": 4, "H": 5, "1": 1}
@@ -58,18 +59,6 @@ class Case:
     def gradients(self) -> Gradients:
         arguments = (self.program, self.inputs, self.params, self.states, LENGTHS, RESETS, self.restart)
         return backward(*arguments, d_outputs=self.d_outputs, d_states=self.d_states)
-
-
-def central_difference(loss: Callable[[], float], array: Array, step: float = 1e-6) -> Array:
-    slope = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        value = array[index]
-        array[index] = value + step
-        above = loss()
-        array[index] = value - step
-        slope[index] = (above - loss()) / (2 * step)
-        array[index] = value
-    return slope
 
 
 def assert_gradients_are_slopes(case: Case) -> None:

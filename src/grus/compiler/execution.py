@@ -235,7 +235,7 @@ class RowSums:
         """target[m, k] += sum over packed rows of left[row, m] * right[row, k]; threads split m, so that every sum has one order."""
         units, inner, left, right = product.units, product.inner, product.left, product.right
         size, threads = self.dtype.itemsize, min(self.sizes.threads, -(-units // ROW_TILE))
-        self._make_room(products.outer_room(units, inner, self.sizes.lanes, self.sizes.target.registers), threads)
+        self._make_room(products.outer_room(inner, self.sizes.lanes, self.sizes.target.registers), threads)
         calls: list[tuple[Function, ctypes.Array[ctypes.c_int64]]] = []
         for number in range(threads):
             first = min(units, -(-units * number // threads // ROW_TILE) * ROW_TILE)

@@ -41,7 +41,7 @@ class Steps:
 
     sizes: NDArray[np.int64]
     reverse: bool = False
-    without: int = 0  # rows where there are no steps
+    idle_batch: int = 0  # B where T = 0, so that no size tells it
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -58,7 +58,7 @@ class Steps:
 
     @property
     def batch(self) -> int:
-        return int(self.sizes[0]) if len(self.sizes) else self.without
+        return int(self.sizes[0]) if len(self.sizes) else self.idle_batch
 
     @cached_property
     def uniform(self) -> bool:

@@ -63,7 +63,7 @@ def test_outer_adds_the_sum_of_outer_products(target: str, dtype: str) -> None:
         room = np.full((left_units + 2, right_units + 4), np.nan, dtype)
         target_view = room[1:-1, 2:-2]
         target_view[...] = start = rng.standard_normal(target_view.shape).astype(dtype)
-        work = np.full(products.outer_room(left_units, right_units, machine.lanes(dtype), machine.registers) + 8, np.nan, dtype)
+        work = np.full(products.outer_room(right_units, machine.lanes(dtype), machine.registers) + 8, np.nan, dtype)
         values = (kernels.address(target_view), room.shape[1], kernels.address(left), left_units + 5, left_units)
         values += (kernels.address(right), right_units + 2, right_units, rows, kernels.address(work))
         call("outer", target, dtype, products.OUTER, *values)
@@ -80,7 +80,7 @@ def test_outer_is_the_same_bits_on_every_target(dtype: str) -> None:
     found: list[Array] = []
     for target in TARGETS:
         machine, result = targets.get(target), np.zeros((21, 37), dtype)
-        work = np.empty(products.outer_room(21, 37, machine.lanes(dtype), machine.registers), dtype)
+        work = np.empty(products.outer_room(37, machine.lanes(dtype), machine.registers), dtype)
         values = (kernels.address(result), 37, kernels.address(left), 21, 21, kernels.address(right), 37, 37, 333, kernels.address(work))
         call("outer", target, dtype, products.OUTER, *values)
         found.append(result)

@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = I8.as_pointer()
 ELEMENTS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 SIZES = {"float32": 4, "float64": 8}

@@ -23,7 +23,7 @@ CHUNK = 160  # rows summed before a weight gradient goes back to memory
 LEFT_UNITS = 24  # of the left operand packed at once, or a few more: with a right panel they stay in a 32 KB cache
 
 
-def outer_room(left_units: int, right_units: int, lanes: int, registers: int) -> int:
+def outer_room(right_units: int, lanes: int, registers: int) -> int:
     """Elements of work space that ``outer`` needs."""
     _, panels = outer_tile(registers)
     width = panels * lanes
