@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from benchmarks.peers import Peer, Result, Run, Step
 from benchmarks.peers.pytorch import run_module, train_on_last
 from benchmarks.workload import Case
-from grus.compiler.blocks import Columns
+from grus.compiler.blocks import place_of, places_of
 from grus.compiler.execution import Bound, Sizes, Walk
 from grus.compiler.native import target as targets
+from grus.compiler.native.kernels import address, aligned
 from grus.compiler.program import Builder, Parameter, Program, Term, Variable
 from grus.compiler.programs import make_stage
 from grus.compiler.steps import block_table
@@ -103,12 +104,21 @@ def recurrent_product(rows: int, hidden: int, steps: int) -> Callable[[], object
     sizes = Sizes(np.dtype(np.float32), targets.get(), {"H": hidden}, threads=1)
     bound = Bound(make_stage(program, (), (), exact=True, bf16=False), sizes)
     numbers = np.random.default_rng(0)
-    bound.load({f"U_{gate}": numbers.standard_normal((hidden, hidden), np.float32) for gate in "rzn"})
-    states = Columns((("h", "H"),)).allocate(0, rows, sizes.padded, sizes.dtype)
-    states.buffer[:] = numbers.standard_normal(states.buffer.shape)
-    sums = bound.stage.stored.allocate(0, rows, sizes.padded, sizes.dtype)
+    weights = {f"U_{gate}": numbers.standard_normal((hidden, hidden), np.float32) for gate in "rzn"}
+    for call in bound.load(places_of(weights)):
+        call.run()
+    states = aligned((rows, sizes.padded["H"]), sizes.dtype)
+    states[:] = numbers.standard_normal(states.shape)
+    sums = aligned((rows, bound.stage.stored.width(sizes.padded)), sizes.dtype)
     walk = Walk.of(np.repeat(block_table(0, rows, rows), steps, axis=0))
-    return lambda: bound.run(walk, states.places, sums.places)
+    (call,) = bound.run(walk, {"h": place_of(states)}, bound.stage.stored.places(address(sums), sizes.padded, sizes.dtype.itemsize))
+    alive = states, sums, walk
+
+    def product() -> object:
+        call.run()
+        return alive
+
+    return product
 
 
 def last_state_step(case: Case, policy: str) -> Callable[[], dict[str, float]]:

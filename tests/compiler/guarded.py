@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grus.compiler import backward, blocks, execution
+from grus.compiler import backward, execution
 from grus.compiler import run as walking
 from tests.compiler.contract import Array, Arrays, Case, assert_same, fresh_layer, make_case, run
 
@@ -49,17 +49,18 @@ def guarded_case(case: Case) -> Case:
 def main() -> None:
     global _before
     faulthandler.enable()
-    plain = blocks.aligned
+    walking.LEAST_WORK = 1
+    plain = execution.aligned
     for name in ("gru", "gru_d", "lstm_projected", "gru_layer_norm", "min_gru"):
         for sizes in ((4, 7, 3, 1), (3, 5, 5, 7), (2, 9, 9, 33)):
             for save in ("store", "recompute", "checkpoint"):
                 case = make_case(name, "float64", sizes, resets=True)
                 wanted = run(case, save=save)
                 for _before in (False, True):
-                    for module in (backward, blocks, execution, walking):
+                    for module in (backward, execution, walking):
                         module.aligned = guarded
                     assert_same(run(guarded_case(case), save=save, threads=2, layer=fresh_layer(case)), wanted)
-                    for module in (backward, blocks, execution, walking):
+                    for module in (backward, execution, walking):
                         module.aligned = plain
     print("guarded")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grus.compiler import backward, blocks, execution
+from grus.compiler import backward, execution
 from grus.compiler import run as walking
 from grus.compiler.layer import compile_cell
 from grus.compiler.native import target as targets
@@ -194,7 +194,7 @@ def test_buffers_filled_with_nan_change_nothing(name: str, save: str, monkeypatc
         filled += 1
         return np.full(shape, np.nan, dtype)
 
-    for module in (backward, blocks, execution, walking):
+    for module in (backward, execution, walking):
         monkeypatch.setattr(module, "aligned", nan_filled)
     layer = fresh_layer(case)
     assert_same(run(case, save=save, layer=layer), wanted)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-from grus.compiler.native.kernels import address, aligned
+from grus.compiler.native.kernels import address
 
 Array = NDArray[Any]
+Places = dict[str, "Place"]
 
 
 class Place(NamedTuple):
@@ -22,47 +21,30 @@ class Place(NamedTuple):
     ld: int
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Rows [low, low + rows) of named columns."""
-
-    buffer: Array  # [rows, ld]
-    columns: Mapping[str, int]  # name → first element of its column
-    low: int = 0
-
-    @cached_property
-    def places(self) -> dict[str, Place]:
-        """Every column's place, in terms of packed rows of the whole sequence."""
-        ld, size = self.buffer.shape[1], self.buffer.itemsize
-        base = address(self.buffer) - self.low * ld * size
-        return {name: Place(base + column * size, ld) for name, column in self.columns.items()}
-
-
 @dataclass(frozen=True)
 class Columns:
     """The layout of a block: names with their dimensions, in order."""
 
     names: tuple[tuple[str, str], ...]
 
-    def offsets(self, padded: Mapping[str, int]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        at = 0
-        for name, dim in self.names:
-            found[name] = at
-            at += padded[dim]
-        return found
-
     def width(self, padded: Mapping[str, int]) -> int:
         return sum(padded[dim] for _, dim in self.names)
 
-    def allocate(self, low: int, high: int, padded: Mapping[str, int], dtype: np.dtype[Any]) -> Block:
-        return Block(aligned((high - low, self.width(padded)), dtype), self.offsets(padded), low)
+    def places(self, base: int, padded: Mapping[str, int], size: int, low: int = 0) -> Places:
+        """Every column's place in a buffer [rows, width] at ``base``, of elements of ``size`` bytes, whose row 0 is packed row ``low``."""
+        ld, found = self.width(padded), Places()
+        at = base - low * ld * size
+        for name, dim in self.names:
+            found[name] = Place(at, ld)
+            at += padded[dim] * size
+        return found
 
-    def over(self, buffer: Array, padded: Mapping[str, int], low: int = 0) -> Block:
-        """The block whose rows are ``buffer``'s."""
-        return Block(buffer, self.offsets(padded), low)
+
+def place_of(array: Array, low: int = 0) -> Place:
+    """The place of contiguous rows [N, D] of which row 0 is packed row ``low``."""
+    return Place(address(array) - low * array.shape[1] * array.itemsize, array.shape[1])
 
 
-def user_place(array: Array) -> Place:
-    """The place of an unpadded, contiguous array [N, D]."""
-    return Place(address(array), array.shape[1])
+def places_of(arrays: Mapping[str, Array], low: int = 0) -> Places:
+    """The same for every name."""
+    return {name: place_of(array, low) for name, array in arrays.items()}

@@ -41,9 +41,8 @@ class IdleRuns:
                 self._drop(next(iter(self._runs)))
 
     def _drop(self, key: tuple[Shape, frozenset[str] | None]) -> None:
-        shape = key[0]
         for bound in self._runs.pop(key).bounds:
-            spare = self._bounds.setdefault((id(bound.stage), shape.sizes, shape.threads), [])
+            spare = self._bounds.setdefault((id(bound.stage), key[0].sizes, bound.sizes.threads), [])
             if len(spare) < 2:
                 spare.append(bound)
 

@@ -1,11 +1,12 @@
 """Walks a layer's time in segments; the forward run.
 
-A run is made for sizes, steps and options, and used again for every call that has the same: its tables, packed weights and work buffers stay.
+A run is made for sizes, steps and options, and used again for every call that has the same: its tables, packed weights, work buffers and
+the tape of its native calls stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
@@ -14,18 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.compiler.blocks import Array, Block, Place, user_place
-from grus.compiler.execution import Bound, Sizes, Slots, Walk
-from grus.compiler.native.kernels import aligned
+from grus.compiler.blocks import Array, Place, Places, places_of
+from grus.compiler.execution import Bound, Sizes, States, Walk
+from grus.compiler.native.kernels import NativeCall, address, aligned, product_functions
 from grus.compiler.native.target import Target
 from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.compiler.steps import Steps, block_table
+from grus.compiler.tape import Tape
 from grus.errors import ShapeError
 
 FORWARD_BYTES = 1 << 20  # streams of a segment: few enough to stay in the cache, many enough to make few calls
 BACKWARD_BYTES = 3 << 20
 LEAST_ROWS = 192  # rows of a segment: with fewer, adding to the weight gradients costs as much as computing them
 BLOCK_ROWS = 96  # rows of a time-parallel block: with its operands it stays in the second-level cache
+LEAST_WORK = 1 << 21  # multiplications that are worth a thread: about as long as it takes to wake one
 
 
 @dataclass(frozen=True)
@@ -66,26 +69,40 @@ class Run:
     """What forward and backward share: sizes, bound kernels, and how to run a segment forward."""
 
     def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, bind: Callable[[Stage, Sizes], Bound]) -> None:
-        self.dtype, self.programs, self.shape, self.mode, self.steps = dtype, programs, shape, shape.mode, shape.steps
-        self.sizes = Sizes(dtype, target, dict(shape.sizes), shape.threads)
+        self.dtype, self.target, self.programs, self.shape, self.mode, self.steps = dtype, target, programs, shape, shape.mode, shape.steps
+        self.sizes = Sizes(dtype, target, dict(shape.sizes), self._threads(dict(shape.sizes)))
         self.units, self.padded = self.sizes.units, self.sizes.padded
         self.states = {v.name: v.dim for v in programs.program.states}
+        self.rows = product_functions(dtype.name, target)
         self._bind = bind
         self.bounds: list[Bound] = []
         self.loop = self.bound(programs.loop(self.mode))
         prologue = programs.prologue(self.mode)
         self.prologue = None if prologue.idle else self.bound(prologue)
 
+    def _threads(self, sizes: Mapping[str, int]) -> int:
+        """As many threads as were asked for, unless there is too little work to share."""
+        work = sum(sizes[p.shape[0]] * sizes[p.shape[1]] for p in self.programs.program.parameters if p.kind == "matrix") * self.steps.rows
+        return max(1, min(self.shape.threads, work // LEAST_WORK))
+
     def bound(self, stage: Stage) -> Bound:
-        """The stage's kernel for this run's sizes."""
-        self.bounds.append(self._bind(stage, self.sizes))
-        return self.bounds[-1]
+        """The stage's kernel for this run's sizes, with all the scratch that it will need."""
+        bound = self._bind(stage, self.sizes)
+        recurrent = bool(stage.program.states)
+        bound.reserve(max(self.steps.batch, BLOCK_ROWS) if recurrent else BLOCK_ROWS, 1 if recurrent else self.sizes.threads)
+        self.bounds.append(bound)
+        return bound
 
     @cached_property
     def bytes(self) -> int:
-        """About how much memory an idle run keeps: packed weights, and a segment of everything that is stored."""
+        """About how much memory an idle run keeps: packed weights, a segment of everything that is stored, and the calls."""
         stored = sum(bound.stage.stored.width(self.padded) for bound in self.bounds) + 2 * sum(self.padded[dim] for dim in self.states.values())
-        return self.longest * stored * self.dtype.itemsize + sum(bound.bytes for bound in self.bounds)
+        tapes = sum(tape.bytes for tape in self.tapes())
+        return self.longest * stored * self.dtype.itemsize + sum(bound.bytes for bound in self.bounds) + tapes
+
+    def tapes(self) -> Sequence[Tape]:
+        """What was recorded so far."""
+        raise NotImplementedError
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -120,57 +137,38 @@ class Run:
         """The most packed rows of a segment."""
         return max((segment.high - segment.low for segment in self.segments), default=0)
 
+    # --- memory ----------------------------------------------------------------------------------------------------------------
     @cached_property
-    def swap(self) -> Slots:
+    def swap(self) -> dict[str, Array]:
         """Two slots of B rows for every state."""
-        return Slots({name: aligned((2 * self.steps.batch, self.padded[dim]), self.dtype) for name, dim in self.states.items()}, 0)
+        return {name: aligned((2 * self.steps.batch, self.padded[dim]), self.dtype) for name, dim in self.states.items()}
 
     @cached_property
     def restart(self) -> dict[str, Array]:
         """Rows that a restarted state takes."""
         return {name: aligned((self.steps.batch, self.padded[dim]), self.dtype) for name, dim in self.states.items()}
 
-    @cached_property
-    def _expected(self) -> tuple[tuple[str, str, tuple[int, ...], str], ...]:
-        """Every array of a call: of what kind, its name, its shape, and the shape in letters."""
-        program, rows, batch = self.programs.program, self.steps.rows, self.steps.batch
-        found = [("input", v.name, (rows, self.units[v.dim]), f"[N, {v.dim}]") for v in program.inputs]
-        found += [("parameter", p.name, tuple(self.units[dim] for dim in p.shape), f"[{', '.join(p.shape)}]") for p in program.parameters]
-        return (*found, *(("state", v.name, (batch, self.units[v.dim]), f"[B, {v.dim}]") for v in program.states))
+    def buffer(self, stage: Stage) -> Array:
+        """Room for what a stage stores of a segment."""
+        return aligned((self.longest, stage.stored.width(self.padded)), self.dtype)
 
-    def check(self, groups: Mapping[str, Mapping[str, Array | None]]) -> None:
-        """Refuse arrays of other shapes: the kernels would read or write beyond them."""
-        for kind, name, shape, letters in self._expected:
-            array = groups[kind].get(name) if kind in groups else None
-            if array is not None and array.shape != shape:
-                raise ShapeError(f"compiled cell: {kind} {name!r} must be {letters} = {list(shape)}, got {list(array.shape)}.")
+    def stored(self, stage: Stage, base: int, low: int = 0) -> Places:
+        """Where a stage stores its values in a buffer."""
+        return stage.stored.places(base, self.padded, self.dtype.itemsize, low)
 
-    def saved_shapes(self) -> list[tuple[int, ...]]:
+    def saved_shapes(self) -> list[tuple[int, int]]:
         """The arrays that a forward run keeps for its gradient, under this run's policy."""
         rows, batch = self.steps.rows, self.steps.batch
         padded = [self.padded[dim] for dim in self.states.values()]
+        if self.shape.save == "none":
+            return []
         if self.shape.save == "checkpoint":
-            return [(batch, width) for _ in self.segments for width in padded]
+            return [(len(self.segments) * batch, width) for width in padded]
         found = [(rows, width) for width in padded]
         if self.shape.save == "store":
             stages = [self.loop.stage] + [self.programs.prologue(self.mode)] * self.programs.kept_streams(self.mode)
             found = [(rows, stage.stored.width(self.padded)) for stage in stages] + found
         return found
-
-    def start(self, call: Call) -> None:
-        """Take a call's parameters and places."""
-        self.call = call
-        for bound in (self.prologue, self.loop):
-            if bound is not None:
-                bound.load(call.parameters)
-        self.user = {name: user_place(array) for name, array in call.inputs.items()}
-        if call.resets is not None:
-            for name, dim in self.states.items():
-                self._fill(self.restart[name], call.restart.get(name), dim)
-
-    def finish(self) -> None:
-        """Let go of the call's arrays."""
-        del self.call, self.user
 
     def _fill(self, rows: Array, value: Array | None, dim: str) -> Array:
         units = self.units[dim]
@@ -188,60 +186,120 @@ class Run:
     def finals(self, carry: Mapping[str, Array]) -> dict[str, Array]:
         return {name: carry[name][:, : self.units[dim]] for name, dim in self.states.items()}
 
-    def blocks(self, stage: Stage) -> list[Block]:
-        """One buffer for what a stage stores, as a block of each segment."""
-        buffer = self.forward_blocks(stage, 0, self.longest).buffer
-        return [stage.stored.over(buffer, self.padded, segment.low) for segment in self.segments]
+    # --- a call's arrays ---------------------------------------------------------------------------------------------------------
+    @cached_property
+    def _expected(self) -> tuple[tuple[str, str, tuple[int, ...], str], ...]:
+        """Every array of a call: of what kind, its name, its shape, and the shape in letters."""
+        program, rows, batch = self.programs.program, self.steps.rows, self.steps.batch
+        found = [("input", v.name, (rows, self.units[v.dim]), f"[N, {v.dim}]") for v in program.inputs]
+        found += [("parameter", p.name, tuple(self.units[dim] for dim in p.shape), f"[{', '.join(p.shape)}]") for p in program.parameters]
+        return (*found, *(("state", v.name, (batch, self.units[v.dim]), f"[B, {v.dim}]") for v in program.states))
 
-    def forward_blocks(self, stage: Stage, low: int, high: int) -> Block:
-        return stage.stored.allocate(low, high, self.padded, self.dtype)
+    def check(self, groups: Mapping[str, Mapping[str, Array | None]]) -> None:
+        """Refuse arrays of other shapes: the kernels would read or write beyond them."""
+        for kind, name, shape, letters in self._expected:
+            array = groups[kind].get(name) if kind in groups else None
+            if array is not None and array.shape != shape:
+                raise ShapeError(f"compiled cell: {kind} {name!r} must be {letters} = {list(shape)}, got {list(array.shape)}.")
 
-    def run_prologue(self, segment: Segment, streams: Block) -> None:
-        """Everything that does not depend on the state."""
+    def open_inputs(self, tape: Tape) -> Places:
+        """The places of the caller's inputs."""
+        return {v.name: Place(tape.open(f"input {v.name}"), self.units[v.dim]) for v in self.programs.program.inputs}
+
+    def open_parameters(self, tape: Tape) -> Places:
+        """The places of the caller's parameters."""
+        return {p.name: Place(tape.open(f"parameter {p.name}"), tape.open(f"stride {p.name}")) for p in self.programs.program.parameters}
+
+    def given(self, call: Call) -> tuple[dict[str, int], list[Array]]:
+        """Where a call's inputs, parameters and resets are, and arrays that must live as long as these addresses are used."""
+        size, alive = self.dtype.itemsize, list[Array]()
+        found = {f"input {name}": address(array) for name, array in call.inputs.items()}
+        for name, given in call.parameters.items():
+            array = np.asarray(given)  # a NumPy scalar has no address
+            stride = array.strides[0] if array.ndim == 2 else size
+            if array.dtype != self.dtype or (array.strides and array.strides[-1] != size and array.shape[-1] > 1) or stride < 0 or stride % size:
+                array = np.ascontiguousarray(array, self.dtype)
+            alive.append(array)
+            found[f"parameter {name}"] = address(array)
+            found[f"stride {name}"] = array.strides[0] // size if array.ndim == 2 else 1
+        if call.resets is not None:
+            found["resets"] = address(call.resets)
+            for name, dim in self.states.items():
+                self._fill(self.restart[name], call.restart.get(name), dim)
+        return found, alive
+
+    # --- recording ---------------------------------------------------------------------------------------------------------------
+    def record_states(self, tape: Tape, slots: Places, carry: Mapping[str, int]) -> States:
+        """States of the loop that restart where the call says so."""
+        if not self.shape.resets:
+            return States(slots, carry)
+        return States(slots, carry, {name: address(rows) for name, rows in self.restart.items()}, tape.open("resets"))
+
+    def record_forward(self, tape: Tape, segment: Segment, walk: Walk, places: Places, streams: Places, states: States) -> None:
+        """A segment's prologue and recurrence; ``places`` are the inputs' and the outputs'."""
         if self.prologue is not None:
-            self.prologue.run(segment.blocks, self.user, streams.places)
+            tape.add([[call] for call in self.prologue.run(segment.blocks, places, streams)])
+        tape.add([[call] for call in self.loop.run(walk, places | streams, places, states, tape.counter)])
 
-    def run_loop(
-        self, walk: Walk, streams: Block, outputs: Mapping[str, Place], slots: Slots, carry: Mapping[str, Array], resets: bool = True
-    ) -> None:
-        """The recurrence."""
-        restart = self.restart if self.shape.resets else None
-        self.loop.run(walk, self.user | streams.places, outputs, slots, carry, restart, self.call.resets if resets else None)
+    def record_load(self, tape: Tape, bounds: Sequence[Bound | None]) -> None:
+        """Take the call's parameters."""
+        parameters = self.open_parameters(tape)
+        tape.spread([call for bound in bounds if bound is not None for call in bound.load(parameters)])
+
+    def copy_rows(self, target: Place, source: Place, units: int, rows: int) -> NativeCall:
+        """Rows from one place to another."""
+        return self.rows["copy_rows"].call(*target, *source, units, rows)
 
 
 class ForwardRun(Run):
     """Forward passes of one shape."""
 
     @cached_property
-    def _streams(self) -> list[Block]:
-        return self.blocks(self.programs.prologue(self.mode))
+    def tape(self) -> Tape:
+        """Everything that a pass does."""
+        tape, save = Tape(self.target, self.sizes.threads), self.shape.save
+        self.record_load(tape, (self.prologue, self.loop))
+        loop, early = self.loop.stage, self.programs.prologue(self.mode)
+        nodes = loop.program.nodes
+        results = {
+            name: Place(tape.open(f"result {name}"), self.units[nodes[loop.program.outputs[name]].dim]) for name in self.programs.results(self.mode)
+        }
+        saved = [Place(tape.open(f"saved {number}"), width) for number, (_, width) in enumerate(self.saved_shapes())]
+        carry = {name: tape.open(f"state {name}") for name in self.states}
+        slots = places_of(self.swap) if save in ("none", "checkpoint") else dict(zip(self.states, saved[-len(self.states) :], strict=True))
+        whole = save == "store" and self.programs.kept_streams(self.mode)
+        self._buffers = self.buffer(early), self.buffer(loop)
+        for number, segment in enumerate(self.segments):
+            streams = self.stored(early, saved[1].base) if whole else self.stored(early, address(self._buffers[0]), segment.low)
+            block = self.stored(loop, saved[0].base) if save == "store" else self.stored(loop, address(self._buffers[1]), segment.low)
+            if save == "checkpoint":
+                tape.spread([self._snapshot(number, place, carry[name]) for name, place in zip(self.states, saved, strict=True)])
+            states = self.record_states(tape, slots, carry)
+            self.record_forward(tape, segment, segment.forward, self.open_inputs(tape) | results | block, streams, states)
+        return tape
 
-    @cached_property
-    def _scrap(self) -> list[Block]:
-        return self.blocks(self.loop.stage)
+    def _snapshot(self, number: int, place: Place, carry: int) -> NativeCall:
+        batch, width = self.steps.batch, place.ld
+        target = Place(place.base + number * batch * width * self.dtype.itemsize, width)
+        return self.copy_rows(target, Place(carry, width), width, batch)
+
+    def tapes(self) -> Sequence[Tape]:
+        return (self.tape,)
 
     def run(self, call: Call) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
         """Output, gates, final states, and what the gradient needs back."""
         self.check({"input": call.inputs, "parameter": call.parameters, "state": call.states})
-        self.start(call)
-        save, rows, loop = self.shape.save, self.steps.rows, self.loop.stage
-        dims = {name: loop.program.nodes[index].dim for name, index in loop.program.outputs.items()}
-        results = {name: aligned((rows, self.units[dims[name]]), self.dtype) for name in self.programs.results(self.mode)}
-        places = {name: user_place(array) for name, array in results.items()}
+        loop, rows = self.loop.stage.program, self.steps.rows
+        found, alive = self.given(call)
+        results = {name: aligned((rows, self.units[loop.nodes[loop.outputs[name]].dim]), self.dtype) for name in self.programs.results(self.mode)}
+        saved = [aligned(shape, self.dtype) for shape in self.saved_shapes()]
         carry = self.carry(call.states)
-        store, keep = save == "store", save in ("store", "recompute")
-        block = self.forward_blocks(loop, 0, rows) if store else None
-        early = self.programs.prologue(self.mode)
-        whole = self.forward_blocks(early, 0, rows) if store and self.programs.kept_streams(self.mode) else None
-        slots = Slots({n: aligned((rows, self.padded[dim]), self.dtype) for n, dim in self.states.items()}, 0) if keep else self.swap
-        snapshots: list[Array] = []
-        for number, segment in enumerate(self.segments):
-            streams = whole or self._streams[number]
-            self.run_prologue(segment, streams)
-            if save == "checkpoint":
-                snapshots += [carry[name].copy() for name in self.states]
-            self.run_loop(segment.forward, streams, places | (block or self._scrap[number]).places, slots, carry)
-        kept = [*slots.arrays.values()] if keep else snapshots
-        saved = [found.buffer for found in (block, whole) if found is not None] + kept
-        self.finish()
-        return results.pop("output", None), results, self.finals(carry), saved if save != "none" else []
+        for name, array in results.items():
+            found[f"result {name}"] = address(array)
+        for number, array in enumerate(saved):
+            found[f"saved {number}"] = address(array)
+        for name, array in carry.items():
+            found[f"state {name}"] = address(array)
+        self.tape.run(found)
+        del alive
+        return results.pop("output", None), results, self.finals(carry), saved

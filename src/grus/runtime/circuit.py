@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.compiler.blocks import Array, Block, user_place
-from grus.compiler.execution import Slots
-from grus.compiler.native.kernels import aligned
+from grus.compiler.blocks import Array, places_of
+from grus.compiler.execution import States
+from grus.compiler.native.kernels import address, aligned
 from grus.compiler.native.sequence import CallSequence
 from grus.compiler.run import BLOCK_ROWS
 from grus.compiler.steps import Steps, block_table
@@ -44,7 +44,7 @@ class Circuit:
         self._prologues: list[Record] = []
         self._loops: list[Record] = []
         self._calls: list[tuple[int, int]] = []
-        self._alive: list[Block | Slots | dict[str, Array]] = []  # what the calls point to
+        self._alive: list[Mapping[str, Array] | Array] = []  # what the calls point to
         self.inputs = {v.name: self._room(layers[0], v.dim) for v in layers[0].program.inputs}
         arriving = self.inputs
         for layer, states in zip(layers, carry, strict=True):
@@ -64,17 +64,18 @@ class Circuit:
 
     def _add(self, layer: Layer, arriving: Mapping[str, Array], states: Mapping[str, Array]) -> Array:
         """Append a layer's calls; the array where its output will be."""
-        sizes, inputs = layer.sizes, {name: user_place(array) for name, array in arriving.items()}
-        streams = layer.programs.prologue(layer.mode).stored.allocate(0, self.most * self.rows, sizes.padded, layer.dtype)
-        streams.buffer[:] = 0
+        sizes, size, inputs = layer.sizes, layer.dtype.itemsize, places_of(arriving)
+        stored = layer.programs.prologue(layer.mode).stored
+        streams = zeros((self.most * self.rows, stored.width(sizes.padded)), layer.dtype)
+        places = stored.places(address(streams), sizes.padded, size)
         if layer.prologue is not None:
-            self._prologues.append(layer.prologue.record(self._rows_table(), inputs, streams.places))
+            self._prologues.append(layer.prologue.record(self._rows_table(), inputs, places))
             self._calls.append(self._prologues[-1].addresses())
         loop = layer.loop.stage.program
         results = {name: self._room(layer, loop.nodes[loop.outputs[name]].dim) for name in layer.programs.results(layer.mode)}
-        slots = Slots({v.name: zeros((2 * self.rows, sizes.padded[v.dim]), layer.dtype) for v in layer.program.states}, 0)
-        places = {name: user_place(array) for name, array in results.items()}
-        self._loops.append(layer.loop.record(self._steps_table(), inputs | streams.places, places, slots, states))
+        slots = {v.name: zeros((2 * self.rows, sizes.padded[v.dim]), layer.dtype) for v in layer.program.states}
+        between = States(places_of(slots), {name: address(rows) for name, rows in states.items()})
+        self._loops.append(layer.loop.record(self._steps_table(), inputs | places, places_of(results), between))
         self._calls.append(self._loops[-1].addresses())
         self._alive += [streams, slots, results]
         self.gates.append({name: array for name, array in results.items() if name != "output"})

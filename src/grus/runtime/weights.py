@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from grus.cells import Cell
 from grus.compiler.blocks import Array, Place
-from grus.compiler.execution import Bound, Sizes, Slots, Walk
-from grus.compiler.native.kernels import Function, address
+from grus.compiler.execution import NO_STATES, Bound, Sizes, States, Walk
+from grus.compiler.native.kernels import NativeCall, address
 from grus.compiler.native.target import Target
 from grus.compiler.program import SCALAR, Parameter, Program
 from grus.compiler.programs import CellPrograms, Mode, Stage
@@ -27,54 +27,44 @@ _programs: dict[tuple[int, bool, bool], CellPrograms] = {}
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One kernel call, ready to be made again and again; ``walk`` and ``scratch`` are kept because ``arguments`` point to them."""
+    """One kernel call, ready to be made again and again; ``walk`` and ``scratch`` are kept because the call points to them."""
 
-    function: Function
-    arguments: ctypes.Array[ctypes.c_int64]
+    call: NativeCall
     walk: Walk
     scratch: Array
 
     def addresses(self) -> tuple[int, int]:
-        """The function's address and its argument's."""
-        entry = ctypes.cast(self.function._call, ctypes.c_void_p).value  # pyright: ignore[reportPrivateUsage]
-        assert entry is not None
-        return entry, ctypes.addressof(self.arguments)
+        """The function's address and its arguments'."""
+        return self.call.function.address, ctypes.addressof(self.call.arguments)
 
     def rewrite(self, table: NDArray[np.int64]) -> None:
         """Let the call visit the steps of ``table``, of which there are no more than there were at first."""
         self.walk.table[: len(table)] = table
-        self.arguments[self.function.index["steps"]] = len(table)
+        self.call.arguments[self.call.function.index["steps"]] = len(table)
 
 
-class Recorder(Bound):
-    """A stage with packed weights that records its calls instead of making them."""
+class Recorder:
+    """A stage with packed weights that gives calls of its own to everyone who asks."""
 
     def __init__(self, stage: Stage, sizes: Sizes, parameters: Mapping[str, Array]) -> None:
-        super().__init__(stage, sizes)
-        self.load(parameters)
-        self._records: list[Record] = []
+        self.stage, self._bound = stage, Bound(stage, sizes)
+        for call in self._bound.load({name: _place(array) for name, array in parameters.items()}):
+            call.run()
         self._lock = threading.Lock()
 
-    def record(
-        self,
-        table: NDArray[np.int64],
-        inputs: Mapping[str, Place],
-        outputs: Mapping[str, Place],
-        slots: Slots | None = None,
-        carry: Mapping[str, Array] | None = None,
-    ) -> Record:
-        """The call that ``run`` would make, with a table and scratch rows of its own."""
+    def record(self, table: NDArray[np.int64], inputs: Mapping[str, Place], outputs: Mapping[str, Place], states: States = NO_STATES) -> Record:
+        """The call that runs the stage, with a table and scratch rows of its own."""
         with self._lock:
-            self.run(Walk.of(table.copy()), inputs, outputs, slots, carry)
-            return self._records.pop()
-
-    def _dispatch(self, walk: Walk) -> None:
-        self._scratch.clear()
-        self._make_room(walk.rows, 1)
-        scratch = self._scratch.pop()
+            walk, self._bound.scratch = Walk.of(table.copy()), []
+            (call,) = self._bound.run(walk, inputs, outputs, states)
+            (scratch,) = self._bound.scratch
         scratch[:] = 0
-        self.set("scratch", address(scratch))
-        self._records.append(Record(self.function, type(self.arguments).from_buffer_copy(self.arguments), walk, scratch))
+        return Record(call, walk, scratch)
+
+
+def _place(array: Array) -> Place:
+    """A parameter's place; it is contiguous."""
+    return Place(address(array), array.shape[-1] if array.ndim else 1)
 
 
 class Layer:

@@ -71,7 +71,7 @@ class Door:
         for number, group in enumerate(self.spec.plan.groups):
             values[f"weights:{number}"] = self.at(self.panels(self.matrices[group.products[0][1].matrix]))
         values |= changes
-        return self.function.filled([values[name] for name in self.function.index])
+        return self.function.call(*[values[name] for name in self.function.index]).arguments
 
     def at(self, array: Array) -> int:
         self.keep.append(array)

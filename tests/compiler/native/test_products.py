@@ -26,7 +26,7 @@ def canvas(rng: np.random.Generator, rows: int, columns: int, extra: int, dtype:
 
 def call(name: str, target: str, dtype: str, names: tuple[str, ...], *values: int) -> None:
     function, given = kernels.product_functions(dtype, targets.get(target))[name], dict(zip(names, values, strict=True))
-    function.run(function.filled([given[key] for key in function.index]))
+    function.call(*[given[key] for key in function.index]).run()
 
 
 def panels(matrices: list[Array], lanes: int) -> Array:

@@ -18,11 +18,11 @@ The contract, which every buffer handed to a kernel keeps:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from llvmlite import ir
 
+from grus.compiler.native.barrier import emit_barrier
 from grus.compiler.native.bfloat import narrow_row
 from grus.compiler.native.emitter import I8, I64, POINTER, Emitter, Value
 from grus.compiler.native.spec import MEAN_SUMS, SLOW, TABLE_WIDTH, Spec
@@ -33,7 +33,6 @@ from grus.compiler.program import SCALAR, reachable
 from grus.compiler.schedule import Group, Phase
 
 CACHE_LINE = 64
-SPINS = 1 << 12  # looks at a barrier between two offers of the core to another thread
 
 
 def emit_kernel(module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
@@ -126,40 +125,8 @@ class Kernel:
         self._barrier()
 
     def _barrier(self) -> None:
-        """Wait until every call that shares these rows is here (a counter that only grows, so that it needs no resetting)."""
-        count = self.argument("unit_count")
-        with self.b.if_then(self.b.icmp_signed(">", count, I64(1)), likely=False):
-            counter = self.b.bitcast(self.pointer("barrier"), I64.as_pointer())
-            arrived = self.b.atomic_rmw("add", counter, I64(1), "acq_rel")
-            target = self.b.mul(self.b.add(self.b.sdiv(arrived, count), I64(1)), count)
-
-            def waiting() -> Value:
-                """A negative counter lets everyone pass: the call was given up."""
-                seen = self.b.load_atomic(counter, "acquire", 8, typ=I64)
-                return self.b.and_(self.b.icmp_signed("<", seen, target), self.b.icmp_signed(">=", seen, I64(0)))
-
-            self._spin(waiting)
-
-    def _spin(self, waiting: Callable[[], Value]) -> None:
-        """Look again and again; now and then let another thread have the core, in case there are fewer cores than threads."""
-        before = self.b.block
-        head, idle, give_way, done = (self.e.function.append_basic_block(name) for name in ("wait", "idle", "give_way", "met"))
-        self.b.branch(head)
-        self.b.position_at_end(head)
-        turns = self.b.phi(I64)
-        turns.add_incoming(I64(1), before)
-        self.b.cbranch(waiting(), idle, done)
-        self.b.position_at_end(idle)
-        after = self.b.add(turns, I64(1))
-        turns.add_incoming(after, idle)
-        self.b.cbranch(self.b.icmp_signed("==", self.b.and_(turns, I64(SPINS - 1)), I64(0)), give_way, head)
-        self.b.position_at_end(give_way)
-        turns.add_incoming(after, give_way)
-        if hasattr(os, "sched_yield"):
-            kind = ir.FunctionType(ir.IntType(32), [])
-            self.b.call(self.e.module.globals.get("sched_yield") or ir.Function(self.e.module, kind, "sched_yield"), [])
-        self.b.branch(head)
-        self.b.position_at_end(done)
+        """Wait until every call that shares these rows is here."""
+        emit_barrier(self.e, self.pointer("barrier"), self.argument("unit_count"))
 
     # --- what happens to states around a step --------------------------------------------------------------------------------
     def _rows_where_reset(self, body: Callable[[Value], None]) -> None:

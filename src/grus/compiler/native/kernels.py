@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from grus.compiler.native import jit, memory, products
+from grus.compiler.native import jit, memory, products, sequence
 from grus.compiler.native.kernel import emit_kernel
 from grus.compiler.native.spec import Spec
 from grus.compiler.native.target import Target
 
 Array = NDArray[Any]
+Arguments: TypeAlias = ctypes.Array[ctypes.c_int64]
 _ALIGNMENT = 64
 MOST_THREADS = 512  # calls that meet at a barrier must all be running, so the pool must never be what they wait for
 
@@ -46,26 +47,42 @@ class Function:
 
     def __init__(self, library: jit.Library, symbol: str, names: Sequence[str]) -> None:
         self._library = library  # keeps the code in memory
-        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address(symbol))
+        self.address = library.address(symbol)
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
         self.index = {name: place for place, name in enumerate(names)}
         self._type = ctypes.c_int64 * len(self.index)
 
-    def empty(self) -> ctypes.Array[ctypes.c_int64]:
+    def empty(self) -> Arguments:
         """Arguments that are all zero."""
         return self._type()
 
-    def filled(self, values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
-        """Arguments in order."""
-        return self._type(*values)
+    def call(self, *values: int) -> NativeCall:
+        """A call with these arguments, in order."""
+        return NativeCall(self, self._type(*values))
 
-    def run(self, arguments: ctypes.Array[ctypes.c_int64]) -> None:
+    def run(self, arguments: Arguments) -> None:
         """Call the function; other Python threads run meanwhile."""
         self._call(ctypes.addressof(arguments))
+
+    def run_at(self, place: int) -> None:
+        """Call the function with the arguments at this address."""
+        self._call(place)
+
+
+class NativeCall(NamedTuple):
+    """A function and its arguments."""
+
+    function: Function
+    arguments: Arguments
+
+    def run(self) -> None:
+        """Make the call."""
+        self.function.run(self.arguments)
 
 
 @lru_cache(maxsize=16)
 def product_functions(dtype: str, target: Target) -> dict[str, Function]:
-    """pack_rows, pack_columns, outer and column_sum for a dtype and target."""
+    """The functions of ``products`` for a dtype and target, by name."""
 
     def make() -> ir.Module:
         module = ir.Module()
@@ -75,7 +92,7 @@ def product_functions(dtype: str, target: Target) -> dict[str, Function]:
     library = jit.build(("products", dtype), make, target)
     names: dict[str, tuple[str, ...]] = {"pack_rows": products.PACK, "pack_columns": products.PACK, "outer": products.OUTER}
     names |= {f"{name}_bf16": arguments for name, arguments in names.items()} if dtype == "float32" else {}
-    names["column_sum"] = products.COLUMN_SUM
+    names |= {"column_sum": products.COLUMN_SUM, "copy_rows": products.ROWS, "add_rows": products.ROWS}
     return {name: Function(library, name, arguments) for name, arguments in names.items()}
 
 
@@ -92,6 +109,14 @@ def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
     return Function(jit.build(key, make, target), "kernel", list(spec.slots()))
 
 
+@lru_cache(maxsize=16)
+def call_functions(target: Target) -> dict[str, Function]:
+    """run_calls and meet (see ``sequence``)."""
+
+    library = jit.build(("calls",), sequence.emit_calls, target)
+    return {"run_calls": Function(library, "run_calls", ()), "meet": Function(library, "meet", sequence.MEET)}
+
+
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="grus")
@@ -101,20 +126,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
-def run_parallel(calls: Sequence[tuple[Function, ctypes.Array[ctypes.c_int64]]], barrier: Array | None = None) -> None:
-    """Run every call at once and wait for all of them; the last one runs in this thread.
+def run_parallel(work: Sequence[Callable[[], None]], counter: Array) -> None:
+    """Run all of this native work at once and wait for all of it; the last piece runs in this thread.
 
-    Whatever happens, an interrupt included, no call is running any more when this returns: they work on the caller's memory. ``barrier`` is
-    where the calls meet; made negative, it lets all of them pass.
+    Whatever happens, an interrupt included, none of it is running any more when this returns: it uses the caller's memory. ``counter`` is
+    where the threads meet; made negative, it lets all of them pass.
     """
     waiting: list[Future[None]] = []
     try:
-        waiting.extend(_pool().submit(function.run, arguments) for function, arguments in calls[:-1])
-        function, arguments = calls[-1]
-        function.run(arguments)
+        waiting.extend(_pool().submit(each) for each in work[:-1])
+        work[-1]()
     except BaseException:
-        if barrier is not None:
-            barrier[0] = -(1 << 62)
+        counter[0] = -(1 << 62)
         raise
     finally:
         _join(waiting)

@@ -19,6 +19,7 @@ from grus.compiler.native.target import Target
 PACK = ("target", "source", "source_ld", "units", "inner", "products", "product")
 OUTER = ("target", "target_ld", "left", "left_ld", "left_units", "right", "right_ld", "right_units", "rows", "room")
 COLUMN_SUM = ("target", "source", "source_ld", "units", "rows")
+ROWS = ("target", "target_ld", "source", "source_ld", "units", "rows")
 CHUNK = 160  # rows summed before a weight gradient goes back to memory
 LEFT_UNITS = 24  # of the left operand packed at once, or a few more: with a right panel they stay in a 32 KB cache
 
@@ -75,6 +76,8 @@ def emit_products(module: ir.Module, dtype: str, target: Target) -> None:
         _emit_pack(module, f"pack_columns{end}", dtype, lanes, by_rows=False, narrow=narrow)
         _emit_outer(module, f"outer{end}", dtype, target, narrow=narrow)
     _emit_column_sum(module, dtype, lanes)
+    _emit_rows(module, "copy_rows", dtype, lanes, lambda _, new, __: new)
+    _emit_rows(module, "add_rows", dtype, lanes, lambda e, new, old: e.b.fadd(old, new))
 
 
 def _emit_pack(module: ir.Module, name: str, dtype: str, lanes: int, by_rows: bool, narrow: bool) -> None:
@@ -305,6 +308,26 @@ def _emit_column_sum(module: ir.Module, dtype: str, lanes: int) -> None:
     done = f.floor(f["units"], 8 * lanes)
     e.loop(0, done, 8 * lanes, lambda unit, values: at_units(unit, values, 8))
     e.loop(done, f["units"], lanes, lambda unit, values: at_units(unit, values, 1))
+    b.ret_void()
+
+
+def _emit_rows(module: ir.Module, name: str, dtype: str, lanes: int, combine: Callable[[Emitter, Value, Value], Value]) -> None:
+    """target[n][u] = combine(source[n][u], target[n][u]) for every row n and unit u; nothing beyond the units is touched."""
+    f = _Function(module, name, ROWS, dtype, lanes)
+    e, b = f.e, f.b
+
+    def at_row(n: Value, _: list[Value]) -> None:
+        source = e.at(f.pointer("source"), b.mul(n, f["source_ld"]))
+        target = e.at(f.pointer("target"), b.mul(n, f["target_ld"]))
+
+        def at_unit(unit: Value, _: list[Value], e: Emitter) -> None:
+            e.store(combine(e, e.load(source, unit), e.load(target, unit)), target, unit)
+
+        done = f.floor(f["units"], lanes)
+        e.loop(0, done, lanes, lambda unit, values: at_unit(unit, values, e))
+        e.loop(done, f["units"], 1, lambda unit, values: at_unit(unit, values, e.of_lanes(1)))
+
+    e.loop(0, f["rows"], 1, at_row)
     b.ret_void()
 
 

@@ -15,9 +15,11 @@ from functools import lru_cache
 from llvmlite import ir
 
 from grus.compiler.native import jit
+from grus.compiler.native.barrier import emit_barrier
 from grus.compiler.native.emitter import I64, POINTER, Emitter, Value
 from grus.compiler.native.target import Target
 
+MEET = ("counter", "count")
 _CALLEE = ir.FunctionType(ir.VoidType(), [POINTER])
 
 
@@ -69,8 +71,23 @@ def emit_sequence() -> ir.Module:
     bind.b.store(bind.function.args[0], calls)
     bind.b.ret_void()
     e = Emitter(module, "run", [], "float32", 1)
-    table = e.b.load(calls, typ=POINTER)
+    _emit_calls(e, e.b.load(calls, typ=POINTER))
+    return module
 
+
+def emit_calls() -> ir.Module:
+    """run_calls(calls) makes calls that lie as in ``emit_sequence``; meet(arguments) waits for the other threads of a run."""
+    module = ir.Module()
+    e = Emitter(module, "run_calls", [POINTER], "float32", 1)
+    _emit_calls(e, e.function.args[0])
+    e = Emitter(module, "meet", [POINTER], "float32", 1)
+    counter, count = (e.load_i64(e.function.args[0], index) for index in range(len(MEET)))
+    emit_barrier(e, e.b.inttoptr(counter, POINTER), count)
+    e.b.ret_void()
+    return module
+
+
+def _emit_calls(e: Emitter, table: Value) -> None:
     def call(number: Value, _: list[Value]) -> None:
         at = e.b.mul(number, I64(2))
         function = e.b.inttoptr(e.load_i64(table, e.b.add(at, I64(1))), _CALLEE.as_pointer())
@@ -78,4 +95,3 @@ def emit_sequence() -> ir.Module:
 
     e.loop(0, e.load_i64(table), 1, call)
     e.b.ret_void()
-    return module
