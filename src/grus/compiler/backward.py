@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from grus.compiler.arguments import Targets
 from grus.compiler.blocks import Array, Place, Places, places_of
 from grus.compiler.differentiate import Gradient
 from grus.compiler.execution import Bound, Product, RowSums, Sizes, States, Walk
@@ -17,21 +18,19 @@ from grus.compiler.native.target import Target
 from grus.compiler.programs import CellPrograms, Stage
 from grus.compiler.run import BLOCK_ROWS, Call, Run, Segment, Shape
 from grus.compiler.tape import Tape
-from grus.errors import DtypeError, ShapeError
+from grus.errors import ShapeError
 
 Arrays = dict[str, Array]
-Layout = tuple[tuple[str, int, int], ...] | None  # of the matrices' gradients: see _layout
+Layout = tuple[tuple[str, int, int], ...]  # of the matrices' gradients: see Targets
 
 
 @dataclass(frozen=True, eq=False)
 class Upstream:
-    """What a backward pass is given: gradients of outputs [N, D] and of final states, and which gradients are wanted."""
+    """What a backward pass is given: gradients of outputs [N, D] and of final states, and where parameters' gradients go."""
 
     outputs: Mapping[str, Array | None]
     states: Mapping[str, Array | None]
-    inputs: frozenset[str]
-    parameters: bool
-    into: Mapping[str, Array]
+    targets: Targets | None  # None where no parameter's gradient is wanted
 
 
 class BackwardRun(Run):
@@ -57,45 +56,49 @@ class BackwardRun(Run):
         self.written = frozenset(name for name in wanted if self.early.input_gradients.get(name) in stage.user)
         self._zeros = aligned((max(self.padded.values()),), dtype)
         self._zeros[:] = 0
-        self._tapes: dict[Layout, Tape] = {}
+        self._tapes: dict[Layout | None, Tape] = {}
 
     def tapes(self) -> Sequence[Tape]:
         return tuple(self._tapes.values())
 
     def run(self, call: Call, saved: list[Array], upstream: Upstream) -> tuple[Arrays, Arrays, Arrays, Arrays]:
         """Gradients of inputs, parameters, initial states and restart states."""
-        self.check({"input": call.inputs, "parameter": call.parameters, "state": upstream.states})
-        self.check({"parameter": upstream.into})
+        self.check(call, upstream.states)
         self._check_upstream(upstream)
-        self._check_memory(saved, upstream.into)
-        found, alive = self.given(call)
-        dims = {v.name: v.dim for v in self.programs.program.inputs}
-        d_inputs = {name: aligned((self.steps.rows, self.units[dims[name]]), self.dtype) for name in self.wanted}
-        for name in self.wanted - self.written:
-            d_inputs[name][:] = 0
-        d_parameters = self._parameter_gradients(upstream.into) if upstream.parameters else {}
-        d_carry = self.carry(upstream.states)
-        for rows in (*self.d_restart.values(), *self._totals.values()):
-            rows[:] = 0
-        for number, array in enumerate(saved):
-            found[f"saved {number}"] = address(array)
+        self._check_saved(saved)
+        found, targets = self.given(call), upstream.targets
+        if targets is not None:
+            targets.check(self.units)
+            found |= targets.found
+        if saved:
+            found["saved"] = address(saved[0])
         for output in self.gradient.upstream:
             given = upstream.outputs.get(output)  # where none is given, every row reads the same zeros
-            found[f"upstream {output}"], found[f"stride of {output}"] = (
-                (address(self._zeros), 0) if given is None else (address(given), given.shape[1])
-            )
+            found[f"upstream {output}"] = address(self._zeros if given is None else given)
+            found[f"stride of {output}"] = 0 if given is None else given.shape[1]
+        d_inputs = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items()}
         for name, array in d_inputs.items():
             found[f"d_input {name}"] = address(array)
+            if name not in self.written:
+                array[:] = 0
+        d_carry = self.carry(upstream.states)
         for name, array in d_carry.items():
             found[f"d_state {name}"] = address(array)
-        layout = self._layout(d_parameters, found) if upstream.parameters else None
+        for rows in (*self.d_restart.values(), self._totals[0]):
+            rows[:] = 0
+        layout = None if targets is None else targets.layout
         if layout not in self._tapes:
             self._tapes[layout] = self._record(layout)
         self._tapes[layout].run(found)
-        del alive
-        self._add_totals(d_parameters)
+        if targets is not None:
+            self._add_scalars(targets)
         restart = {name: rows.sum(0)[: self.units[self.states[name]]] for name, rows in self.d_restart.items()}
-        return d_inputs, d_parameters, self.finals(d_carry), restart
+        return d_inputs, {} if targets is None else dict(targets.arrays), self.finals(d_carry), restart
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """The units of every input whose gradient is wanted."""
+        return {v.name: self.units[v.dim] for v in self.programs.program.inputs if v.name in self.wanted}
 
     def _check_upstream(self, upstream: Upstream) -> None:
         loop = self.programs.split.loop
@@ -104,50 +107,11 @@ class BackwardRun(Run):
             if array is not None and array.shape != shape:
                 raise ShapeError(f"compiled cell: gradient of {name!r} must be [N, D] = {list(shape)}, got {list(array.shape)}.")
 
-    def _check_memory(self, saved: list[Array], into: Mapping[str, Array]) -> None:
-        """What kernels write to, or read by address, must be what they think it is."""
-        wanted = self.saved_shapes()
+    def _check_saved(self, saved: list[Array]) -> None:
+        """What kernels read by address must be what they think it is."""
+        wanted = [(self.saved_size,)] if self.saved else []
         if [array.shape for array in saved] != wanted or any(a.dtype != self.dtype or not a.flags.c_contiguous for a in saved):
             raise ShapeError(f"compiled cell: saved must be what forward gave with the same arguments, {wanted}, got {[a.shape for a in saved]}.")
-        for name, array in into.items():
-            adjacent = array.ndim == 0 or array.strides[-1] == self.dtype.itemsize or array.shape[-1] <= 1
-            if array.dtype != self.dtype or not adjacent or not array.flags.writeable:
-                raise DtypeError(f"compiled cell: into {name!r} must be a writeable {self.dtype} array with adjacent columns, got {array.dtype}.")
-
-    def _parameter_gradients(self, into: Mapping[str, Array]) -> dict[str, Array]:
-        """Zeroed arrays; matrices of one width lie one after another, so that their sums can be taken at once."""
-        found: dict[str, Array] = {}
-        widths: dict[int, list[tuple[str, int]]] = {}
-        for parameter in self.programs.program.parameters:
-            shape = tuple(self.units[dim] for dim in parameter.shape)
-            if parameter.name in into:
-                found[parameter.name] = into[parameter.name]
-            elif len(shape) == 2:
-                widths.setdefault(shape[1], []).append((parameter.name, shape[0]))
-            else:
-                found[parameter.name] = np.zeros(shape, self.dtype)
-        for width, members in widths.items():
-            whole = np.zeros((sum(rows for _, rows in members), width), self.dtype)
-            first = 0
-            for name, rows in members:
-                found[name] = whole[first : first + rows]
-                first += rows
-        return found
-
-    def _layout(self, gradients: Mapping[str, Array], found: dict[str, int]) -> Layout:
-        """For every matrix the one whose gradient begins the piece of memory that its own lies in, the distance, and the row's length.
-
-        The pieces' addresses go to ``found``.
-        """
-        pieces: dict[int, tuple[str, int]] = {}  # where a piece ends: its first matrix, and where it begins
-        layout: list[tuple[str, int, int]] = []
-        for name in self._matrices:
-            base, (rows, _), stride = address(gradients[name]), gradients[name].shape, gradients[name].strides[0]
-            first, start = pieces.pop(base, (name, base))
-            pieces[base + rows * stride] = first, start
-            found[f"gradient {first}"] = start
-            layout.append((first, base - start, stride // self.dtype.itemsize))
-        return tuple(layout)
 
     # --- memory ------------------------------------------------------------------------------------------------------------------
     @cached_property
@@ -156,10 +120,12 @@ class BackwardRun(Run):
         return self.carry({}) if self.shape.resets else {}
 
     @cached_property
-    def _totals(self) -> dict[tuple[int, str], Array]:
-        """By gradient and parameter, the sums that vectors and scalars take their gradients from."""
-        outputs = [(gradient, *each) for gradient in (self.gradient, self.early) for each in _row_sums(gradient)]
-        return {(id(gradient), name): aligned((self.padded[_dim(gradient, output)],), self.dtype) for gradient, name, output in outputs}
+    def _totals(self) -> tuple[Array, dict[tuple[int, str], Array]]:
+        """A buffer, and in it by gradient and parameter the sums that vectors and scalars take their gradients from."""
+        outputs = [(id(gradient), name, _dim(gradient, output)) for gradient in (self.gradient, self.early) for name, output in _row_sums(gradient)]
+        ends = np.cumsum([0, *(self.padded[dim] for _, _, dim in outputs)])
+        whole = aligned((int(ends[-1]),), self.dtype)
+        return whole, {(at, name): whole[first:last] for (at, name, _), first, last in zip(outputs, ends[:-1], ends[1:], strict=True)}
 
     @cached_property
     def _again(self) -> tuple[Array, Array, Arrays, Arrays, Arrays]:
@@ -181,19 +147,26 @@ class BackwardRun(Run):
         return [Walk.of(self.steps.table(cut, "packed")) for cut in self.steps.segments(self.checkpoint_rows)]
 
     # --- recording ---------------------------------------------------------------------------------------------------------------
-    def _record(self, layout: Layout) -> Tape:
-        """Everything that a pass does; without a layout no parameter's gradient is wanted."""
+    def _record(self, layout: Layout | None) -> Tape:
+        """Everything that a pass does but the gradients of scalars; without a layout no parameter's gradient is wanted."""
         tape = Tape(self.target, self.sizes.threads)
         again = () if self.shape.save == "store" else (self.prologue, self.loop)  # forward kernels are only needed to run again
         self.record_load(tape, (*again, self.loop_backward, self.prologue_backward))
         targets: Places | None = None
         if layout is not None:
             targets = {name: Place(tape.open(f"gradient {first}") + at, ld) for name, (first, at, ld) in zip(self._matrices, layout, strict=True)}
-        saved = [Place(tape.open(f"saved {number}"), width) for number, (_, width) in enumerate(self.saved_shapes())]
+        saved = self.open_saved(tape)
         for number in range(len(self.segments) - 1, -1, -1):
             forward, slots = self._stored(saved) if self.shape.save == "store" else self._run_again(tape, saved, number)
             self._segment(tape, self.segments[number], forward, slots, targets)
+        for gradient in (self.gradient, self.early) if targets is not None else ():
+            tape.spread([self._add_total(tape, gradient, name) for name in gradient.vector_gradients])
         return tape
+
+    def _add_total(self, tape: Tape, gradient: Gradient, name: str) -> NativeCall:
+        """A vector's sum added to its gradient."""
+        units = next(self.units[p.shape[0]] for p in self.programs.program.parameters if p.name == name)
+        return self.rows["add_rows"].call(tape.open(f"gradient {name}"), 0, address(self._totals[1][id(gradient), name]), 0, units, 1)
 
     def _stored(self, saved: list[Place]) -> tuple[Places, Places]:
         """Places of everything that the forward pass computed, and of the states before each step: all kept."""
@@ -279,7 +252,7 @@ class BackwardRun(Run):
             for lane, call in zip(lanes, self.sums.outer(product, segment.low, segment.high), strict=False):
                 lane.append(call)
         for number, (name, output) in enumerate(_row_sums(gradient)):
-            lanes[number % len(lanes)].append(self.sums.columns(self._totals[id(gradient), name], places[output], segment.low, segment.high))
+            lanes[number % len(lanes)].append(self.sums.columns(self._totals[1][id(gradient), name], places[output], segment.low, segment.high))
         tape.add(lanes)
 
     @cached_property
@@ -287,14 +260,10 @@ class BackwardRun(Run):
         """Every matrix's shape."""
         return {p.name: (self.units[p.shape[0]], self.units[p.shape[1]]) for p in self.programs.program.parameters if p.kind == "matrix"}
 
-    def _add_totals(self, d_parameters: Arrays) -> None:
+    def _add_scalars(self, targets: Targets) -> None:
         for gradient in (self.gradient, self.early):
-            for name, output in _row_sums(gradient) if d_parameters else ():
-                target, total = d_parameters[name], self._totals[id(gradient), name]
-                if target.ndim:
-                    target += total[: len(target)]
-                else:
-                    target += total[: self.units[_dim(gradient, output)]].sum()
+            for name, output in gradient.scalar_gradients.items():
+                targets.arrays[name][...] += self._totals[1][id(gradient), name][: self.units[_dim(gradient, output)]].sum()
 
 
 def _row_sums(gradient: Gradient) -> list[tuple[str, str]]:

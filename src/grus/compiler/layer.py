@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.compiler.arguments import Parameters, Targets, new_targets
 from grus.compiler.backward import BackwardRun, Upstream
 from grus.compiler.blocks import Array
 from grus.compiler.execution import Bound, Sizes
@@ -25,8 +26,8 @@ from grus.compiler.idle import IdleRuns
 from grus.compiler.native import target as targets
 from grus.compiler.native.target import Target
 from grus.compiler.program import Program
-from grus.compiler.programs import CellPrograms, Mode, Stage
-from grus.compiler.run import Call, ForwardRun, Shape
+from grus.compiler.programs import CellPrograms, Stage
+from grus.compiler.run import Call, ForwardRun, Shape, shape_of
 from grus.compiler.steps import Steps, ragged_steps, uniform_steps
 from grus.errors import DtypeError, OptionError, ShapeError
 
@@ -94,16 +95,16 @@ class CompiledCell:
         self.program, self.target = program, target
         self.dtype = np.dtype(dtype)
         self.lanes = target.lanes(dtype)
+        self._widths = tuple({variable.dim: variable.name for variable in program.inputs}.items())
         self._measures = _measures(program)
-        variables = {"inputs": program.inputs, "parameters": program.parameters, "states": program.states}
-        self._names = {kind: frozenset(variable.name for variable in found) for kind, found in variables.items()}
+        self._names = {kind: frozenset(v.name for v in found) for kind, found in (("inputs", program.inputs), ("states", program.states))}
         self._idle = IdleRuns(self._make_run)
         self._programs = {exact: CellPrograms(program, exact, precision == "bf16") for exact in (False, True)}
 
     def forward(
         self,
         inputs: Mapping[str, Array],
-        parameters: Mapping[str, Array],
+        parameters: Mapping[str, Array] | Parameters,
         states: Mapping[str, Array | None],
         *,
         batch_sizes: NDArray[np.int64] | None = None,
@@ -121,8 +122,9 @@ class CompiledCell:
         gates come in the inputs' shape, zero at padded steps; states are each row's own last.
         """
         steps = self._steps(inputs, batch_sizes, reverse)
-        key = self._shape(inputs, parameters, steps, Mode(sequence, gates, save != "none"), save, threads, resets is not None)
-        call = self._call(inputs, parameters, states, steps, resets, restart)
+        known = parameters if isinstance(parameters, Parameters) else self.parameters(parameters)
+        key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), save != "none", _count(threads), resets is not None)
+        call = self._call(inputs, known, states, steps, resets, restart)
         run = self._idle.take(key, None)
         assert isinstance(run, ForwardRun)
         output, gate_values, finals, saved = run.run(call)
@@ -138,7 +140,7 @@ class CompiledCell:
     def backward(
         self,
         inputs: Mapping[str, Array],
-        parameters: Mapping[str, Array],
+        parameters: Mapping[str, Array] | Parameters,
         states: Mapping[str, Array | None],
         saved: list[Array],
         d_output: Array | None,
@@ -155,18 +157,22 @@ class CompiledCell:
         d_gates: Mapping[str, Array | None] | None = None,
         needs_inputs: frozenset[str] | None = None,
         needs_parameters: bool = True,
-        into: Mapping[str, Array] | None = None,
+        into: Mapping[str, Array] | Targets | None = None,
     ) -> Gradients:
         """The gradients of ``forward`` with the same arguments. ``into`` names zeroed arrays that parameters' gradients are added to."""
         steps = self._steps(inputs, batch_sizes, reverse)
-        key = self._shape(inputs, parameters, steps, Mode(sequence, gates, True), save, threads, resets is not None)
-        call = self._call(inputs, parameters, states, steps, resets, restart)
+        known = parameters if isinstance(parameters, Parameters) else self.parameters(parameters)
+        key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), True, _count(threads), resets is not None)
+        call = self._call(inputs, known, states, steps, resets, restart)
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
         outputs = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
         packed = {name: None if value is None else _pack(value, steps, self.dtype) for name, value in outputs.items()}
         run = self._idle.take(key, wanted)
         assert isinstance(run, BackwardRun)
-        d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, wanted, needs_parameters, into or {}))
+        targets: Targets | None = None
+        if needs_parameters:
+            targets = into if isinstance(into, Targets) else new_targets(self.program, self.dtype, run.units, into or {})
+        d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, targets))
         self._idle.give_back(key, wanted, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Gradients({name: _unpack(value, shape, steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
@@ -184,23 +190,24 @@ class CompiledCell:
             return uniform_steps(shape[0], shape[1], reverse)
         return ragged_steps(np.ascontiguousarray(batch_sizes, np.int64).tobytes(), reverse)
 
-    def _shape(
-        self, inputs: Mapping[str, Array], parameters: Mapping[str, Array], steps: Steps, mode: Mode, save: str, threads: int, resets: bool
-    ) -> Shape:
-        if save not in SAVING:
-            raise OptionError(f"compiled cell: save must be one of {', '.join(SAVING)}, got {save!r}.")
-        if threads < 1:
-            raise OptionError(f"compiled cell: threads must be at least 1, got {threads}.")
-        _check_names("parameters", self._names["parameters"], parameters)
-        sizes = {v.dim: inputs[v.name].shape[-1] for v in self.program.inputs}
-        for dim, name, axis in self._measures:
-            sizes[dim] = parameters[name].shape[axis]
-        return Shape(tuple(sizes.items()), steps, mode, save, threads, resets)
+    def parameters(self, given: Mapping[str, Array]) -> Parameters:
+        """Parameters whose names and addresses are looked at once, for many calls."""
+        return Parameters(self.program, self.dtype, given)
+
+    def targets(self, given: Mapping[str, Array]) -> Targets:
+        """Arrays for the gradients of all parameters that are looked at once, for many calls."""
+        return Targets(self.program, self.dtype, given)
+
+    def _sizes(self, inputs: Mapping[str, Array], parameters: Parameters) -> tuple[tuple[str, int], ...]:
+        """Every dimension's size."""
+        arrays = parameters.arrays
+        measured = [(dim, arrays[name].shape[axis]) for dim, name, axis in self._measures]
+        return (*[(dim, inputs[name].shape[-1]) for dim, name in self._widths], *measured)
 
     def _call(
         self,
         inputs: Mapping[str, Array],
-        parameters: Mapping[str, Array],
+        parameters: Parameters,
         states: Mapping[str, Array | None],
         steps: Steps,
         resets: NDArray[Any] | None,
@@ -215,8 +222,20 @@ class CompiledCell:
         return Call(packed, parameters, states, packed_resets, restart or {})
 
 
+def _policy(save: str) -> str:
+    if save not in SAVING:
+        raise OptionError(f"compiled cell: save must be one of {', '.join(SAVING)}, got {save!r}.")
+    return save
+
+
+def _count(threads: int) -> int:
+    if threads < 1:
+        raise OptionError(f"compiled cell: threads must be at least 1, got {threads}.")
+    return threads
+
+
 def _check_names(kind: str, wanted: frozenset[str], given: Mapping[str, object]) -> None:
-    if frozenset(given) != wanted:
+    if len(given) != len(wanted) or not wanted.issuperset(given):
         raise OptionError(f"compiled cell: {kind} must be named {sorted(wanted)}, got {sorted(given)}.")
 
 

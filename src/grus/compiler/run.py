@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import isqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.compiler.arguments import Parameters
 from grus.compiler.blocks import Array, Place, Places, places_of
 from grus.compiler.execution import Bound, Sizes, States, Walk
 from grus.compiler.native.kernels import NativeCall, address, aligned, product_functions
@@ -28,12 +29,13 @@ FORWARD_BYTES = 1 << 20  # streams of a segment: few enough to stay in the cache
 BACKWARD_BYTES = 3 << 20
 LEAST_ROWS = 192  # rows of a segment: with fewer, adding to the weight gradients costs as much as computing them
 BLOCK_ROWS = 96  # rows of a time-parallel block: with its operands it stays in the second-level cache
+CACHE_LINE = 64
 LEAST_WORK = 1 << 21  # multiplications that are worth a thread: about as long as it takes to wake one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
-    """What a run is made for."""
+    """What a run is made for; one object for equal ones (see ``shape_of``)."""
 
     sizes: tuple[tuple[str, int], ...]
     steps: Steps
@@ -43,12 +45,20 @@ class Shape:
     resets: bool
 
 
-@dataclass(frozen=True, eq=False)
+@lru_cache(maxsize=1024)
+def shape_of(
+    sizes: tuple[tuple[str, int], ...], steps: Steps, sequence: bool, gates: bool, save: str, for_gradient: bool, threads: int, resets: bool
+) -> Shape:
+    """The shape of these; ``for_gradient`` is whether the forward pass keeps, or kept, what a gradient needs."""
+    return Shape(sizes, steps, Mode(sequence, gates, for_gradient), save, threads, resets)
+
+
+@dataclass(slots=True)
 class Call:
     """The arrays of one call, packed: inputs [N, D] contiguous; states [B, D] or None."""
 
     inputs: Mapping[str, Array]
-    parameters: Mapping[str, Array]
+    parameters: Parameters
     states: Mapping[str, Array | None]
     resets: NDArray[np.uint8] | None
     restart: Mapping[str, Array]
@@ -156,19 +166,39 @@ class Run:
         """Where a stage stores its values in a buffer."""
         return stage.stored.places(base, self.padded, self.dtype.itemsize, low)
 
-    def saved_shapes(self) -> list[tuple[int, int]]:
-        """The arrays that a forward run keeps for its gradient, under this run's policy."""
-        rows, batch = self.steps.rows, self.steps.batch
-        padded = [self.padded[dim] for dim in self.states.values()]
-        if self.shape.save == "none":
-            return []
-        if self.shape.save == "checkpoint":
-            return [(len(self.segments) * batch, width) for width in padded]
-        found = [(rows, width) for width in padded]
+    @cached_property
+    def saved(self) -> list[Place]:
+        """What a forward run keeps for its gradient under this run's policy, as places in a buffer at address 0.
+
+        First, with "store", what the loop stores and, where it is needed, what the prologue does; then every state: before each step, or
+        with "checkpoint" at the start of each segment.
+        """
+        return self._saved[0]
+
+    @property
+    def saved_size(self) -> int:
+        """The elements of that buffer."""
+        return self._saved[1]
+
+    @cached_property
+    def _saved(self) -> tuple[list[Place], int]:
+        rows = len(self.segments) * self.steps.batch if self.shape.save == "checkpoint" else self.steps.rows
+        widths: list[int] = []
         if self.shape.save == "store":
             stages = [self.loop.stage] + [self.programs.prologue(self.mode)] * self.programs.kept_streams(self.mode)
-            found = [(rows, stage.stored.width(self.padded)) for stage in stages] + found
-        return found
+            widths += [stage.stored.width(self.padded) for stage in stages]
+        if self.shape.save != "none":
+            widths += [self.padded[dim] for dim in self.states.values()]
+        size, at, found = self.dtype.itemsize, 0, list[Place]()
+        for width in widths:
+            found.append(Place(at, width))
+            at += -(-rows * width * size // CACHE_LINE) * CACHE_LINE
+        return found, at // size
+
+    def open_saved(self, tape: Tape) -> list[Place]:
+        """The same in the buffer of a call."""
+        base = tape.open("saved") if self.saved else 0
+        return [Place(base + at, width) for at, width in self.saved]
 
     def _fill(self, rows: Array, value: Array | None, dim: str) -> Array:
         units = self.units[dim]
@@ -192,13 +222,13 @@ class Run:
         """Every array of a call: of what kind, its name, its shape, and the shape in letters."""
         program, rows, batch = self.programs.program, self.steps.rows, self.steps.batch
         found = [("input", v.name, (rows, self.units[v.dim]), f"[N, {v.dim}]") for v in program.inputs]
-        found += [("parameter", p.name, tuple(self.units[dim] for dim in p.shape), f"[{', '.join(p.shape)}]") for p in program.parameters]
         return (*found, *(("state", v.name, (batch, self.units[v.dim]), f"[B, {v.dim}]") for v in program.states))
 
-    def check(self, groups: Mapping[str, Mapping[str, Array | None]]) -> None:
+    def check(self, call: Call, states: Mapping[str, Array | None]) -> None:
         """Refuse arrays of other shapes: the kernels would read or write beyond them."""
+        call.parameters.check(self.units)
         for kind, name, shape, letters in self._expected:
-            array = groups[kind].get(name) if kind in groups else None
+            array = call.inputs[name] if kind == "input" else states.get(name)
             if array is not None and array.shape != shape:
                 raise ShapeError(f"compiled cell: {kind} {name!r} must be {letters} = {list(shape)}, got {list(array.shape)}.")
 
@@ -210,23 +240,16 @@ class Run:
         """The places of the caller's parameters."""
         return {p.name: Place(tape.open(f"parameter {p.name}"), tape.open(f"stride {p.name}")) for p in self.programs.program.parameters}
 
-    def given(self, call: Call) -> tuple[dict[str, int], list[Array]]:
-        """Where a call's inputs, parameters and resets are, and arrays that must live as long as these addresses are used."""
-        size, alive = self.dtype.itemsize, list[Array]()
-        found = {f"input {name}": address(array) for name, array in call.inputs.items()}
-        for name, given in call.parameters.items():
-            array = np.asarray(given)  # a NumPy scalar has no address
-            stride = array.strides[0] if array.ndim == 2 else size
-            if array.dtype != self.dtype or (array.strides and array.strides[-1] != size and array.shape[-1] > 1) or stride < 0 or stride % size:
-                array = np.ascontiguousarray(array, self.dtype)
-            alive.append(array)
-            found[f"parameter {name}"] = address(array)
-            found[f"stride {name}"] = array.strides[0] // size if array.ndim == 2 else 1
+    def given(self, call: Call) -> dict[str, int]:
+        """Where a call's inputs, parameters and resets are."""
+        found = call.parameters.found.copy()
+        for name, array in call.inputs.items():
+            found[f"input {name}"] = address(array)
         if call.resets is not None:
             found["resets"] = address(call.resets)
             for name, dim in self.states.items():
                 self._fill(self.restart[name], call.restart.get(name), dim)
-        return found, alive
+        return found
 
     # --- recording ---------------------------------------------------------------------------------------------------------------
     def record_states(self, tape: Tape, slots: Places, carry: Mapping[str, int]) -> States:
@@ -260,11 +283,8 @@ class ForwardRun(Run):
         tape, save = Tape(self.target, self.sizes.threads), self.shape.save
         self.record_load(tape, (self.prologue, self.loop))
         loop, early = self.loop.stage, self.programs.prologue(self.mode)
-        nodes = loop.program.nodes
-        results = {
-            name: Place(tape.open(f"result {name}"), self.units[nodes[loop.program.outputs[name]].dim]) for name in self.programs.results(self.mode)
-        }
-        saved = [Place(tape.open(f"saved {number}"), width) for number, (_, width) in enumerate(self.saved_shapes())]
+        results = {name: Place(tape.open(f"result {name}"), width) for name, width in self.widths.items()}
+        saved = self.open_saved(tape)
         carry = {name: tape.open(f"state {name}") for name in self.states}
         slots = places_of(self.swap) if save in ("none", "checkpoint") else dict(zip(self.states, saved[-len(self.states) :], strict=True))
         whole = save == "store" and self.programs.kept_streams(self.mode)
@@ -278,6 +298,12 @@ class ForwardRun(Run):
             self.record_forward(tape, segment, segment.forward, self.open_inputs(tape) | results | block, streams, states)
         return tape
 
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """The units of every result."""
+        loop = self.loop.stage.program
+        return {name: self.units[loop.nodes[loop.outputs[name]].dim] for name in self.programs.results(self.mode)}
+
     def _snapshot(self, number: int, place: Place, carry: int) -> NativeCall:
         batch, width = self.steps.batch, place.ld
         target = Place(place.base + number * batch * width * self.dtype.itemsize, width)
@@ -288,18 +314,16 @@ class ForwardRun(Run):
 
     def run(self, call: Call) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
         """Output, gates, final states, and what the gradient needs back."""
-        self.check({"input": call.inputs, "parameter": call.parameters, "state": call.states})
-        loop, rows = self.loop.stage.program, self.steps.rows
-        found, alive = self.given(call)
-        results = {name: aligned((rows, self.units[loop.nodes[loop.outputs[name]].dim]), self.dtype) for name in self.programs.results(self.mode)}
-        saved = [aligned(shape, self.dtype) for shape in self.saved_shapes()]
-        carry = self.carry(call.states)
+        self.check(call, call.states)
+        tape, found, saved = self.tape, self.given(call), list[Array]()
+        if self.saved:
+            saved.append(aligned((self.saved_size,), self.dtype))
+            found["saved"] = address(saved[0])
+        results = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items()}
         for name, array in results.items():
             found[f"result {name}"] = address(array)
-        for number, array in enumerate(saved):
-            found[f"saved {number}"] = address(array)
+        carry = self.carry(call.states)
         for name, array in carry.items():
             found[f"state {name}"] = address(array)
-        self.tape.run(found)
-        del alive
+        tape.run(found)
         return results.pop("output", None), results, self.finals(carry), saved

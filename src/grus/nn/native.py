@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
-from grus.compiler.layer import Forward
+from grus.compiler.arguments import Parameters
+from grus.compiler.layer import CompiledCell, Forward
 from grus.nn import torch_backend, watch
 from grus.nn.passes import Pass, Result
 from grus.nn.rooms import Rooms
 
 Array = NDArray[Any]
-Values = tuple[dict[str, Array], dict[str, Array], dict[str, Array | None]]
+Values = tuple[dict[str, Array], Parameters, dict[str, Array | None]]
 
 
 def run(request: Pass) -> Result:
@@ -36,8 +37,8 @@ def run(request: Pass) -> Result:
 
 def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array]]:
     """Output (where there is one), states, gates; and what the gradient needs."""
-    values, options = arguments(request)
     cell = request.plan.compiled(request.inputs[0].dtype)
+    values, options = arguments(request, cell)
     forward: Forward = cell.forward(*values, **options, save=save)
     found = [] if forward.output is None else [from_numpy(forward.output)]
     found += [from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states]
@@ -58,14 +59,14 @@ def unflatten(request: Pass, values: Sequence[Tensor]) -> Result:
     return Result(values[0] if first else None, tuple(values[first:last]), tuple(values[last:]))
 
 
-def arguments(request: Pass) -> tuple[Values, dict[str, Any]]:
+def arguments(request: Pass, cell: CompiledCell) -> tuple[Values, dict[str, Any]]:
     """A compiled cell's inputs, parameters and states as views of a pass's tensors, and its options."""
     plan, timeline = request.plan, request.timeline
     inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
     if request.rooms is None:
-        parameters = plan.layout.split([view(tensor) for tensor in request.tensors])
+        parameters = cell.parameters(plan.layout.split([view(tensor) for tensor in request.tensors]))
     else:
-        parameters = request.rooms.parameters(plan.layout, request.tensors, view)
+        parameters = request.rooms.parameters(cell, plan.layout, request.tensors, view)
     states = {name: None if state is None else view(state) for name, state in zip(plan.states, request.states, strict=True)}
     options: dict[str, Any] = {
         "reverse": request.reverse,
@@ -96,18 +97,19 @@ def save(request: Pass) -> list[Array]:
 def gradients(request: Pass, saved: list[Array], upstream: Sequence[Tensor | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
     """The gradients of a pass's inputs, tensors, states and restart, in this order; None where none is wanted."""
     plan = request.plan
-    values, options = arguments(request)
+    cell = plan.compiled(request.inputs[0].dtype)
+    values, options = arguments(request, cell)
     given = [None if gradient is None else view(gradient) for gradient in upstream]
     d_output = given.pop(0) if request.sequence else None
     count = len(plan.states)
     needs_parameters = True in wanted[plan.cuts[0] : plan.cuts[1]]
     rooms = request.rooms or Rooms()
-    room = rooms.take(plan.layout, request.tensors, values[0][plan.inputs[0]].dtype) if needs_parameters else None
+    room = rooms.take(cell, plan.layout, request.tensors) if needs_parameters else None
     if room is not None:
         options["into"] = room.targets
     if request.gates:
         options["d_gates"] = {name: gradient for name, gradient in zip(plan.gates, given[count:], strict=True) if gradient is not None}
-    found = plan.compiled(request.inputs[0].dtype).backward(
+    found = cell.backward(
         *values,
         saved,
         d_output,

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grus.compiler.arguments import Parameters
+from grus.compiler.layer import CompiledCell
 from grus.nn.layout import Layout
 
 Array = NDArray[Any]
@@ -22,16 +24,16 @@ class GradientRoom:
     Matrices of one width lie one after another: the gradients of gates that lie side by side are then one product.
     """
 
-    def __init__(self, layout: Layout, shapes: Shapes, dtype: np.dtype[Any]) -> None:
-        self.shapes, self.dtype = shapes, dtype
+    def __init__(self, cell: CompiledCell, layout: Layout, shapes: Shapes) -> None:
+        self.shapes, self.dtype = shapes, cell.dtype
         sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
-        self._whole = np.zeros(sum(sizes), dtype)
+        self._whole = np.zeros(sum(sizes), cell.dtype)
         self.arrays: list[Array] = [self._whole] * len(shapes)
         low = 0
         for index in sorted(range(len(shapes)), key=lambda index: (len(shapes[index]) != 2, shapes[index][-1:])):
             self.arrays[index] = self._whole[low : low + sizes[index]].reshape(shapes[index])
             low += sizes[index]
-        self.targets = layout.targets(self.arrays)
+        self.targets = cell.targets(layout.targets(self.arrays))
         self._copies = layout.copies(self.arrays)
         self._at_rest = self._references()
 
@@ -56,7 +58,7 @@ class GradientRoom:
 class _Views(NamedTuple):
     places: list[tuple[Any, ...]]
     arrays: list[Array]
-    parameters: dict[str, Array]
+    parameters: Parameters
 
 
 class Rooms:
@@ -65,30 +67,31 @@ class Rooms:
     __slots__ = ("_room", "_views")
 
     def __init__(self) -> None:
-        self._views = _Views([], [], {})
+        self._views: _Views | None = None
         self._room: list[GradientRoom] = []
 
-    def parameters(self, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], Array]) -> dict[str, Array]:
+    def parameters(self, cell: CompiledCell, layout: Layout, tensors: tuple[Tensor, ...], view: Callable[[Tensor], Array]) -> Parameters:
         """The cell's parameters with the tensors' values of now."""
         places = [(tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
         views = self._views
-        if places == views.places:
-            layout.refresh(views.arrays, views.parameters)
+        if views is not None and places == views.places:
+            layout.refresh(views.arrays, views.parameters.arrays)
             return views.parameters
         arrays = [view(tensor) for tensor in tensors]
-        copied = any(array.ctypes.data != place[0] for array, place in zip(arrays, places, strict=True))
-        views = self._views = _Views([] if copied else places, arrays, layout.split(arrays))
-        return views.parameters
+        parameters = cell.parameters(layout.split(arrays))
+        copied = parameters.converted or any(array.ctypes.data != place[0] for array, place in zip(arrays, places, strict=True))
+        self._views = _Views([] if copied else places, arrays, parameters)
+        return parameters
 
-    def take(self, layout: Layout, tensors: tuple[Tensor, ...], dtype: np.dtype[Any]) -> GradientRoom:
+    def take(self, cell: CompiledCell, layout: Layout, tensors: tuple[Tensor, ...]) -> GradientRoom:
         """A zeroed room: the last one where its gradients are gone, which costs less than touching fresh memory."""
         shapes = tuple([tensor.shape for tensor in tensors])
         try:
             room = self._room.pop()  # no other thread gets it
         except IndexError:
-            return GradientRoom(layout, shapes, dtype)
-        if room.shapes != shapes or room.dtype != dtype or not room.free:
-            return GradientRoom(layout, shapes, dtype)
+            return GradientRoom(cell, layout, shapes)
+        if room.shapes != shapes or room.dtype != cell.dtype or not room.free:
+            return GradientRoom(cell, layout, shapes)
         room.clear()
         return room
 
@@ -98,7 +101,7 @@ class Rooms:
 
     def clear(self) -> None:
         """Hold no memory; the next pass makes its own views and room."""
-        self._views = _Views([], [], {})
+        self._views = None
         self._room.clear()
 
     def release(self) -> None:
