@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-REPETITION_S = 3e-3
+REPETITION_S = 5e-3
+WARM_S = 20e-3
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,11 @@ class Spread:
 def interleave(calls: Mapping[str, Callable[[], Any]], budget_s: float, least: int, most: int = 200) -> dict[str, Spread]:
     """Rounds until ``budget_s`` is spent, at least ``least``.
 
-    A repetition lasts 3 ms or one call. Where it is many calls an untimed one goes first, because the peer before has taken the caches.
+    A repetition lasts 5 ms or one call. Before calls of less than 20 ms an untimed one goes first, because the peer before has taken the
+    caches: each is timed as it runs in a loop of its own.
     """
-    counts = {name: max(1, round(REPETITION_S / _once(call))) for name, call in calls.items()}
+    once = {name: min(_once(call) for _ in range(3)) for name, call in calls.items()}
+    counts = {name: max(1, round(REPETITION_S / seconds)) for name, seconds in once.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     gc.disable()
@@ -38,7 +41,7 @@ def interleave(calls: Mapping[str, Callable[[], Any]], budget_s: float, least: i
             if done >= least and time.perf_counter() - start > budget_s:
                 break
             for name, call in calls.items():
-                samples[name].append(_repeat(call, counts[name]))
+                samples[name].append(_repeat(call, counts[name], warm=once[name] < WARM_S))
     finally:
         gc.enable()
     return {name: spread(values) for name, values in samples.items()}
@@ -55,8 +58,8 @@ def _once(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _repeat(call: Callable[[], Any], count: int) -> float:
-    if count > 1:
+def _repeat(call: Callable[[], Any], count: int, *, warm: bool) -> float:
+    if warm:
         call()
     start = time.perf_counter()
     for _ in range(count):

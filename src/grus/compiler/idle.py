@@ -42,14 +42,18 @@ class IdleRuns:
 
     def _drop(self, key: tuple[Shape, frozenset[str] | None]) -> None:
         for bound in self._runs.pop(key).bounds:
-            spare = self._bounds.setdefault((id(bound.stage), key[0].sizes, bound.sizes.threads), [])
+            spare = self._bounds.setdefault(_key(bound.stage, bound.sizes), [])
             if len(spare) < 2:
                 spare.append(bound)
 
     def _bind(self, stage: Stage, sizes: Sizes) -> Bound:
-        key = id(stage), tuple((dim, size) for dim, size in sizes.units.items() if dim != "1"), sizes.threads
+        key = _key(stage, sizes)
         with self._lock:
             spare = self._bounds.get(key)
             if spare:
                 return spare.pop()
         return Bound(stage, sizes)
+
+
+def _key(stage: Stage, sizes: Sizes) -> tuple[int, tuple[tuple[str, int], ...], int]:
+    return id(stage), tuple(sizes.units.items()), sizes.threads
