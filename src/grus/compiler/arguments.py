@@ -23,7 +23,7 @@ class Parameters:
         self.program, self.found = program, dict[str, int]()
         self.arrays: dict[str, Array] = {}
         self.converted = False
-        self._fits: object = None
+        self._fits: Mapping[str, int] | None = None
         names = [parameter.name for parameter in program.parameters]
         if set(given) != set(names):
             raise OptionError(f"compiled cell: parameters must be named {sorted(names)}, got {sorted(given)}.")
@@ -41,7 +41,7 @@ class Parameters:
 
     def check(self, units: Mapping[str, int]) -> None:
         """Raises ShapeError where a shape differs from these sizes of dimensions."""
-        if self._fits is not units:
+        if self._fits != units:
             check_shapes(self.program, units, self.arrays)
             self._fits = units
 
@@ -55,7 +55,7 @@ class Targets:
 
     def __init__(self, program: Program, dtype: np.dtype[Any], arrays: Mapping[str, Array]) -> None:
         self.program, self.arrays, self.found = program, arrays, dict[str, int]()
-        self._fits: object = None
+        self._fits: Mapping[str, int] | None = None
         pieces: dict[int, tuple[str, int]] = {}  # where a piece ends: its first matrix, and where it begins
         layout: list[tuple[str, int, int]] = []
         for parameter in program.parameters:
@@ -75,7 +75,7 @@ class Targets:
 
     def check(self, units: Mapping[str, int]) -> None:
         """Raises ShapeError where a shape differs from these sizes of dimensions."""
-        if self._fits is not units:
+        if self._fits != units:
             check_shapes(self.program, units, self.arrays)
             self._fits = units
 

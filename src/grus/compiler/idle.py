@@ -21,6 +21,7 @@ class IdleRuns:
     def __init__(self, make: Callable[[Shape, frozenset[str] | None, Callable[[Stage, Sizes], Bound]], AnyRun]) -> None:
         self._make = make
         self._lock = threading.Lock()
+        self._kept = 0  # bytes
         self._runs: dict[tuple[Shape, frozenset[str] | None], AnyRun] = {}
         self._bounds: dict[tuple[int, tuple[tuple[str, int], ...], int], list[Bound]] = {}
 
@@ -28,20 +29,27 @@ class IdleRuns:
         """A run of this shape (``wanted``: a backward run for the gradients of these inputs)."""
         with self._lock:
             run = self._runs.pop((shape, wanted), None)
+            self._kept -= 0 if run is None else run.bytes
         return self._make(shape, wanted, self._bind) if run is None else run
 
     def give_back(self, shape: Shape, wanted: frozenset[str] | None, run: AnyRun) -> None:
         """Let the run wait for the next call of its shape; the ones that waited longest make room."""
+        key = shape, wanted
         with self._lock:
-            self._runs[shape, wanted] = run
-            ragged = [key for key in self._runs if not key[0].steps.uniform]
-            for key in ragged[: len(ragged) - KEPT_RAGGED]:
-                self._drop(key)
-            while len(self._runs) > 1 and sum(run.bytes for run in self._runs.values()) > KEPT_BYTES:
+            other = self._runs.pop(key, None)  # that another thread has made meanwhile
+            self._runs[key] = run
+            self._kept += run.bytes - (other.bytes if other is not None else 0)
+            if not shape.steps.uniform:
+                ragged = [key for key in self._runs if not key[0].steps.uniform]
+                for key in ragged[: len(ragged) - KEPT_RAGGED]:
+                    self._drop(key)
+            while len(self._runs) > 1 and self._kept > KEPT_BYTES:
                 self._drop(next(iter(self._runs)))
 
     def _drop(self, key: tuple[Shape, frozenset[str] | None]) -> None:
-        for bound in self._runs.pop(key).bounds:
+        run = self._runs.pop(key)
+        self._kept -= run.bytes
+        for bound in run.bounds:
             spare = self._bounds.setdefault(_key(bound.stage, bound.sizes), [])
             if len(spare) < 2:
                 spare.append(bound)

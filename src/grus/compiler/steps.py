@@ -48,15 +48,15 @@ class Steps:
         """The packed row where each step begins, and the total at the end."""
         return np.concatenate(([0], np.cumsum(self.sizes)))
 
-    @property
+    @cached_property
     def count(self) -> int:
         return len(self.sizes)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         return int(self.starts[-1])
 
-    @property
+    @cached_property
     def batch(self) -> int:
         return int(self.sizes[0]) if len(self.sizes) else self.idle_batch
 

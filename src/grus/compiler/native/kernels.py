@@ -29,9 +29,11 @@ MOST_THREADS = 512  # calls that meet at a barrier must all be running, so the p
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An uninitialised array that starts on a cache line (a vector load that straddles two costs twice)."""
     size = prod(shape) * dtype.itemsize
-    raw = memory.take(size + _ALIGNMENT) if size >= memory.LARGE else np.empty(size + _ALIGNMENT, np.uint8)
-    offset = -address(raw) % _ALIGNMENT
-    return raw[offset : offset + size].view(dtype).reshape(shape)
+    if size >= memory.LARGE:
+        return memory.take(size)[:size].view(dtype).reshape(shape)
+    raw = np.empty(size // dtype.itemsize + _ALIGNMENT // dtype.itemsize, dtype)
+    offset = -address(raw) % _ALIGNMENT // dtype.itemsize
+    return raw[offset : offset + size // dtype.itemsize].reshape(shape)
 
 
 def address(array: Array) -> int:
