@@ -65,8 +65,12 @@ def fused(lines: list[str]) -> int:
 @pytest.mark.parametrize("which", ["forward", "backward"])
 @pytest.mark.parametrize(("machine", "sums"), [("avx512", 24), ("avx2", 12)])
 def test_product_loops_keep_every_sum_in_a_register(machine: str, sums: int, which: str) -> None:
-    found = product_loops(assembly(machine, "gru", which), sums)
-    assert len(found) >= 3
+    text = assembly(machine, "gru", which)
+    # A single row takes half as many sums, and a phase with one product at most four.
+    several, single = product_loops(text, sums), product_loops(text, sums // 2 if which == "forward" else 4)
+    found = several + single
+    assert len(several) >= 2
+    assert single
     for loop in found:
         assert not [line for line in loop if VECTOR_ON_STACK.search(line)]
 
