@@ -20,7 +20,7 @@ class Parameters:
     """
 
     def __init__(self, program: Program, dtype: np.dtype[Any], given: Mapping[str, Array]) -> None:
-        self.program, self.found = program, dict[str, int]()
+        self.program, self.dtype, self.found = program, dtype, dict[str, int]()
         self.arrays: dict[str, Array] = {}
         self.converted = False
         self._fits: Mapping[str, int] | None = None
@@ -54,15 +54,22 @@ class Targets:
     """
 
     def __init__(self, program: Program, dtype: np.dtype[Any], arrays: Mapping[str, Array]) -> None:
-        self.program, self.arrays, self.found = program, arrays, dict[str, int]()
+        self.program, self.dtype, self.arrays, self.found = program, dtype, arrays, dict[str, int]()
+        unknown = sorted(set(arrays) - {parameter.name for parameter in program.parameters})
+        if unknown:
+            raise OptionError(f"compiled cell: into must name parameters of the cell, got {unknown[0]!r}; leave it out.")
         self._fits: Mapping[str, int] | None = None
         pieces: dict[int, tuple[str, int]] = {}  # where a piece ends: its first matrix, and where it begins
         layout: list[tuple[str, int, int]] = []
         for parameter in program.parameters:
             name, array, size = parameter.name, arrays[parameter.name], dtype.itemsize
             adjacent = array.ndim == 0 or array.strides[-1] == size or array.shape[-1] <= 1
-            if array.dtype != dtype or not adjacent or not array.flags.writeable:
-                raise DtypeError(f"compiled cell: into {name!r} must be a writeable {dtype} array with adjacent columns, got {array.dtype}.")
+            whole = all(stride % size == 0 for stride in array.strides)
+            if array.dtype != dtype or not adjacent or not whole or not array.flags.writeable:
+                got = f"{array.dtype} with strides {array.strides}" + ("" if array.flags.writeable else ", read-only")
+                raise DtypeError(
+                    f"compiled cell: into {name!r} must be a writeable {dtype} array of whole elements with adjacent columns, got {got}."
+                )
             base = address(array)
             if array.ndim != 2:
                 self.found[f"gradient {name}"] = base

@@ -33,6 +33,9 @@ class Upstream:
     targets: Targets | None  # None where no parameter's gradient is wanted
 
 
+LAYOUTS = 4  # of gradients that one run keeps a tape for
+
+
 class BackwardRun(Run):
     """Backward passes of one shape that want the gradients of the same inputs."""
 
@@ -88,6 +91,8 @@ class BackwardRun(Run):
             rows[:] = 0
         layout = None if targets is None else targets.layout
         if layout not in self._tapes:
+            if len(self._tapes) == LAYOUTS:
+                del self._tapes[next(iter(self._tapes))]
             self._tapes[layout] = self._record(layout)
         self._tapes[layout].run(found)
         if targets is not None:
@@ -154,19 +159,19 @@ class BackwardRun(Run):
         self.record_load(tape, (*again, self.loop_backward, self.prologue_backward))
         targets: Places | None = None
         if layout is not None:
-            targets = {name: Place(tape.open(f"gradient {first}") + at, ld) for name, (first, at, ld) in zip(self._matrices, layout, strict=True)}
+            targets = {name: Place(tape.stand_in(f"gradient {first}") + at, ld) for name, (first, at, ld) in zip(self._matrices, layout, strict=True)}
         saved = self.open_saved(tape)
         for number in range(len(self.segments) - 1, -1, -1):
             forward, slots = self._stored(saved) if self.shape.save == "store" else self._run_again(tape, saved, number)
             self._segment(tape, self.segments[number], forward, slots, targets)
         for gradient in (self.gradient, self.early) if targets is not None else ():
-            tape.spread([self._add_total(tape, gradient, name) for name in gradient.vector_gradients])
+            tape.add([[self._add_total(tape, gradient, name) for name in gradient.vector_gradients]])  # one thread: two may have one target
         return tape
 
     def _add_total(self, tape: Tape, gradient: Gradient, name: str) -> NativeCall:
         """A vector's sum added to its gradient."""
         units = next(self.units[p.shape[0]] for p in self.programs.program.parameters if p.name == name)
-        return self.rows["add_rows"].call(tape.open(f"gradient {name}"), 0, address(self._totals[1][id(gradient), name]), 0, units, 1)
+        return self.rows["add_rows"].call(tape.stand_in(f"gradient {name}"), 0, address(self._totals[1][id(gradient), name]), 0, units, 1)
 
     def _stored(self, saved: list[Place]) -> tuple[Places, Places]:
         """Places of everything that the forward pass computed, and of the states before each step: all kept."""
@@ -199,13 +204,15 @@ class BackwardRun(Run):
         inputs = self.open_inputs(tape)
         known = inputs | forward | slots
         known |= {name: forward[f"saved:{name}"] for name, _ in gradient.saved}
-        known |= {name: Place(tape.open(f"upstream {output}"), tape.open(f"stride of {output}")) for output, name in gradient.upstream.items()}
+        known |= {
+            name: Place(tape.stand_in(f"upstream {output}"), tape.stand_in(f"stride of {output}")) for output, name in gradient.upstream.items()
+        }
         made = self.stored(self.loop_backward.stage, address(self._adjoints[0]), segment.low)
         states = States(
             {f"d_{name}": place for name, place in places_of(self.swap).items()},
-            {f"d_{name}": tape.open(f"d_state {name}") for name in self.states},
+            {f"d_{name}": tape.stand_in(f"d_state {name}") for name in self.states},
             {f"d_{name}": address(rows) for name, rows in self.d_restart.items()},
-            tape.open("resets") if self.shape.resets else 0,
+            tape.stand_in("resets") if self.shape.resets else 0,
         )
         tape.add([[call] for call in self.loop_backward.run(segment.backward, known, made, states, tape.counter)])
         places = known | made | {name: known[source] for name, source in self.loop_backward.stage.aliases.items()}
@@ -213,7 +220,7 @@ class BackwardRun(Run):
             self._record_sums(tape, gradient, places, segment, targets)
         known = inputs | {name: forward[self.programs.prologue_column(self.mode, name)] for name, _ in early.saved}
         known |= {name: places[gradient.input_gradients[stream]] for stream, name in early.upstream.items()}
-        d_inputs = {name: Place(tape.open(f"d_input {name}"), inputs[name].ld) for name in self.wanted}
+        d_inputs = {name: Place(tape.stand_in(f"d_input {name}"), inputs[name].ld) for name in self.wanted}
         made = self.stored(self.prologue_stage, address(self._adjoints[1]), segment.low)
         made |= {early.input_gradients[name]: d_inputs[name] for name in self.written}
         if self.prologue_backward is not None:
@@ -247,13 +254,19 @@ class BackwardRun(Run):
                 products[-1] = Product(last.target, ld, last.units + units, inner, last.left, last.right)
             else:
                 products.append(Product(base, ld, units, inner, at, places[right]))
-        lanes: list[list[NativeCall]] = [[] for _ in range(self.sizes.threads)]
+        shares: list[list[NativeCall]] = [[] for _ in range(self.sizes.threads)]
+        written: list[tuple[int, int]] = []
         for product in products:
-            for lane, call in zip(lanes, self.sums.outer(product, segment.low, segment.high), strict=False):
-                lane.append(call)
+            first, end = product.target, product.target + product.units * product.ld * self.dtype.itemsize
+            if any(first < other_end and other < end for other, other_end in written):  # a matrix that is used twice
+                tape.add(shares)
+                shares, written = [[] for _ in range(self.sizes.threads)], []
+            written.append((first, end))
+            for share, call in zip(shares, self.sums.outer(product, segment.low, segment.high), strict=False):
+                share.append(call)
         for number, (name, output) in enumerate(_row_sums(gradient)):
-            lanes[number % len(lanes)].append(self.sums.columns(self._totals[1][id(gradient), name], places[output], segment.low, segment.high))
-        tape.add(lanes)
+            shares[number % len(shares)].append(self.sums.columns(self._totals[1][id(gradient), name], places[output], segment.low, segment.high))
+        tape.add(shares)
 
     @cached_property
     def _matrices(self) -> dict[str, tuple[int, int]]:

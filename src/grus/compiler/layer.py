@@ -23,8 +23,8 @@ from grus.compiler.backward import BackwardRun, Upstream
 from grus.compiler.blocks import Array
 from grus.compiler.execution import Bound, Sizes
 from grus.compiler.idle import IdleRuns
-from grus.compiler.native import target as targets
 from grus.compiler.native.target import Target
+from grus.compiler.native.target import get as get_target
 from grus.compiler.program import Program
 from grus.compiler.programs import CellPrograms, Stage
 from grus.compiler.run import Call, ForwardRun, Shape, shape_of
@@ -85,7 +85,7 @@ def compile_cell(program: Program, dtype: str = "float32", target: str | None = 
     precision = dtype if precision is None else precision
     if precision != dtype and (precision, dtype) != ("bf16", "float32"):
         raise OptionError(f"compile_cell: precision must be {dtype!r}, or 'bf16' with dtype 'float32', got {precision!r} with {dtype!r}.")
-    return _compiled(_Key(program), dtype, targets.get(target), precision)
+    return _compiled(_Key(program), dtype, get_target(target), precision)
 
 
 class CompiledCell:
@@ -122,7 +122,7 @@ class CompiledCell:
         gates come in the inputs' shape, zero at padded steps; states are each row's own last.
         """
         steps = self._steps(inputs, batch_sizes, reverse)
-        known = parameters if isinstance(parameters, Parameters) else self.parameters(parameters)
+        known = self._known(parameters)
         key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), save != "none", _count(threads), resets is not None)
         call = self._call(inputs, known, states, steps, resets, restart)
         run = self._idle.take(key, None)
@@ -161,7 +161,7 @@ class CompiledCell:
     ) -> Gradients:
         """The gradients of ``forward`` with the same arguments. ``into`` names zeroed arrays that parameters' gradients are added to."""
         steps = self._steps(inputs, batch_sizes, reverse)
-        known = parameters if isinstance(parameters, Parameters) else self.parameters(parameters)
+        known = self._known(parameters)
         key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), True, _count(threads), resets is not None)
         call = self._call(inputs, known, states, steps, resets, restart)
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
@@ -171,6 +171,8 @@ class CompiledCell:
         assert isinstance(run, BackwardRun)
         targets: Targets | None = None
         if needs_parameters:
+            if isinstance(into, Targets):
+                self._check_own(into)
             targets = into if isinstance(into, Targets) else new_targets(self.program, self.dtype, run.units, into or {})
         d_inputs, d_parameters, d_initial, d_restart = run.run(call, saved, Upstream(packed, d_states, targets))
         self._idle.give_back(key, wanted, run)
@@ -197,6 +199,18 @@ class CompiledCell:
     def targets(self, given: Mapping[str, Array]) -> Targets:
         """Arrays for the gradients of all parameters that are looked at once, for many calls."""
         return Targets(self.program, self.dtype, given)
+
+    def _known(self, given: Mapping[str, Array] | Parameters) -> Parameters:
+        if not isinstance(given, Parameters):
+            return self.parameters(given)
+        self._check_own(given)
+        return given
+
+    def _check_own(self, given: Parameters | Targets) -> None:
+        """Raises: OptionError."""
+        if given.program is not self.program or given.dtype != self.dtype:
+            got = f"{type(given).__name__} of {given.dtype}" + ("" if given.program is self.program else " of another cell")
+            raise OptionError(f"compiled cell: what is passed for many calls must be of this cell and {self.dtype}, got {got}; make it anew.")
 
     def _sizes(self, inputs: Mapping[str, Array], parameters: Parameters) -> tuple[tuple[str, int], ...]:
         """Every dimension's size."""

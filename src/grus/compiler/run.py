@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import isqrt
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from grus.compiler.arguments import Parameters
 from grus.compiler.blocks import Array, Place, Places, places_of
 from grus.compiler.execution import Bound, Sizes, States, Walk
-from grus.compiler.native.kernels import NativeCall, address, aligned, product_functions
+from grus.compiler.native.kernels import MOST_THREADS, NativeCall, address, aligned, product_functions
 from grus.compiler.native.target import Target
 from grus.compiler.programs import CellPrograms, Mode, Stage
 from grus.compiler.steps import Steps, block_table
@@ -45,12 +45,15 @@ class Shape:
     resets: bool
 
 
-@lru_cache(maxsize=1024)
 def shape_of(
     sizes: tuple[tuple[str, int], ...], steps: Steps, sequence: bool, gates: bool, save: str, for_gradient: bool, threads: int, resets: bool
 ) -> Shape:
     """The shape of these; ``for_gradient`` is whether the forward pass keeps, or kept, what a gradient needs."""
-    return Shape(sizes, steps, Mode(sequence, gates, for_gradient), save, threads, resets)
+    key = sizes, sequence, gates, save, for_gradient, threads, resets
+    found = steps.shapes.get(key)
+    if found is None:
+        found = steps.shapes[key] = Shape(sizes, steps, Mode(sequence, gates, for_gradient), save, threads, resets)
+    return found
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Run:
     def _threads(self, sizes: Mapping[str, int]) -> int:
         """As many threads as were asked for, unless there is too little work to share."""
         work = sum(sizes[p.shape[0]] * sizes[p.shape[1]] for p in self.programs.program.parameters if p.kind == "matrix") * self.steps.rows
-        return max(1, min(self.shape.threads, work // LEAST_WORK))
+        return max(1, min(self.shape.threads, work // LEAST_WORK, MOST_THREADS + 1))
 
     def bound(self, stage: Stage) -> Bound:
         """The stage's kernel for this run's sizes, with all the scratch that it will need."""
@@ -197,7 +200,7 @@ class Run:
 
     def open_saved(self, tape: Tape) -> list[Place]:
         """The same in the buffer of a call."""
-        base = tape.open("saved") if self.saved else 0
+        base = tape.stand_in("saved") if self.saved else 0
         return [Place(base + at, width) for at, width in self.saved]
 
     def _fill(self, rows: Array, value: Array | None, dim: str) -> Array:
@@ -234,11 +237,11 @@ class Run:
 
     def open_inputs(self, tape: Tape) -> Places:
         """The places of the caller's inputs."""
-        return {v.name: Place(tape.open(f"input {v.name}"), self.units[v.dim]) for v in self.programs.program.inputs}
+        return {v.name: Place(tape.stand_in(f"input {v.name}"), self.units[v.dim]) for v in self.programs.program.inputs}
 
     def open_parameters(self, tape: Tape) -> Places:
         """The places of the caller's parameters."""
-        return {p.name: Place(tape.open(f"parameter {p.name}"), tape.open(f"stride {p.name}")) for p in self.programs.program.parameters}
+        return {p.name: Place(tape.stand_in(f"parameter {p.name}"), tape.stand_in(f"stride {p.name}")) for p in self.programs.program.parameters}
 
     def given(self, call: Call) -> dict[str, int]:
         """Where a call's inputs, parameters and resets are."""
@@ -256,7 +259,7 @@ class Run:
         """States of the loop that restart where the call says so."""
         if not self.shape.resets:
             return States(slots, carry)
-        return States(slots, carry, {name: address(rows) for name, rows in self.restart.items()}, tape.open("resets"))
+        return States(slots, carry, {name: address(rows) for name, rows in self.restart.items()}, tape.stand_in("resets"))
 
     def record_forward(self, tape: Tape, segment: Segment, walk: Walk, places: Places, streams: Places, states: States) -> None:
         """A segment's prologue and recurrence; ``places`` are the inputs' and the outputs'."""
@@ -283,9 +286,9 @@ class ForwardRun(Run):
         tape, save = Tape(self.target, self.sizes.threads), self.shape.save
         self.record_load(tape, (self.prologue, self.loop))
         loop, early = self.loop.stage, self.programs.prologue(self.mode)
-        results = {name: Place(tape.open(f"result {name}"), width) for name, width in self.widths.items()}
+        results = {name: Place(tape.stand_in(f"result {name}"), width) for name, width in self.widths.items()}
         saved = self.open_saved(tape)
-        carry = {name: tape.open(f"state {name}") for name in self.states}
+        carry = {name: tape.stand_in(f"state {name}") for name in self.states}
         slots = places_of(self.swap) if save in ("none", "checkpoint") else dict(zip(self.states, saved[-len(self.states) :], strict=True))
         whole = save == "store" and self.programs.kept_streams(self.mode)
         self._buffers = self.buffer(early), self.buffer(loop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -42,6 +42,7 @@ class Steps:
     sizes: NDArray[np.int64]
     reverse: bool = False
     idle_batch: int = 0  # B where T = 0, so that no size tells it
+    shapes: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False)  # what runs over these steps are made for, by those who make them
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:

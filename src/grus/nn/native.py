@@ -35,8 +35,8 @@ def run(request: Pass) -> Result:
     return unflatten(request, _forward(request, "none")[0])
 
 
-def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array], Parameters]:
-    """Output (where there is one), states, gates; and what the gradient needs: saved values, the parameters."""
+def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array]]:
+    """Output (where there is one), states, gates; and what the gradient needs."""
     cell = request.plan.compiled(request.inputs[0].dtype)
     values, options = arguments(request, cell)
     forward: Forward = cell.forward(*values, **options, save=save)
@@ -44,7 +44,7 @@ def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array],
     found += [from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states]
     if request.gates:
         found += [from_numpy(forward.gates[name]) for name in request.plan.gates]
-    return tuple(found), forward.saved, values[1]
+    return tuple(found), forward.saved
 
 
 def flatten(result: Result) -> tuple[Tensor, ...]:
@@ -63,9 +63,7 @@ def arguments(request: Pass, cell: CompiledCell) -> tuple[Values, dict[str, Any]
     """A compiled cell's inputs, parameters and states as views of a pass's tensors, and its options."""
     plan, timeline = request.plan, request.timeline
     inputs = {name: view(tensor) for name, tensor in zip(plan.inputs, request.inputs, strict=True)}
-    if request.parameters is not None:
-        parameters = request.parameters
-    elif request.rooms is None:
+    if request.rooms is None:
         parameters = cell.parameters(plan.layout.split([view(tensor) for tensor in request.tensors]))
     else:
         parameters = request.rooms.parameters(cell, plan.layout, request.tensors, view)
@@ -160,10 +158,9 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, request: Pass, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        values, saved, parameters = _forward(request, request.memory)
+        values, saved = _forward(request, request.memory)
         ctx.set_materialize_grads(False)
         ctx.request = request.over(())
-        ctx.request.parameters = parameters
         ctx.save_for_backward(*tensors, *[from_numpy(array) for array in saved])
         return values
 

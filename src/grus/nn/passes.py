@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grus.compiler.arguments import Parameters
 from grus.nn.plan import Plan
 from grus.nn.rooms import Rooms
 
@@ -48,7 +47,6 @@ class Pass:
     """What a back end is asked to run; tensors follow the plan's order of inputs, layout tensors and states.
 
     ``states`` and ``restart`` entries may be None: zeros. ``restart`` [D] replaces a state where the timeline restarts it.
-    ``parameters`` are what a forward pass read, for its gradient to read again.
     """
 
     plan: Plan
@@ -62,13 +60,12 @@ class Pass:
     gates: bool = False
     sequence: bool = True
     rooms: Rooms | None = None
-    parameters: Parameters | None = None
 
     def over(self, tensors: tuple[Any, ...]) -> Pass:
         """The same pass over other tensors: inputs, layout tensors, states and restart in one sequence; none to hold none."""
         a, b, c = self.plan.cuts
         lists = tensors[:a], tensors[a:b], tensors[b:c], tensors[c:]
-        return Pass(self.plan, self.timeline, *lists, self.reverse, self.memory, self.gates, self.sequence, self.rooms, self.parameters)
+        return Pass(self.plan, self.timeline, *lists, self.reverse, self.memory, self.gates, self.sequence, self.rooms)
 
 
 @dataclass(slots=True)

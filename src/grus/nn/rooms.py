@@ -74,7 +74,7 @@ class Rooms:
         """The cell's parameters with the tensors' values of now."""
         places = [(tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
         views = self._views
-        if views is not None and places == views.places:
+        if views is not None and places == views.places and views.parameters.program is cell.program:
             layout.refresh(views.arrays, views.parameters.arrays)
             return views.parameters
         arrays = [view(tensor) for tensor in tensors]
@@ -90,7 +90,7 @@ class Rooms:
             room = self._room.pop()  # no other thread gets it
         except IndexError:
             return GradientRoom(cell, layout, shapes)
-        if room.shapes != shapes or room.dtype != cell.dtype or not room.free:
+        if room.shapes != shapes or room.dtype != cell.dtype or room.targets.program is not cell.program or not room.free:
             return GradientRoom(cell, layout, shapes)
         room.clear()
         return room

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
@@ -125,34 +126,87 @@ def _pool() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=lambda: (_pool.cache_clear(), _places.cache_clear()))  # threads do not survive a fork
+
+
+class _Piece:
+    """Work for a thread of the pool, which is done once or, before a thread has begun it, given up."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work, self._begun, self.over = work, threading.Lock(), threading.Event()
+        self.error: BaseException | None = None
+
+    def claim(self) -> bool:
+        """Whether nobody has begun it, or given it up, so far."""
+        return self._begun.acquire(blocking=False)
+
+    def run(self) -> None:
+        if self.claim():
+            try:
+                self._work()
+            except BaseException as error:  # noqa: BLE001 - raised again by who waits
+                self.error = error
+            finally:
+                self.over.set()
+
+
+class _Places:
+    """Threads of the pool that are not taken. Work that meets at a barrier takes all of its threads or waits."""
+
+    def __init__(self) -> None:
+        self._free, self._change = MOST_THREADS, threading.Condition()
+
+    def take(self, count: int) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._free >= count)
+            self._free -= count
+
+    def give_back(self, count: int) -> None:
+        with self._change:
+            self._free += count
+            self._change.notify_all()
+
+
+@lru_cache(maxsize=1)
+def _places() -> _Places:
+    return _Places()
 
 
 def run_parallel(work: Sequence[Callable[[], None]], counter: Array) -> None:
-    """Run all of this native work at once and wait for all of it; the last piece runs in this thread.
+    """Run all of this native work at once, at most MOST_THREADS + 1 pieces, and wait for all of it; the last piece runs in this thread.
 
-    Whatever happens, an interrupt included, none of it is running any more when this returns: it uses the caller's memory. ``counter`` is
-    where the threads meet; made negative, it lets all of them pass.
+    Whatever happens, an interrupt or a thread that cannot be started included, none of it is running any more, nor will be, when this
+    returns: it uses the caller's memory. ``counter`` is where the threads meet; made negative, it lets all of them pass.
     """
-    waiting: list[Future[None]] = []
+    pieces, places = [_Piece(each) for each in work[:-1]], _places()
+    places.take(len(pieces))
     try:
-        waiting.extend(_pool().submit(each) for each in work[:-1])
-        work[-1]()
-    except BaseException:
-        counter[0] = -(1 << 62)
-        raise
-    finally:
-        _join(waiting)
-    for future in waiting:
-        future.result()
-
-
-def _join(waiting: Sequence[Future[None]]) -> None:
-    """Wait until all are done; an interrupt is raised afterwards."""
-    interrupt: KeyboardInterrupt | None = None
-    while any(not future.done() for future in waiting):
         try:
-            wait(waiting)
+            for piece in pieces:
+                _pool().submit(piece.run)
+            work[-1]()
+        except BaseException:
+            counter[0] = -(1 << 62)
+            for piece in pieces:
+                if piece.claim():
+                    piece.over.set()
+            raise
+        finally:
+            _join(pieces)
+    finally:
+        places.give_back(len(pieces))
+    for piece in pieces:
+        if piece.error is not None:
+            raise piece.error
+
+
+def _join(pieces: Sequence[_Piece]) -> None:
+    """Wait until all are over; an interrupt is raised afterwards."""
+    interrupt: KeyboardInterrupt | None = None
+    while not all(piece.over.is_set() for piece in pieces):
+        try:
+            for piece in pieces:
+                piece.over.wait()
         except KeyboardInterrupt as error:
             interrupt = error
     if interrupt is not None:
