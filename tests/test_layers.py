@@ -36,7 +36,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "demo": (*JUDGED, "runtime", "tasks", "report"),
     "cli": (*JUDGED, "runtime", "tasks", "report", "demo", ""),
     "__main__": ("cli",),
-    "": (*COMPILED, "runtime", "convert", "nn"),
+    "": (*JUDGED, "runtime", "tasks"),
 }
 
 # Imports against the direction, each with its reason.

@@ -1,7 +1,6 @@
 """Grus: write a recurrent cell's equations once; get its gradient, fused CPU kernels, a streaming step and PyTorch layers.
 
-Importing ``grus`` imports neither PyTorch nor the compiler; ``grus.cells``, ``grus.convert``, ``grus.nn`` and ``grus.runtime`` are
-loaded when first used.
+Importing ``grus`` imports neither PyTorch nor the compiler; its packages and ``grus.Forecaster`` are loaded when first used.
 
 Example:
     >>> import grus
@@ -12,23 +11,26 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grus.errors import GrusError
 
 if TYPE_CHECKING:
-    from grus import cells, convert, nn, runtime
+    from grus import cells, convert, data, evaluation, models, nn, runtime, training
+    from grus.tasks.forecaster import Forecaster
 
-__all__ = ["GrusError", "__version__", "cells", "convert", "nn", "runtime"]
+__all__ = ["Forecaster", "GrusError", "__version__", "cells", "convert", "data", "evaluation", "models", "nn", "runtime", "training"]
 __version__ = "0.1.0"
 
-_SUBMODULES = ("cells", "convert", "nn", "runtime")
+_SUBMODULES = ("cells", "convert", "data", "evaluation", "models", "nn", "runtime", "training")
+_CLASSES = {"Forecaster": "grus.tasks.forecaster"}
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return import_module(f"grus.{name}")
+    if name in _CLASSES:
+        return getattr(import_module(_CLASSES[name]), name)
     raise AttributeError(f"module 'grus' has no attribute {name!r}")
 
 

@@ -1,53 +1,74 @@
-"""The ``grus`` command: ``demo`` runs the main job once on a real series, ``info`` says what this machine offers.
+"""The ``grus`` command: train, judge and use networks from a table of data, without code.
 
-Only the chosen command's modules are imported, so that ``grus --help`` answers at once.
+A command's own modules are imported when it runs, so that ``grus --help`` answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from importlib import import_module
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
 
 from grus import __version__
-from grus.cli.info import describe_machine
-from grus.errors import GrusError, MissingDependencyError
+from grus.cli import demo, evaluate, fit, info, predict, report
+from grus.errors import GrusError
+
+app = typer.Typer(
+    name="grus",
+    help="Gated recurrent networks: forecasts from a table of series, on compiled cells.",
+    epilog="Example: grus fit sales.csv --horizon 24 --out runs/sales",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+_COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (demo.demo, demo.EXAMPLE),
+    (fit.fit, fit.EXAMPLE),
+    (evaluate.evaluate, evaluate.EXAMPLE),
+    (predict.predict, predict.EXAMPLE),
+    (report.report, report.EXAMPLE),
+    (info.info, info.EXAMPLE),
+)
+for _function, _example in _COMMANDS:
+    app.command(epilog=_example)(_function)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 done, 1 a Grus error, 2 a wrong command line."""
-    parser = _build_parser()
-    arguments = parser.parse_args(argv)
+    """Run the command line and return the exit status: 0 done, 1 an error of Grus or of a file, 2 a wrong command line, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
     try:
-        return _run_demo(arguments) if arguments.command == "demo" else _run_info()
+        app([word for word in words if word != "--debug"], prog_name="grus")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except GrusError as error:
-        parser.exit(1, f"grus: {error}\n")
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="grus", description="Recurrent cells as equations, compiled to fused kernels.")
-    parser.add_argument("--version", action="version", version=f"grus {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    demo = commands.add_parser("demo", help="train, judge and draw a forecast of a real series")
-    demo.add_argument("--out", default="co2-report", help="folder that the page is written to (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the weights and of the batches (default: %(default)s)")
-    demo.add_argument("--quiet", action="store_true", help="write the page and print nothing")
-    commands.add_parser("info", help="version, vector units of this machine and the folder of compiled kernels")
-    return parser
-
-
-def _run_demo(arguments: argparse.Namespace) -> int:
-    try:
-        demo = import_module("grus.demo")
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "grus":
+        if debug:
             raise
-        raise MissingDependencyError(f"grus demo: needs the package {error.name!r}, which is not installed; pip install 'grus[train]'") from error
-    status: int = demo.main(out=arguments.out, seed=arguments.seed, quiet=arguments.quiet)
-    return status
-
-
-def _run_info() -> int:
-    for label, value in describe_machine().items():
-        print(f"{label:<14}{value}")
+        return _refuse(str(error))
+    except OSError as error:
+        if debug:
+            raise
+        return _refuse(f"{error.filename}: must be a file or folder that can be used, got {error.strerror}." if error.filename else str(error))
     return 0
+
+
+def _refuse(sentence: str) -> int:
+    print(f"grus: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"grus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from; allowed behind any command.")] = False,
+) -> None:
+    """Gated recurrent networks: forecasts from a table of series, on compiled cells."""

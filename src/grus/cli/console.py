@@ -1,0 +1,74 @@
+"""What the commands share: results go to stdout, a table on a terminal and plain text elsewhere; modules are loaded when they are needed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from grus.errors import MissingDependencyError
+
+WIDTH = 200  # of a table that goes to a file or a pipe, where nothing may be cut off
+
+
+def load_module(name: str, command: str) -> ModuleType:
+    """The module of Grus that does a command's work.
+
+    Raises: MissingDependencyError if a package that it needs is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "grus":
+            raise
+        raise MissingDependencyError(
+            f"grus {command}: needs the package {error.name!r}, which is not installed; pip install 'grus[train]'"
+        ) from error
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """One line per fact, its label first."""
+    width = max(map(len, facts), default=0) + 2
+    for label, value in facts.items():
+        print(f"{label.replace('_', ' '):<{width}}{_number(value) if isinstance(value, float) else value}")
+
+
+def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
+    """One row per forecaster, one column per metric."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=WIDTH)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table.add_column("forecaster", no_wrap=True)
+    metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
+    for metric in metrics:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for name, row in scores.items():
+        table.add_row(name, *(_number(row[metric]) if metric in row else "" for metric in metrics))
+    console.print(table)
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON; what is no number, or has none, is null."""
+    print(json.dumps(_finite(value), ensure_ascii=False))
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e4 or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]  # pyright: ignore[reportUnknownVariableType]
+    return value

@@ -1,0 +1,120 @@
+"""`grus fit`: a configuration from a file and from options, a new run folder, the training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grus.cli.console import load_module, print_facts, print_json
+from grus.errors import OptionError
+
+if TYPE_CHECKING:
+    from grus.tasks.config import Config
+    from grus.tasks.draft import Draft
+    from grus.tasks.folder import RunFolder
+
+EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
+DATA, NETWORK, RUN = "The data", "The network and its training", "The run"
+
+
+def fit(
+    data: Annotated[Path | None, typer.Argument(help="Table of the series: CSV or Parquet.", metavar="DATA", show_default=False)] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=DATA)] = None,
+    target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=DATA)] = None,
+    time: Annotated[str | None, typer.Option(help="Column of the times (default ds).", metavar="COLUMN", rich_help_panel=DATA)] = None,
+    id: Annotated[
+        str | None, typer.Option(help="Column that tells series apart (default one series).", metavar="COLUMN", rich_help_panel=DATA)
+    ] = None,
+    past: Annotated[str | None, typer.Option(help="Columns known up to now.", metavar="A,B", rich_help_panel=DATA)] = None,
+    future: Annotated[str | None, typer.Option(help="Columns known ahead too.", metavar="A,B", rich_help_panel=DATA)] = None,
+    static: Annotated[str | None, typer.Option(help="Columns with one value per series.", metavar="A,B", rich_help_panel=DATA)] = None,
+    missing: Annotated[str | None, typer.Option(help="What stands for missing values (default forward+mask).", rich_help_panel=DATA)] = None,
+    cell: Annotated[str | None, typer.Option(help="Recurrent cell (default gru).", rich_help_panel=NETWORK)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most (default 100).", metavar="N", rich_help_panel=NETWORK)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights and batches (default 0).", metavar="N", rich_help_panel=NETWORK)] = None,
+    task: Annotated[str | None, typer.Option(help="What is learnt (default forecast).", rich_help_panel=RUN)] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with any of these and more.", metavar="FILE", rich_help_panel=RUN)] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any key of the configuration, such as model.hidden_size=128.", metavar="KEY=VALUE", rich_help_panel=RUN),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run (default run).", show_default=False, metavar="FOLDER", rich_help_panel=RUN)] = Path(
+        "run"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.", rich_help_panel=RUN)] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.", rich_help_panel=RUN)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=RUN)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.", rich_help_panel=RUN)] = False,
+) -> None:
+    """Train a network on a table of series. Options win over the file, --set over both."""
+    options = {"task": task, "data.path": None if data is None else str(data), "data.horizon": horizon, "data.target": target, "data.time": time}
+    options |= {"data.id": id, "data.past": _columns(past, "--past"), "data.future": _columns(future, "--future")}
+    options |= {"data.static": _columns(static, "--static"), "data.missing": missing, "model.cell": cell}
+    options |= {"training.epochs": epochs, "training.seed": seed}
+    if "gru_d" in (cell, missing):  # the cell and what it is shown go together
+        options |= {"model.cell": cell or "gru_d", "data.missing": missing or "gru_d", "model.missing_aware": True}
+    if resume and overwrite:
+        raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")
+    if quiet and as_json:
+        raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
+    run = load_module("grus.tasks.forecast_run", "fit")
+    folder, settings = _prepare(
+        out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], resume, overwrite
+    )
+    try:
+        summary = run.fit_run(settings, folder, reporter="json" if as_json else "quiet" if quiet else "bar", resume=resume)
+    except BaseException:
+        if not resume:
+            folder.withdraw()
+        raise
+    if as_json:
+        print_json(summary.to_dict())
+    else:
+        print_facts(summary.to_dict())
+    if summary.stopped == "interrupted":
+        print(f"grus: interrupted; grus fit --resume --out {out} goes on from here.", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _prepare(
+    out: Path, file: Path | None, options: Mapping[str, Any], assignments: list[str], resume: bool, overwrite: bool
+) -> tuple[RunFolder, Config]:
+    """The run's folder, new or found again, and its configuration, in which the path of the data is absolute."""
+    configs, folders = load_module("grus.tasks.config", "fit"), load_module("grus.tasks.folder", "fit")
+    drafts = load_module("grus.tasks.draft", "fit")
+    found: RunFolder | None = folders.open(out) if resume else None
+    written: Draft = drafts.Draft("grus fit")
+    if file is not None or found is not None:
+        written = drafts.Draft.read(file or (found and found.config_file))
+    for key, value in options.items():
+        written.put(key, value, "DATA: " if key == "data.path" else f"--{key.rpartition('.')[2]}: ")
+    written.assign(assignments)
+    _require(written)
+    settings: Config = configs.check(written)
+    if settings.data.path is not None:  # a relative path would mean another file when the run is used from elsewhere
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": settings.data.path.absolute()})})
+    if found is None:
+        return folders.create(out, settings, overwrite=overwrite), settings
+    if changed := configs.differences(found.config, settings):
+        raise OptionError(f"grus fit --resume: {out} must go on as it began, got another {', '.join(changed)}; leave it out, or name another --out.")
+    return found, settings
+
+
+def _require(written: Draft) -> None:
+    """Raises: OptionError without the two values that have no default."""
+    given: Any = written.tree.get("data", {})
+    for key, remedy in (("path", "name a file: grus fit DATA"), ("horizon", "give the number of steps to forecast: --horizon 24")):
+        if isinstance(given, dict) and key not in given:
+            raise OptionError(f"grus fit: data.{key} must be given, got none; {remedy}.")
+
+
+def _columns(text: str | None, flag: str) -> list[str] | None:
+    """Names out of "a,b"."""
+    names = None if text is None else [name.strip() for name in text.split(",")]
+    if names is not None and not all(names):
+        raise typer.BadParameter(f"{flag} must be names with commas between them, got {text!r}")
+    return names

@@ -1,0 +1,21 @@
+"""`grus report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grus.cli.console import load_module
+
+EXAMPLE = "Example: grus report runs/sales --out sales.html"
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="HTML file that is written (default report.html in the folder).", metavar="FILE")] = None,
+) -> None:
+    """Write one page about a run that was evaluated: forecasts, scores, errors, learning, gates. It needs no network."""
+    folder = load_module("grus.tasks.folder", "report").open(run, needs=["model", "backtest.json"])
+    print(load_module("grus.report.run", "report").report_run(folder, out or folder.report))

@@ -1,0 +1,73 @@
+"""The steps after a panel's end: their times, and the future covariates that must be known there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.data.calendar import Step
+from grus.data.cycles import cycle_positions
+from grus.data.panel import Panel, Series
+from grus.data.scaling import Affine, affine
+from grus.errors import DataError
+
+
+def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, cycles: tuple[str, ...], horizon: int) -> NDArray[np.float32]:
+    """Scaled future covariates, then the calendar, of the steps after each series.
+
+    Shapes:
+        result [series, H, F]
+    Raises:
+        DataError: a covariate, or on an irregular calendar a time, is not known
+    """
+    names = panel.future_names
+    if future is None and names:
+        raise DataError(
+            f"Windows.last: future covariates {list(names)} must be known for {horizon} steps after the panel, got no panel of them; "
+            "pass one as future."
+        )
+    if future is not None and future.future_names != names:
+        raise DataError(
+            f"Windows.last: future covariates must be {list(names)}, got {list(future.future_names)}; read the future as the training panel was read."
+        )
+    to_come = {} if future is None else {series.id: series for series in future.series}
+    parts: list[NDArray[np.float64]] = []
+    shared: dict[Any, tuple[NDArray[Any], NDArray[np.float64]]] = {}  # most series end at one time, and pandas takes its time over the next ones
+    for series in panel.series:
+        match, end = to_come.get(series.id), series.times[-1]
+        if end in shared:
+            times, positions = shared[end]
+        else:
+            times = _times(panel.step, series, match, horizon)
+            positions = cycle_positions(times, cycles)
+            if panel.step.is_regular:
+                shared[end] = times, positions
+        parts.append(np.concatenate([affine(scaling, _covariates(series, match, times)), positions], axis=1) if names else positions)
+    return np.stack(parts).astype(np.float32)
+
+
+def _times(step: Step, series: Series, future: Series | None, horizon: int) -> NDArray[Any]:
+    if step.is_regular:
+        return step.after(series.times[-1], horizon)
+    times = series.times[:0] if future is None else future.times[future.times > series.times[-1]][:horizon]
+    if len(times) < horizon:
+        raise DataError(
+            f"Windows.last: series {series.id!r} must have {horizon} times after {series.times[-1]}, as its calendar is irregular, "
+            f"got {len(times)}; pass them in future."
+        )
+    return times
+
+
+def _covariates(series: Series, future: Series | None, times: NDArray[Any]) -> NDArray[np.float64]:
+    if future is None:
+        raise DataError(f"Windows.last: series {series.id!r} must be in the panel of future covariates, got none of that name; add its rows.")
+    places = np.minimum(np.searchsorted(future.times, times), len(future.times) - 1)
+    absent = times[(future.times[places] != times) | np.isnan(future.future[places]).any(axis=1)]
+    if absent.size:
+        raise DataError(
+            f"Windows.last: future covariates of series {series.id!r} must be known at {absent[0]}, got none ({absent.size} times lack them); "
+            "add those rows."
+        )
+    return future.future[places]

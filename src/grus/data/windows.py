@@ -1,0 +1,209 @@
+"""Windows of a panel: what a network sees of the past, what is known ahead, and what it is to forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from grus.data.ahead import known_ahead
+from grus.data.cycles import cycles_of
+from grus.data.missing import fill, gaps, parse
+from grus.data.panel import Panel
+from grus.data.scaling import Ranges, Scaling, check_ranges
+from grus.data.table import Channels, Table, runs, tabulate
+from grus.errors import DataError, OptionError
+
+__all__ = ["Batch", "Channels", "Windows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B windows side by side, in scaled units.
+
+    Shapes:
+        past [B, L, C], channels as ``Channels.past`` names them, the target first
+        known [B, L], 1 where the target was measured
+        gap [B, L], steps since it was last measured before each step: the delta of ``gru_d``
+        future [B, H, F], known ahead; static [B, S]
+        target [B, H], NaN where missing or unknown
+        series, origin [B], the number of the series in the panel, and of the first step to forecast
+    """
+
+    past: NDArray[np.float32]
+    known: NDArray[np.float32]
+    gap: NDArray[np.float32]
+    future: NDArray[np.float32]
+    static: NDArray[np.float32]
+    target: NDArray[np.float32]
+    series: NDArray[np.int64]
+    origin: NDArray[np.int64]
+
+
+class Windows:
+    """Every window of a panel whose forecast lies in the given ranges; the past may reach back before them.
+
+    ranges: per series the half-open range of steps that may be targets.
+    missing: one of ``grus.data.missing.STRATEGIES``; past covariates are filled in the same way, under "gru_d" with "forward".
+    stride: steps between the origins of a series, from the start of its range.
+    keep_partial: also windows whose horizon passes the end of the range; their targets from there on are NaN, and covariates after
+    the last step of the series are 0.
+    min_known: targets that must have been measured.
+
+    A window has at least one measured value in its past. Where the series starts later than the window, the steps before count as missing, with
+    future covariates and calendar 0. The calendar gives sines and cosines of the place in the day, week and year, as far as the step has them.
+
+    Raises:
+        OptionError: an option is not allowed
+        DataError: no window is left, or the scaling was fitted on other series or columns
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        ranges: Ranges,
+        lookback: int,
+        horizon: int,
+        *,
+        missing: str,
+        scaling: Scaling,
+        calendar_features: bool = True,
+        stride: int = 1,
+        keep_partial: bool = False,
+        min_known: int = 1,
+    ) -> None:
+        for name, value, least in (("lookback", lookback, 1), ("horizon", horizon, 1), ("stride", stride, 1), ("min_known", min_known, 0)):
+            if value < least:
+                raise OptionError(f"Windows: {name} must be at least {least}, got {value}; give a number of steps.")
+        check_ranges("Windows", panel, ranges)
+        self.panel, self.lookback, self.horizon, self.scaling = panel, lookback, horizon, scaling.align(panel)
+        self._fill, masked = parse(missing)
+        self._cycles = cycles_of(panel) if calendar_features else ()
+        by_time = self._fill == "time"
+        self._table = tabulate(panel, self.scaling, lookback, horizon, masked=masked, cycles=self._cycles, by_time=by_time)
+        self._stops = np.array([high for _, high in ranges], np.int64)
+        self._cut_targets = keep_partial
+        self.channels = self._table.channels
+        self.series, self.origins = _select(self._table, ranges, lookback, horizon, stride, keep_partial, min_known)
+        self._views = _Views.of(self._table, lookback, horizon)
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def batch(self, indices: ArrayLike) -> Batch:
+        """The windows of these numbers, 0 to len − 1, in this order."""
+        chosen = np.asarray(indices, np.int64)
+        series, origin = self.series[chosen], self.origins[chosen]
+        target = self._views.target[self._table.bases[series] + origin + self.lookback]
+        if self._cut_targets:
+            target[np.arange(self.horizon) >= (self._stops[series] - origin)[:, None]] = np.nan
+        return self._gather(series, origin, target)
+
+    def epoch(self, number: int, seed: int, batch_size: int, shuffle: bool = True) -> Iterator[Batch]:
+        """Each window once, in an order that follows from number and seed alone; the last batch may be smaller."""
+        if batch_size < 1:
+            raise OptionError(f"Windows: batch_size must be at least 1, got {batch_size}; give the number of windows of a batch.")
+        order = np.random.default_rng((seed, number)).permutation(len(self)) if shuffle else np.arange(len(self))
+        return (self.batch(order[start : start + batch_size]) for start in range(0, len(self), batch_size))
+
+    def last(self, future: Panel | None = None) -> Batch:
+        """One window per series that ends with its last step: what to forecast from. All targets are NaN.
+
+        future: a panel with the future covariates of the steps to come; its targets are not read.
+
+        Raises:
+            DataError: a series has no measured value to forecast from, or a future covariate or time to come is not known
+        """
+        series = np.arange(len(self.panel.series))
+        origin = self._table.lengths
+        batch = self._gather(series, origin, np.full((len(series), self.horizon), np.nan, np.float32))
+        empty = np.flatnonzero(~(batch.known > 0).any(axis=1))
+        if empty.size:
+            series_id = self.panel.series[int(empty[0])].id
+            raise DataError(
+                f"Windows.last: series {series_id!r} must have a measured value in its last {self.lookback} steps, got none; "
+                "leave the series out or look back further."
+            )
+        if self.channels.future:
+            batch.future[:] = known_ahead(self.panel, future, self.scaling.future, self._cycles, self.horizon)
+        return batch
+
+    def _gather(self, series: NDArray[np.int64], origin: NDArray[np.int64], target: NDArray[np.float32]) -> Batch:
+        table, views = self._table, self._views
+        starts = table.bases[series] + origin
+        past = views.values[starts].reshape(len(starts), self.lookback, len(self.channels.past))
+        known = views.measured[0][starts]
+        if self._fill not in ("zero", "none"):
+            self._refill(past[:, :, 0], known, self.scaling.target.mean[series], starts, self._fill)
+        first = len(self.channels.past) - len(self.channels.future) - len(self.panel.past_names)
+        if self._fill != "zero":
+            for column, mean in enumerate(self.scaling.past.mean.tolist()):
+                means = np.full(len(starts), mean)
+                strategy = "forward" if self._fill == "none" else self._fill
+                self._refill(past[:, :, first + column], views.measured[1 + column][starts], means, starts, strategy)
+        ahead = views.ahead[starts + self.lookback].reshape(len(starts), self.horizon, len(self.channels.past))
+        future = np.ascontiguousarray(ahead[:, :, len(self.channels.past) - len(self.channels.future) :])
+        return Batch(past, known.astype(np.float32), self._gaps(known, starts), future, table.static[series], target, series, origin)
+
+    def _refill(
+        self, channel: NDArray[np.float32], known: NDArray[np.bool_], means: NDArray[np.float64], starts: NDArray[np.int64], strategy: str
+    ) -> None:
+        """Fill one channel in place; most windows lack nothing and are left alone."""
+        rows = np.flatnonzero(~known.all(axis=1))
+        if rows.size:
+            times = None if self._views.times is None else self._views.times[starts[rows]]
+            channel[rows] = fill(channel[rows], known[rows], strategy, times, means[rows])
+
+    def _gaps(self, known: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self._views.clock is not None:
+            return gaps(known, self._views.clock[starts]).astype(np.float32)
+        gap = np.ones(known.shape, np.float32)
+        gap[:, 0] = 0
+        rows = np.flatnonzero(~known.all(axis=1))
+        if rows.size:
+            gap[rows] = gaps(known[rows])
+        return gap
+
+
+@dataclass(frozen=True, eq=False)
+class _Views:
+    """The table's rows as overlapping runs, so that a batch is one copy per array."""
+
+    values: NDArray[np.float32]
+    ahead: NDArray[np.float32]
+    target: NDArray[np.float32]
+    measured: list[NDArray[np.bool_]]
+    clock: NDArray[np.float64] | None
+    times: NDArray[np.float64] | None
+
+    @staticmethod
+    def of(table: Table, lookback: int, horizon: int) -> _Views:
+        stamps = [None if array is None else runs(array, lookback) for array in (table.clock, table.times)]
+        measured = [runs(row, lookback) for row in table.measured]
+        return _Views(runs(table.values, lookback), runs(table.values, horizon), runs(table.target, horizon), measured, *stamps)
+
+
+def _select(
+    table: Table, ranges: Ranges, lookback: int, horizon: int, stride: int, keep_partial: bool, min_known: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Series and origin of every window that has enough measured values on both sides."""
+    count = np.concatenate([[0], np.cumsum(table.measured[0])])
+    series: list[NDArray[np.int64]] = []
+    origins: list[NDArray[np.int64]] = []
+    for number, (low, high) in enumerate(ranges):
+        origin = np.arange(low, high if keep_partial else high - horizon + 1, stride, dtype=np.int64)
+        start = table.bases[number] + origin
+        middle = start + lookback
+        end = np.minimum(middle + horizon, table.bases[number] + lookback + high)
+        kept = origin[(count[middle] > count[start]) & (count[end] - count[middle] >= min_known)]
+        series.append(np.full(len(kept), number, np.int64))
+        origins.append(kept)
+    if not any(part.size for part in origins):
+        longest = max((high - low for low, high in ranges), default=0)
+        raise DataError(
+            f"Windows: ranges must hold a window with a measured past, {horizon} steps ahead and {min_known} of them measured, got none "
+            f"in {len(ranges)} series, the longest range {longest} steps; shorten the horizon or widen the ranges."
+        )
+    return np.concatenate(series), np.concatenate(origins)

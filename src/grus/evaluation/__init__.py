@@ -1,0 +1,57 @@
+"""How good forecasts are: metrics, baselines, backtests, calibrated intervals, and what chance may have done. NumPy, no PyTorch.
+
+Naive2 is in `grus.evaluation.naive2`, Ets and AutoArima are in `grus.evaluation.fitted`: what they build on takes seconds to import.
+"""
+
+from __future__ import annotations
+
+from grus.evaluation.backtest import Backtest
+from grus.evaluation.baselines import (
+    Baseline,
+    Drift,
+    LastValue,
+    Mean,
+    ProbabilisticBaseline,
+    SeasonalDrift,
+    SeasonalNaive,
+    standard,
+)
+from grus.evaluation.conformal import AdaptiveConformal, ConformalQuantiles, SplitConformal
+from grus.evaluation.metrics import coverage, crps_quantiles, mae, mape, mase, owa, pinball, rmse, seasonal_scale, smape, width, winkler
+from grus.evaluation.rolling import Model, Prediction, origins, run_backtest
+from grus.evaluation.seeds import Difference, Spread, compare, spread
+
+__all__ = [
+    "AdaptiveConformal",
+    "Backtest",
+    "Baseline",
+    "ConformalQuantiles",
+    "Difference",
+    "Drift",
+    "LastValue",
+    "Mean",
+    "Model",
+    "Prediction",
+    "ProbabilisticBaseline",
+    "SeasonalDrift",
+    "SeasonalNaive",
+    "SplitConformal",
+    "Spread",
+    "compare",
+    "coverage",
+    "crps_quantiles",
+    "mae",
+    "mape",
+    "mase",
+    "origins",
+    "owa",
+    "pinball",
+    "rmse",
+    "run_backtest",
+    "seasonal_scale",
+    "smape",
+    "spread",
+    "standard",
+    "width",
+    "winkler",
+]

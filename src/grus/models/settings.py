@@ -1,0 +1,160 @@
+"""What a forecasting network is made of, checked before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_serializer, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from grus.cells import Cell
+from grus.cells import get as get_cell
+from grus.errors import OptionError
+
+MEASURES = frozenset({"mask", "delta", "last"})
+
+
+@dataclass(frozen=True)
+class ForecastShape:
+    """The sizes of a window: steps, channels of the past, covariates ahead, static values; ``series`` counts the training series.
+
+    Raises: OptionError for a size below 1, or below 0 for what a data set may lack.
+    """
+
+    lookback: int
+    horizon: int
+    past: int
+    future: int = 0
+    static: int = 0
+    series: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("lookback", 1), ("horizon", 1), ("past", 1), ("future", 0), ("static", 0), ("series", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"ForecastShape: {name} must be at least {least}, got {getattr(self, name)}; give the size of the windows.")
+
+
+class ForecastSettings(BaseModel):
+    """The design of a forecasting network; what it is, not how it is trained.
+
+    cell: a name of the catalogue or a ``Cell``; written to a file by its name.
+    missing_aware: the cell reads which values are measured and for how long they were not (``gru_d``).
+    residual: from the second layer on, a layer's input is added to its output.
+    dropout: between layers, and on what the last linear map reads.
+    decoder: how the steps ahead are made; see ``grus.models.decoders``.
+    segment_length: steps of one segment, for ``decoder="segment"``.
+    series_embedding: the segment decoder learns one vector per series, SegRNN's channel embedding.
+    teacher_forcing: in training, the share of steps at which the recursive and attention decoders read the measured value.
+    encoder: "transformer" replaces the recurrent layers, and reads neither ``cell`` nor ``residual``.
+    normalisation: of each window by what is known of it; see ``grus.models.normalisation``.
+    normalisation_affine: "reversible" learns one more scale and shift.
+    head: what is forecast of each step; see ``grus.models.heads``.
+    levels: of the quantile head.
+    loss: of the point head; ``huber_delta`` is where "huber" turns from square to straight.
+
+    Raises: OptionError, on construction; ``model_validate`` wraps the same sentence in pydantic's ValidationError.
+
+    Example:
+        >>> ForecastSettings(cell="mgu", hidden_size=32).levels
+        (0.1, 0.5, 0.9)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    cell: str | InstanceOf[Cell] = "gru"
+    hidden_size: int = Field(64, ge=1)
+    num_layers: int = Field(1, ge=1)
+    residual: bool = False
+    dropout: float = Field(0.0, ge=0, lt=1)
+    missing_aware: bool = False
+    decoder: Literal["direct", "recursive", "segment", "attention"] = "direct"
+    segment_length: int = Field(24, ge=1)
+    series_embedding: bool = False
+    teacher_forcing: float = Field(0.0, ge=0, le=1)
+    encoder: Literal["recurrent", "transformer"] = "recurrent"
+    attention_heads: int = Field(4, ge=1)
+    normalisation: Literal["none", "last", "scale", "reversible"] = "reversible"
+    normalisation_affine: bool = False
+    head: Literal["point", "quantile", "normal", "student_t", "negative_binomial"] = "quantile"
+    levels: Annotated[tuple[float, ...], Field(strict=False)] = (0.1, 0.5, 0.9)
+    loss: Literal["mae", "mse", "huber"] = "mae"
+    huber_delta: float = Field(1.0, gt=0)
+
+    if not TYPE_CHECKING:  # for a type checker the signature stays that of the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise OptionError(_sentence(error.errors()[0])) from None
+
+    @field_serializer("cell")
+    def _cell_name(self, cell: str | Cell) -> str:
+        return cell if isinstance(cell, str) else cell.name
+
+    @field_validator("levels")
+    @classmethod
+    def _check_levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if 0.5 not in levels or list(levels) != sorted(set(levels)) or not 0 < levels[0] <= levels[-1] < 1:
+            raise OptionError(f"ForecastSettings: levels must rise within (0, 1) and hold 0.5, got {levels}; for example (0.1, 0.5, 0.9).")
+        return levels
+
+    @model_validator(mode="after")
+    def _check_cell(self) -> Self:
+        cell = get_cell(self.cell)
+        own = [dim for dim in cell.program.dims() if dim not in ("I", "H", "1")]
+        unknown = [name for name in cell.inputs[1:] if name not in MEASURES]
+        aware = len(cell.inputs) > 1
+        if own:
+            raise OptionError(f"ForecastSettings: cell must have no dimensions but I and H, got {cell.name!r} with {own[0]}; take another cell.")
+        if unknown:
+            raise OptionError(
+                f"ForecastSettings: cell must read x and at most {', '.join(sorted(MEASURES))}, got {cell.name!r} with {unknown[0]!r}; rename it."
+            )
+        if aware != self.missing_aware and self.encoder == "recurrent":
+            raise OptionError(
+                f"ForecastSettings: missing_aware must be {aware} for the cell {cell.name!r}, got {self.missing_aware}; "
+                + ("set it, and hand over measured values as they are." if aware else "take cell='gru_d', or leave it out.")
+            )
+        if aware and self.num_layers > 1:
+            raise OptionError(
+                f"ForecastSettings: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask has no layer above."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Raises: OptionError for options that have no effect, or no meaning, beside one another."""
+        transformer, fed = self.encoder == "transformer", self.decoder in ("recursive", "attention")
+        rules = [
+            (self.residual and (transformer or self.num_layers == 1), "residual", "False without a second recurrent layer", "num_layers=2"),
+            (self.missing_aware and transformer, "missing_aware", "False with encoder='transformer'", "encoder='recurrent'"),
+            (self.missing_aware and self.decoder == "segment", "decoder", "another one for a cell that reads single steps", "decoder='direct'"),
+            (transformer and self.decoder != "direct", "decoder", "'direct' with encoder='transformer'", "encoder='recurrent'"),
+            (transformer and self.hidden_size % 2 > 0, "hidden_size", "even with encoder='transformer'", f"{self.hidden_size + 1}"),
+            (transformer and self.hidden_size % self.attention_heads > 0, "attention_heads", f"a divisor of {self.hidden_size}", "1"),
+            (self.series_embedding and self.decoder != "segment", "series_embedding", "False without it", "decoder='segment'"),
+            (self.teacher_forcing > 0 and not fed, "teacher_forcing", "0 for a decoder that reads no forecasts", "decoder='recursive'"),
+            (self.normalisation_affine and self.normalisation != "reversible", "normalisation_affine", "False", "normalisation='reversible'"),
+            (self.head == "negative_binomial" and self.normalisation in ("last", "reversible"), "normalisation", _COUNTS, "'none'"),
+        ]
+        for wrong, name, must, remedy in rules:
+            if wrong:
+                raise OptionError(f"ForecastSettings: {name} must be {must}, got {getattr(self, name)!r}; or take {remedy}.")
+        return self
+
+
+_COUNTS = "'none' or 'scale' for a head of counts, which have a fixed zero (and the series must not be scaled)"
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """pydantic's first finding in the form that every error here has."""
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, OptionError):
+        return str(cause)
+    name, given, fields = str(error["loc"][0]), cast(object, error["input"]), ForecastSettings.model_fields
+    if error["type"] == "extra_forbidden":
+        return f"ForecastSettings: options must be among {', '.join(fields)}, got {name!r}; check its spelling."
+    must = error["msg"].replace("Input should", "must")
+    return f"ForecastSettings: {name} {must}, got {given!r}; leave it out for {fields[name].default!r}."

@@ -1,0 +1,10 @@
+"""Reports as one self-contained HTML page: the answer first, then the evidence, with the numbers behind every chart."""
+
+from __future__ import annotations
+
+from grus.report.charts import Chart, Table
+from grus.report.forecast import Backtest, Example, ForecastPage, GateTrace
+from grus.report.page import Document, Section, render, write
+from grus.report.pictures import write_pictures
+
+__all__ = ["Backtest", "Chart", "Document", "Example", "ForecastPage", "GateTrace", "Section", "Table", "render", "write", "write_pictures"]

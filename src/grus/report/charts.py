@@ -1,0 +1,142 @@
+"""Charts as data: what is drawn along which axes, and the numbers behind it. `svg` and `pictures` draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.report.axes import Array, Axis
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A line that breaks where y is NaN. `role` decides its colour, an empty `name` keeps it out of the legend."""
+
+    x: Array
+    y: Array
+    role: str
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Dots:
+    """One dot for each y that is not NaN."""
+
+    x: Array
+    y: Array
+    role: str
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """The area between two lines."""
+
+    x: Array
+    low: Array
+    high: Array
+    name: str = ""
+    role: str = "interval"
+
+
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """Full-height strips [start, stop]."""
+
+    edges: tuple[tuple[float, float], ...]
+    name: str = ""
+    role: str = "gap"
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Bars from 0 to `heights` [N], between neighbouring `edges` [N + 1]."""
+
+    edges: Array
+    heights: Array
+    name: str = ""
+    role: str = "bars"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A straight line at `place`: across the chart, or upright."""
+
+    place: float
+    upright: bool = False
+    name: str = ""
+    role: str = "rule"
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """Cells `values` [rows, columns] in [−1, 1] over the whole chart, row 0 at the bottom."""
+
+    values: Array
+    name: str = ""
+    role: str = "heat"
+
+
+Mark = Line | Dots | Band | Spans | Bars | Rule | Heat
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text. `strong` are the (row, column) in bold, `ours` the row that the report is about."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    strong: frozenset[tuple[int, int]] = frozenset()
+    ours: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A chart with its title, its text alternative, and the numbers it shows; marks are drawn in their order.
+
+    Charts with the same `letters`, the least width left of the axis, stand exactly above one another.
+    """
+
+    name: str
+    title: str
+    text: str
+    x: Axis
+    y: Axis
+    marks: Sequence[Mark]
+    table: Table
+    caption: str = ""
+    flat: bool = False
+    letters: int = 1
+
+    @property
+    def legend(self) -> tuple[Mark, ...]:
+        """One mark for each name."""
+        named: dict[str, Mark] = {}
+        for mark in self.marks:
+            if mark.name and not (isinstance(mark, Spans) and not mark.edges):
+                named.setdefault(mark.name, mark)
+        return tuple(named.values())
+
+
+def runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """[start, stop) of each unbroken run of true entries.
+
+    >>> runs(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def missing_spans(x: Array, values: Array) -> Spans:
+    """Where values are missing, half a step to both sides."""
+    half = half_step(x)
+    return Spans(tuple((float(x[start]) - half, float(x[stop - 1]) + half) for start, stop in runs(np.isnan(values))), "not measured")
+
+
+def half_step(x: Array) -> float:
+    return float(np.median(np.diff(x))) / 2 if len(x) > 1 else 0.5

@@ -1,0 +1,183 @@
+"""The report of a forecasting run: its records in, a document out, sections in a reader's order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.errors import OptionError
+from grus.report.axes import Array, Axis, number, positions, time_axis, value_axis
+from grus.report.charts import Band, Chart, Line, Mark, Rule, Table, missing_spans
+from grus.report.gates import gate_section
+from grus.report.page import Document, Section
+from grus.report.records import Backtest, Example, GateTrace, Words, cells, intervals
+from grus.report.residuals import bias_sentence, correlations, drift, histogram
+from grus.report.scores import answer, coverage_by_horizon, coverage_sentence, coverage_table, error_by_horizon, scope, score_table
+
+__all__ = ["Backtest", "Example", "ForecastPage", "GateTrace"]
+
+WORST = 4
+HISTORY = 4  # horizons of history drawn before a forecast, so that the forecast stays wide enough to read
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastPage:
+    """All that the report of a forecasting run shows.
+
+    `history` holds one mapping per epoch with epoch, loss and, where there was validation, validation_loss. `model_name` is the model's name in
+    `backtest.forecasts`; the other names there are baselines. `target` and `unit` name what is forecast, `step` one step of time ("hour").
+    Units: forecasts, truths and examples in the unit of the data, undone from any scaling.
+    Raises: OptionError if the backtest has no forecasts by `model_name`, or none of its scores is `metric`.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    findings: Sequence[str]
+    history: Sequence[Mapping[str, float]]
+    backtest: Backtest
+    examples: Sequence[Example]
+    gates: GateTrace | None
+    model_name: str
+    target: str = "the target"
+    unit: str = ""
+    step: str = "step"
+    metric: str = "mae"
+
+    def __post_init__(self) -> None:
+        scores = self.backtest.scores()
+        if self.model_name not in scores:
+            names = ", ".join(scores)
+            raise OptionError(f"ForecastPage: model_name must be one of the backtest's ({names}), got {self.model_name}; give the name in forecasts.")
+        if self.metric not in scores[self.model_name]:
+            names = ", ".join(scores[self.model_name])
+            raise OptionError(f"ForecastPage: metric must be one of the backtest's scores ({names}), got {self.metric}; choose one of them.")
+
+    @property
+    def words(self) -> Words:
+        return Words(self.model_name, self.target, self.unit, self.step)
+
+    def document(self) -> Document:
+        words, sections = self.words, [*self._results()]
+        sections.append(Section("How it was made", facts=tuple(self.facts)))
+        if self.history:
+            chart = learning(self.history)
+            sections.append(Section("Learning curves", charts=(chart,)))
+        sections.append(self._residuals())
+        worst = tuple(window(self.backtest, int(index), words, place) for place, index in enumerate(self.backtest.worst(WORST, self.model_name), 1))
+        if worst:
+            text = "The forecasts with the largest error, the worst first: look here for what the model does not know."
+            sections.append(Section("Worst forecasts", (text,), charts=worst, small=True))
+        if self.gates is not None:
+            sections.append(gate_section(self.gates, words))
+        if self.findings:
+            sections.append(Section("Findings", points=tuple(self.findings)))
+        summary = (scope(self.backtest, words), coverage_sentence(self.backtest))
+        return Document(self.title, answer(self.backtest, words, self.metric), summary, tuple(sections))
+
+    def _results(self) -> list[Section]:
+        words, backtest = self.words, self.backtest
+        found: list[Section] = []
+        if self.examples:
+            charts = tuple(fan(example, words, place) for place, example in enumerate(self.examples, 1))
+            found.append(Section("The forecast", charts=charts))
+        tables = (score_table(backtest, words), coverage_table(backtest, words))
+        found.append(Section("Scores beside baselines", tables=tuple(table for table in tables if table is not None)))
+        ahead = (error_by_horizon(backtest, words, self.metric), coverage_by_horizon(backtest, words))
+        found.append(Section("Error by horizon", charts=tuple(chart for chart in ahead if chart is not None)))
+        return found
+
+    def _residuals(self) -> Section:
+        words = self.words
+        correlated = correlations(self.backtest, words)
+        text = [bias_sentence(self.backtest, words)]
+        if correlated is None:
+            text.append("Too few forecasts were scored one step ahead, or all erred alike, to say whether errors repeat.")
+        charts = (histogram(self.backtest, words), correlated, drift(self.backtest, words))
+        return Section("Residual checks", tuple(text), charts=tuple(chart for chart in charts if chart is not None))
+
+
+def fan(example: Example, words: Words, place: int) -> Chart:
+    """The end of the history with its gaps, the forecast with its intervals, and the truth where it is known."""
+    drawn = min(len(example.times), HISTORY * len(example.point))
+    times, values = example.times[-drawn:], example.values[-drawn:]
+    x, ahead = positions(times), positions(example.forecast_times)
+    truth = np.full(len(ahead), np.nan) if example.truth is None else example.truth
+    marks: list[Mark] = [
+        missing_spans(x, values) if example.truth is None else missing_spans(np.concatenate([x, ahead]), np.concatenate([values, truth]))
+    ]
+    marks += interval_marks(ahead, example.quantiles)
+    marks += [Rule(float(ahead[0]), upright=True), Line(ahead, example.point, "model", f"{words.model}, forecast")]
+    marks.append(Line(np.concatenate([x, ahead]), np.concatenate([values, truth]), "truth", "measured"))
+    start, first, last = words.time(example.forecast_times[0]), words.figure(float(example.point[0])), words.amount(float(example.point[-1]))
+    text = f"{example.series}: {words.steps(drawn)} of history, then the forecast of {words.steps(len(ahead))}, from {first} to {last}."
+    caption = f"Of the {words.steps(len(example.times))} before the forecast the last {drawn} are drawn." if drawn < len(example.times) else ""
+    table = forecast_table(example.forecast_times, truth, example.point, example.quantiles, words)
+    across = time_axis(np.concatenate([times, example.forecast_times]), words.step)
+    up = value_axis(words.with_unit(words.target), values, example.point, truth, *example.quantiles.values())
+    return Chart(f"forecast-{place}", f"{example.series}, from {start}", text, across, up, marks, table, caption)
+
+
+def window(backtest: Backtest, index: int, words: Words, place: int) -> Chart:
+    """One window of the backtest."""
+    times: NDArray[Any] = backtest.times[index]
+    truth: Array = backtest.truth[index]
+    point: Array = backtest.forecasts[words.model][index]
+    x, quantiles = positions(times), {level: rows[index] for level, rows in backtest.quantiles.items()}
+    marks: list[Mark] = [missing_spans(x, truth), *interval_marks(x, quantiles)]
+    marks += [Line(x, point, "model", f"{words.model}, forecast"), Line(x, truth, "truth", "measured")]
+    error = words.amount(float(np.nanmean(np.abs(truth - point)))) if np.isfinite(truth).any() else "not known"
+    title = f"{backtest.series[index]}, from {words.time(times[0])}: off by {error}"
+    up = value_axis(words.with_unit(words.target), truth, point, *quantiles.values())
+    table = forecast_table(times, truth, point, quantiles, words)
+    return Chart(f"worst-{place}", title, f"{title} on average.", time_axis(times, words.step), up, marks, table)
+
+
+def interval_marks(x: Array, quantiles: Mapping[float, Array]) -> list[Mark]:
+    pairs = intervals(list(quantiles))
+    return [
+        Band(x, quantiles[low], quantiles[high], f"{100 * (high - low):.4g} % interval", "interval inner" if place else "interval")
+        for place, (low, high) in enumerate(pairs)
+    ]
+
+
+def forecast_table(
+    times: NDArray[np.generic],
+    truth: Array,
+    point: Array,
+    quantiles: Mapping[float, Array],
+    words: Words,
+) -> Table:
+    levels = sorted(quantiles)
+    columns = [[words.time(time) for time in times], cells(truth), cells(point), *(cells(quantiles[level]) for level in levels)]
+    head = ("time", words.with_unit("measured"), words.with_unit("forecast"), *(f"quantile {level:g}" for level in levels))
+    return Table(head, tuple(zip(*columns, strict=True)))
+
+
+def learning(history: Sequence[Mapping[str, float]]) -> Chart:
+    """Losses over epochs, and the epoch whose weights were kept."""
+    names = list(dict.fromkeys(name for row in history for name in row if name != "epoch"))
+    epochs = np.array([row["epoch"] for row in history], np.float64)
+    columns = {name: np.array([row.get(name, math.nan) for row in history], np.float64) for name in names}
+    loss, validation = columns["loss"], columns.get("validation_loss", np.full(len(epochs), np.nan))
+    marks: list[Mark] = [Line(epochs, loss, "best", "training")]
+    caption = "There was no validation set: the weights kept are those of the last epoch."
+    if np.isfinite(validation).any():
+        best = int(np.nanargmin(validation))
+        kept = f"epoch {epochs[best]:.0f}"
+        marks += [Rule(float(epochs[best]), upright=True, name=f"best, {kept}"), Line(epochs, validation, "model", "validation")]
+        caption = f"The weights kept are those of {kept}, with the lowest validation loss."
+    known = np.concatenate([loss, validation])
+    known = known[np.isfinite(known)]
+    up = value_axis("loss (scaled units)", known)
+    if known.size and known.min() > 0 and known.max() > 10 * known.min():
+        up = Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, "loss (scaled units), log scale", "log")
+    across = Axis(float(epochs[0]), max(float(epochs[-1]), float(epochs[0]) + 1), "epoch", "count")
+    head = ("epoch", *(name.replace("_", " ") for name in names))
+    rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), *(cells(column) for column in columns.values()), strict=True))
+    text = f"Training loss over {len(epochs)} epochs, from {number(loss[0])} to {number(loss[-1])}. {caption}"
+    return Chart("learning", "Loss by epoch", text, across, up, marks, Table(head, rows), caption, flat=True)

@@ -1,0 +1,185 @@
+"""How good the forecasts are beside baselines: one sentence, a table, and the error by horizon."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from grus.report.axes import Array, Axis, number, value_axis
+from grus.report.charts import Chart, Line, Mark, Rule, Table
+from grus.report.records import Backtest, Words, cells, intervals
+
+
+class Metric(NamedTuple):
+    label: str
+    meaning: str
+    in_unit: bool = False
+
+
+# All of these are better when smaller; a metric that is not listed is shown under its own name, with none of its values in bold.
+METRICS = {
+    "mae": Metric("MAE", "mean absolute error", True),
+    "rmse": Metric("RMSE", "root mean squared error", True),
+    "mape": Metric("MAPE", "mean absolute error in % of the truth"),
+    "smape": Metric("sMAPE", "mean absolute error in % of the mean of truth and forecast"),
+    "mase": Metric("MASE", "mean absolute error over that of the seasonal naive forecast in the history"),
+    "owa": Metric("OWA", "mean of sMAPE and MASE, each over that of Naive2"),
+    "crps": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
+    "crps_quantiles": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
+    "pinball": Metric("Pinball", "mean pinball loss over the quantiles", True),
+    "winkler": Metric("Winkler", "interval score of the widest interval", True),
+}
+# Of intervals: neither smaller nor larger is better, and coverage_table shows them beside what they should be.
+IN_OTHER_TABLE = ("coverage", "width")
+NO_DIFFERENCE = 0.005  # of the baseline's error: less is no news
+
+
+class Verdict(NamedTuple):
+    """The model's error, the best baseline with its own, and in how many of the scored windows the model was closer."""
+
+    error: float
+    rival: str | None
+    rival_error: float
+    closer: int
+    windows: int
+
+
+def judge(backtest: Backtest, model: str, metric: str) -> Verdict:
+    scores = {name: found[metric] for name, found in backtest.scores().items() if metric in found}
+    rivals = {name: score for name, score in scores.items() if name != model and math.isfinite(score)}
+    if not rivals:
+        return Verdict(scores[model], None, math.nan, 0, 0)
+    rival = min(rivals, key=lambda name: rivals[name])
+    known = np.isfinite(backtest.truth).any(axis=1)
+    ours, theirs = (np.nanmean(np.abs(backtest.truth - backtest.forecasts[name])[known], axis=1) for name in (model, rival))
+    return Verdict(scores[model], rival, rivals[rival], int((ours < theirs).sum()), int(known.sum()))
+
+
+def answer(backtest: Backtest, words: Words, metric: str) -> str:
+    """How much better, or worse, than the best baseline, on what, in the unit."""
+    verdict = judge(backtest, words.model, metric)
+    label, meaning, in_unit = METRICS.get(metric, Metric(metric, metric))
+    say = words.amount if in_unit else words.figure
+    ours = f"by {say(verdict.error)} on average" if metric == "mae" else f"({label}, {meaning}) by {say(verdict.error)}"
+    if verdict.rival is None:
+        return f"{words.model} missed {words.target} {ours}; no baseline was run beside it, so nothing says whether that is good."
+    theirs = f"{verdict.rival} ({say(verdict.rival_error)})"
+    closer = f"and was the closer of the two in {verdict.closer} of {verdict.windows} forecasts"
+    ratio = verdict.error / verdict.rival_error if verdict.rival_error else math.inf
+    if verdict.error == verdict.rival_error or abs(ratio - 1) < NO_DIFFERENCE:
+        return f"{words.model} was no better than the best baseline, {theirs}: it missed {words.target} {ours}, {closer}."
+    if ratio > 1:
+        much = "more than" if math.isinf(ratio) else f"{percent(ratio - 1)} more than" if ratio < 2 else f"{ratio:.3g} times as much as"
+        return f"{words.model} was worse than the best baseline: it missed {words.target} {ours}, {much} {theirs}, {closer}."
+    return f"{words.model} missed {words.target} {ours}, {percent(1 - ratio)} less than the best baseline, {theirs}, {closer}."
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def scope(backtest: Backtest, words: Words) -> str:
+    """On what the answer rests."""
+    count, series, known = len(backtest.truth), len(set(backtest.series)), int(np.isfinite(backtest.truth).sum())
+    first, last = words.time(backtest.times.min()), words.time(backtest.times.max())
+    forecasts = f"{count} forecast{'' if count == 1 else 's'} of {words.steps(backtest.horizon)}"
+    scored = f"{known} of {backtest.truth.size} forecast values were measured and are scored"
+    return f"Backtest: {forecasts}, {series} series, {first} to {last}; {scored}."
+
+
+def score_table(backtest: Backtest, words: Words) -> Table:
+    """Models by metrics, the model first, the best of each column in bold."""
+    scores = backtest.scores()
+    models = [words.model, *(name for name in scores if name != words.model)]
+    metrics = list(dict.fromkeys(metric for name in models for metric in scores[name] if metric not in IN_OTHER_TABLE))
+    columns = {metric: np.array([scores[name].get(metric, math.nan) for name in models], np.float64) for metric in metrics}
+    strong = {
+        (row, column)
+        for column, (metric, values) in enumerate(columns.items(), 1)
+        if metric in METRICS and np.isfinite(values).sum() > 1
+        for row in np.flatnonzero(values == np.nanmin(values)).tolist()
+    }
+    head = (METRICS[metric] if metric in METRICS else Metric(metric, "") for metric in metrics)
+    names = ("", *(words.with_unit(entry.label) if entry.in_unit else entry.label for entry in head))
+    texts = [cells(values, least=True) for values in columns.values()]
+    rows = tuple((name, *(column[row] for column in texts)) for row, name in enumerate(models))
+    meanings = "; ".join(f"{METRICS[metric].label}: {METRICS[metric].meaning}" for metric in metrics if metric in METRICS)
+    return Table(names, rows, f"Smaller is better, the best in bold. {meanings}." if meanings else "", frozenset(strong), 0)
+
+
+def coverage(backtest: Backtest, pair: tuple[float, float]) -> Array:
+    """1 where the truth lies within the interval, 0 where it does not, NaN where it is not known [W, H]."""
+    low, high = (backtest.quantiles[level] for level in pair)
+    inside = (backtest.truth >= low) & (backtest.truth <= high)
+    return np.where(np.isfinite(backtest.truth), inside.astype(np.float64), np.nan)
+
+
+def coverage_table(backtest: Backtest, words: Words) -> Table | None:
+    """How often each interval held against how often it should; None without intervals."""
+    pairs = intervals(list(backtest.quantiles))
+    if not pairs:
+        return None
+    rows: list[tuple[str, ...]] = []
+    for low, high in pairs:
+        held = 100 * float(np.nanmean(coverage(backtest, (low, high))))
+        nominal = 100 * (high - low)
+        width = float(np.mean(backtest.quantiles[high] - backtest.quantiles[low]))
+        rows.append((f"{nominal:.4g} %", f"{held:.1f} %", f"{'+' if held > nominal else ''}{number(held - nominal, 1)} points", words.figure(width)))
+    head = ("interval", "held the truth", "difference", words.with_unit("mean width"))
+    return Table(head, tuple(rows), "Intervals should hold as often as they say; below that they are too narrow, above it too wide.")
+
+
+def coverage_sentence(backtest: Backtest) -> str:
+    """The widest interval's coverage beside its nominal one."""
+    pairs = intervals(list(backtest.quantiles))
+    if not pairs:
+        return "No intervals were forecast."
+    held, nominal = float(np.nanmean(coverage(backtest, pairs[0]))), pairs[0][1] - pairs[0][0]
+    return f"The {100 * nominal:.4g} % interval held {100 * held:.1f} % of the measured values."
+
+
+def horizon_axis(backtest: Backtest, words: Words) -> tuple[Array, Axis]:
+    steps = np.arange(1.0, backtest.horizon + 1)
+    return steps, Axis(1.0, max(2.0, steps[-1]), f"{words.step}s ahead", "count")
+
+
+def error_by_horizon(backtest: Backtest, words: Words, metric: str) -> Chart:
+    """The metric at each step ahead, the model over its baselines."""
+    found = backtest.by_horizon(metric)
+    steps, across = horizon_axis(backtest, words)
+    rival = judge(backtest, words.model, metric).rival
+    others = [name for name in found if name not in (words.model, rival)]
+    marks: list[Mark] = [Line(steps, found[name], "other", "other baselines" if len(others) > 1 else name) for name in others]
+    if rival is not None:
+        marks.append(Line(steps, found[rival], "best", f"{rival} (best baseline)"))
+    marks.append(Line(steps, found[words.model], "model", words.model))
+    entry = METRICS.get(metric, Metric(metric, metric))
+    label = words.with_unit(entry.label) if entry.in_unit else entry.label
+    order = [words.model, *(name for name in found if name != words.model)]
+    columns = [cells(np.asarray(found[name])) for name in order]
+    table = Table((f"{words.step}s ahead", *order), tuple((f"{step:.0f}", *row) for step, *row in zip(steps, *columns, strict=True)))
+    ours = found[words.model]
+    first, last = words.figure(float(ours[0])), words.figure(float(ours[-1]))
+    text = f"{label} of {words.model}, from {first} at 1 to {last} at {words.steps(backtest.horizon)} ahead."
+    up = value_axis(label, *(np.asarray(values) for values in found.values()), zero=True)
+    return Chart("error-by-horizon", f"{label} by horizon", text, across, up, marks, table)
+
+
+def coverage_by_horizon(backtest: Backtest, words: Words) -> Chart | None:
+    """How often the widest interval held at each step ahead; None without intervals."""
+    pairs = intervals(list(backtest.quantiles))
+    if not pairs:
+        return None
+    held = coverage(backtest, pairs[0])
+    known = np.isfinite(held).any(axis=0)
+    share = np.full(backtest.horizon, np.nan)
+    share[known] = 100 * np.nanmean(held[:, known], axis=0)
+    nominal = 100 * (pairs[0][1] - pairs[0][0])
+    steps, across = horizon_axis(backtest, words)
+    marks = [Rule(nominal, name=f"nominal: {nominal:.4g} %", role="reference"), Line(steps, share, "model", f"{words.model}, share of truths within")]
+    table = Table((f"{words.step}s ahead", "held (%)"), tuple(zip((f"{step:.0f}" for step in steps), cells(share), strict=True)))
+    text = f"Coverage of the {nominal:.4g} % interval by horizon, between {np.nanmin(share):.0f} % and {np.nanmax(share):.0f} %."
+    up = Axis(min(50.0, float(np.nanmin(share)) // 10 * 10), 102.0, "held (%)")
+    return Chart("coverage-by-horizon", "Interval coverage by horizon", text, across, up, marks, table, flat=True)

@@ -1,0 +1,1 @@
+"""Whole jobs: a configuration, a run folder, and what is done with them."""

@@ -1,0 +1,41 @@
+"""The model card: what a saved forecaster was trained on, how good it was beside baselines, and what made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from platform import python_version
+
+LIBRARIES = ("grus", "torch", "numpy", "pandas", "lightning-fabric", "llvmlite")
+
+
+def versions() -> dict[str, str]:
+    """The software that decides a result."""
+    return {"python": python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def make_card(title: str, facts: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, float]], findings: Sequence[str]) -> str:
+    """The card as Markdown.
+
+    facts: name and value, in a reader's order. scores: by forecaster and metric; empty where nothing was judged yet.
+    """
+    lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {_cell(name)} | {_cell(value)} |" for name, value in facts)]
+    lines += ["", "## Scores", ""]
+    if scores:
+        metrics = list(next(iter(scores.values())))
+        lines += [f"| | {' | '.join(metrics)} |", f"|---{'|---:' * len(metrics)}|"]
+        lines += [f"| {_cell(name)} | {' | '.join(_number(row.get(metric)) for metric in metrics)} |" for name, row in scores.items()]
+    else:
+        lines.append("Not judged yet: `backtest` compares it with baselines.")
+    if findings:
+        lines += ["", "## Noticed in the data", "", *(f"- {finding}" for finding in findings)]
+    lines += ["", "## Made with", "", ", ".join(f"{name} {number}" for name, number in versions().items())]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.4g}"

@@ -1,0 +1,210 @@
+"""The configuration of a run: sections of plain values, read from YAML and from the command line, checked together.
+
+The sections that belong to networks and training are loaded when a configuration is made, for they bring PyTorch with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from types import new_class
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, model_validator
+
+from grus.errors import OptionError
+from grus.tasks import draft, mistakes
+from grus.tasks.draft import Draft
+
+if TYPE_CHECKING:
+    from grus.models.settings import ForecastSettings
+    from grus.training.settings import TrainingSettings
+else:
+    ForecastSettings = TrainingSettings = Any
+
+# Where each task's own sections are defined, as module:class.
+SECTIONS: dict[str, dict[str, str]] = {
+    "forecast": {"model": "grus.models.settings:ForecastSettings", "training": "grus.training.settings:TrainingSettings"},
+}
+Missing = Literal[
+    "mean", "forward", "zero", "linear", "time", "mean+mask", "forward+mask", "zero+mask", "linear+mask", "time+mask", "gru_d"
+]  # fmt: skip
+Scaling = Literal["standard", "robust", "minmax", "global", "none"]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def section_class(task: str, name: str) -> type[BaseModel]:
+    """The class that checks a section of a task."""
+    module, _, attribute = SECTIONS[task][name].partition(":")
+    return cast(type[BaseModel], getattr(import_module(module), attribute))
+
+
+def _section(name: str, value: Any, info: ValidationInfo) -> Any:
+    """A section as its own class checks it; its errors keep their keys below the section's."""
+    if isinstance(value, BaseModel) or "task" not in info.data:
+        return value
+    chosen = section_class(info.data["task"], name)
+    checked = _located(chosen).model_validate_json(json.dumps(value), strict=True)
+    return checked if type(checked) is chosen else chosen(**dict(checked))
+
+
+@cache
+def _located(section: type[BaseModel]) -> type[BaseModel]:
+    """The section with pydantic's own constructor: another one would report the first mistake only, without its key."""
+    if section.__init__ is BaseModel.__init__:
+        return section
+    own = {"__init__": BaseModel.__init__, "__module__": section.__module__}
+    return new_class(section.__name__, (section,), exec_body=lambda namespace: namespace.update(own))
+
+
+def _default_section(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda checked: section_class(checked["task"], name)() if "task" in checked else None
+
+
+def _share(value: Any, info: ValidationInfo) -> float | int | str:
+    got = f"data.{info.field_name} must be a fraction below 1, a number of steps or a date such as 2024-01-31, got {value!r}; give one of these."
+    match value:
+        case bool():
+            raise ValueError(got)
+        case int() if value >= 0:
+            return value
+        case float() if 0 < value < 1:
+            return value
+        case str():
+            try:
+                datetime.fromisoformat(value)
+            except ValueError as error:
+                raise ValueError(got) from error
+            return value
+        case _:
+            raise ValueError(got)
+
+
+def _refit(value: Any, info: ValidationInfo) -> int | Literal["never"]:
+    if value == "never" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"backtest.{info.field_name} must be never or a number of origins, got {value!r}; give one of these.")
+
+
+Share = Annotated[float | int | str, PlainValidator(_share)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Part):
+    """Which table, what its columns are, and how it is cut; steps are those of the series' calendar.
+
+    `validation` and `test` are the last part of each series: a fraction below 1, a number of steps, or the date that it begins on.
+    A relative `path` starts from the working directory.
+    """
+
+    horizon: int = Field(ge=1)
+    path: Path | None = None
+    id: Name | None = None
+    time: Name = "ds"
+    target: Name = "y"
+    past: tuple[Name, ...] = ()
+    future: tuple[Name, ...] = ()
+    static: tuple[Name, ...] = ()
+    step: Name | None = None
+    missing: Missing = "forward+mask"
+    scaling: Scaling = "standard"
+    validation: Share = 0.1
+    test: Share = 0.1
+    lookback: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _columns_have_one_role(self) -> Self:
+        roles: dict[str, str] = {}
+        named = [("id", (self.id,) if self.id else ()), ("time", (self.time,)), ("target", (self.target,))]
+        for role, columns in [*named, ("past", self.past), ("future", self.future), ("static", self.static)]:
+            for column in columns:
+                if column in roles:
+                    raise ValueError(f"data: a column must be named once, got {column!r} in {roles[column]} and {role}; take it out of one.")
+                roles[column] = role
+        return self
+
+    def lookback_for(self, season: int) -> int:
+        """Steps that the network sees: as given, else two seasons and at least two horizons."""
+        return self.lookback if self.lookback is not None else max(2 * season, 2 * self.horizon)
+
+
+class BacktestConfig(_Part):
+    """How the test part is forecast: one forecast every `stride` steps (null: the horizon), the network trained anew after `refit` of them.
+
+    `baselines` are names (null: the standard ones).
+    """
+
+    stride: int | None = Field(default=None, ge=1)
+    refit: Annotated[int | Literal["never"], PlainValidator(_refit)] = "never"
+    baselines: tuple[Name, ...] | None = None
+
+
+class Config(_Part):
+    """All that decides a run, but for the versions of the software."""
+
+    task: Literal["forecast"] = "forecast"
+    data: DataConfig
+    model: Annotated[ForecastSettings, PlainValidator(partial(_section, "model"))] = Field(default_factory=_default_section("model"))
+    training: Annotated[TrainingSettings, PlainValidator(partial(_section, "training"))] = Field(default_factory=_default_section("training"))
+    backtest: BacktestConfig = BacktestConfig()
+
+    def to_yaml(self) -> str:
+        """Every value, those left at their defaults too; `load` gives an equal configuration."""
+        return draft.dump(self.model_dump(mode="json"))
+
+
+def load(path: str | Path) -> Config:
+    """The configuration in a YAML file.
+
+    Raises: OptionError with a line for every mistake, each naming file, line and key.
+    """
+    return check(Draft.read(path))
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """The configuration with each "section.key=value" put in, the value as YAML has it.
+
+    Raises: OptionError with a line for every mistake.
+    """
+    changed = Draft("config", config.model_dump(mode="json"))
+    changed.assign(assignments)
+    return check(changed)
+
+
+def check(written: Draft) -> Config:
+    """The configuration that a draft stands for; nothing is converted but whole numbers to numbers.
+
+    Raises: OptionError with a line for every mistake.
+    """
+    try:
+        return Config.model_validate_json(json.dumps(written.tree), strict=True)
+    except ValidationError as error:
+        found = mistakes.sentences(error, written, partial(_keys, str(written.tree.get("task", "forecast"))))
+        raise OptionError("\n".join(found)) from error
+
+
+def differences(first: Config, second: Config) -> list[str]:
+    """The keys whose values differ, such as "training.epochs"."""
+    one, other = (_flat(config.model_dump(mode="json"), "") for config in (first, second))
+    return [key for key in {**one, **other} if key not in one or key not in other or one[key] != other[key]]
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(cast(dict[str, Any], value), f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def _keys(task: str) -> dict[str, tuple[str, ...]]:
+    """The keys of every section; "" has the sections themselves."""
+    classes: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "backtest": BacktestConfig}
+    classes |= {name: section_class(task, name) for name in SECTIONS.get(task, {})}
+    return {name: tuple(part.model_fields) for name, part in classes.items()}

@@ -1,0 +1,193 @@
+"""The folder of a run: what it holds, how it is made, and what a folder is that is none.
+
+run.json          what kind of folder this is
+config.yaml       every value that decided the run
+log.jsonl         one line per epoch
+checkpoints/      to go on from after an interruption
+model/            the trained network
+metrics.json      the scores of the backtest, by forecaster and metric
+backtest.json     every forecast of the backtest beside the truth
+report.html       the page
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grus.errors import DataError, OptionError
+from grus.tasks.config import Config, load
+
+VERSION = 1
+KIND = "grus forecast run"
+ENTRIES = ("run.json", "config.yaml", "log.jsonl", "checkpoints", "model", "metrics.json", "backtest.json", "report.html")
+# How each part is made that a run lacks, as the remedy of a message.
+_MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evaluate {}", "metrics.json": "grus evaluate {}"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    Example:
+        >>> RunFolder(Path("runs/one")).report.as_posix()
+        'runs/one/report.html'
+    """
+
+    path: Path
+
+    @property
+    def marker(self) -> Path:
+        """Says what kind of folder this is."""
+        return self.path / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        """Every value that decided the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        """One line per epoch."""
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The trained network."""
+        return self.path / "model"
+
+    @property
+    def metrics(self) -> Path:
+        """Scores by forecaster and metric."""
+        return self.path / "metrics.json"
+
+    @property
+    def backtest(self) -> Path:
+        """Every forecast of the backtest beside the truth."""
+        return self.path / "backtest.json"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration.
+
+        Raises: OptionError if the file was changed to something that is none.
+        """
+        return load(self.config_file)
+
+    def withdraw(self) -> None:
+        """Take back a run that has nothing but its configuration, so that its place is free again; leave any other as it is."""
+        if {entry.name for entry in self.path.iterdir()} <= {"run.json", "config.yaml"}:
+            self.config_file.unlink(missing_ok=True)
+            self.marker.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside it first, then in its place."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
+    """A folder for a new run, which holds its marker and its configuration; `overwrite` removes the run that is there, and nothing else.
+
+    Raises: OptionError if the folder holds a run and `overwrite` was not asked for, or if it holds other files.
+    """
+    folder = RunFolder(Path(path))
+    if folder.path.exists() and not folder.path.is_dir():
+        raise OptionError(f"{path}: must be a folder, got a file; name another --out.")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    if folder.marker.exists():
+        _kind(folder)
+        if not overwrite:
+            raise OptionError(f"{path}: must be a new folder, got one that holds a run; give --overwrite to replace it, or another --out.")
+        _clear(folder)
+    elif any(folder.path.iterdir()):
+        raise OptionError(f"{path}: must be a new or an empty folder, got {_describe(folder.path)}; name another --out.")
+    try:
+        with folder.marker.open("x", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": KIND, "version": VERSION}) + "\n")
+    except FileExistsError as error:
+        raise OptionError(f"{path}: must be a new folder, got one that another run has just taken; name another --out.") from error
+    write_text(folder.config_file, config.to_yaml())
+    return folder
+
+
+def open(path: str | Path, *, needs: Iterable[str] = ()) -> RunFolder:
+    """The run in a folder that `create` made; `needs` names the parts that must be there, such as "model".
+
+    Raises: DataError if the folder holds no run, or a run without those parts; the message says what it holds.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.path.is_dir():
+        got = "a file" if folder.path.exists() else "nothing"
+        raise DataError(f"{path}: must be the folder of a run, got {got}; name a folder that grus fit made.")
+    if not folder.marker.exists():
+        raise DataError(f"{path}: must be the folder of a run, got {_describe(folder.path)}; name a folder that grus fit made.")
+    _kind(folder)
+    missing = [name for name in dict.fromkeys(("config.yaml", *needs)) if not (folder.path / name).exists()]
+    if missing:
+        there = ", ".join(name for name in ENTRIES if (folder.path / name).exists())
+        remedy = _MADE_BY.get(missing[0], "grus fit --overwrite --out {}").format(path)
+        raise DataError(f"{path}: must hold {' and '.join(missing)}, got a run with {there} only; run {remedy} first.")
+    return folder
+
+
+def _kind(folder: RunFolder) -> None:
+    """Raises: DataError unless the marker is one of ours."""
+    try:
+        found = json.loads(folder.marker.read_text(encoding="utf-8"))
+        kind, version = found["kind"], found["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder.marker}: must say what kind of run this is, got other content; name a folder that grus fit made.") from error
+    if kind != KIND:
+        raise DataError(f"{folder.path}: must be a {KIND}, got a {kind}; name a folder that grus fit made.")
+    if version != VERSION:
+        raise DataError(f"{folder.path}: must be a run of version {VERSION}, got {version}; read it with the version of Grus that wrote it.")
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove the parts of a run, its marker last, so that a removal cut short can be taken up again."""
+    for name in reversed(ENTRIES):
+        entry = folder.path / name
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _describe(path: Path) -> str:
+    """What a folder is that holds no run."""
+    names = sorted(entry.name for entry in path.iterdir())
+    if path.resolve().name in ENTRIES and (path.resolve().parent / "run.json").exists():
+        return f"the part {path.resolve().name} of the run above it"
+    if not names:
+        return "an empty folder"
+    known = [name for name in ENTRIES if name in names]
+    if known:
+        missing = ", ".join(name for name in ENTRIES[:2] if name not in names)
+        return f"a folder with {', '.join(known)} but without {missing}"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"a folder of other files ({', '.join(names[:3])}{more})"

@@ -1,0 +1,130 @@
+"""Who is told how a run goes: nobody, a bar in the terminal, or a file of JSON lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, SupportsFloat, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from grus.errors import DataError
+from grus.training.history import History
+
+DRAW_EVERY_S = 0.1
+
+
+class Reporter(Protocol):
+    """Is told of a run as it goes. ``finish`` comes once, however the run ends."""
+
+    def start(self, epochs: int, steps: int) -> None:
+        """A run of ``epochs`` epochs, at most, of ``steps`` steps each."""
+        ...
+
+    def step(self, epoch: int, step: int, samples: int, loss: SupportsFloat) -> None:
+        """Step ``step`` of an epoch is done, both counted from 1; reading ``loss`` may wait for the device."""
+        ...
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """An epoch is done; ``row`` is its row of the history."""
+        ...
+
+    def finish(self, history: History) -> None: ...
+
+
+class Quiet:
+    """Says nothing."""
+
+    def start(self, epochs: int, steps: int) -> None: ...
+
+    def step(self, epoch: int, step: int, samples: int, loss: SupportsFloat) -> None: ...
+
+    def epoch(self, row: dict[str, float]) -> None: ...
+
+    def finish(self, history: History) -> None: ...
+
+
+quiet = Quiet()
+
+
+class JsonLines(Quiet):
+    """Writes each epoch's row as one line of JSON, at once, to a stream or to the end of a file.
+
+    Raises: DataError where the file cannot take it.
+    """
+
+    def __init__(self, target: TextIO | Path) -> None:
+        self._target = target
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if not isinstance(self._target, Path):
+            self._target.write(json_line(row))
+            self._target.flush()
+            return
+        try:
+            with self._target.open("a", encoding="utf-8") as stream:
+                stream.write(json_line(row))
+        except OSError as error:
+            raise DataError(
+                f"JsonLines: {self._target} must take a line, got {error.strerror or error}; make room or choose another file."
+            ) from error
+
+
+def json_line(row: dict[str, float]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+class Bar:
+    """A bar with the loss, the validation loss, samples per second and the time left; drawn at most 10 times a second.
+
+    It goes to standard error unless a console is given, and is not drawn where that is no terminal.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._console = console or Console(stderr=True)
+        self._validation, self._begun, self._first, self._samples, self._drawn = "", 0.0, -1, 0, 0.0
+
+    def start(self, epochs: int, steps: int) -> None:
+        self._epochs, self._steps = epochs, steps
+        self._validation, self._begun, self._first, self._samples, self._drawn = "", self._clock(), -1, 0, float("-inf")
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        self._progress = Progress(*columns, console=self._console, auto_refresh=False, disable=not self._console.is_terminal)
+        self._task = self._progress.add_task(f"epoch 1/{epochs}", total=epochs * steps, figures="")
+        self._progress.start()
+
+    def step(self, epoch: int, step: int, samples: int, loss: SupportsFloat) -> None:
+        done = (epoch - 1) * self._steps + step
+        self._samples += samples
+        if self._first < 0:
+            self._first = done - 1  # a resumed run begins further on
+        now = self._clock()
+        if now - self._drawn >= DRAW_EVERY_S:
+            self._drawn = now
+            self._draw(epoch, done, f"loss {float(loss):.4g}", max(now - self._begun, 1e-9))
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if "validation_loss" in row:
+            self._validation = f" · validation {row['validation_loss']:.4g}"
+
+    def finish(self, history: History) -> None:
+        if history.epochs:
+            row = history.epochs[-1]
+            done = int(row["epoch"]) * self._steps
+            said = f"loss {row['loss']:.4g}{self._validation} · best epoch {history.best_epoch}"
+            self._progress.update(self._task, description=f"epoch {int(row['epoch'])}/{self._epochs}", completed=done, figures=said, refresh=True)
+        self._progress.stop()
+
+    def _draw(self, epoch: int, done: int, loss: str, elapsed_s: float) -> None:
+        left_s = (self._epochs * self._steps - done) * elapsed_s / (done - self._first)
+        figures = f"{loss}{self._validation} · {self._samples / elapsed_s:,.0f} samples/s · {_clock_face(left_s)} left"
+        self._progress.update(self._task, description=f"epoch {epoch}/{self._epochs}", completed=done, figures=figures, refresh=True)
+
+
+def _clock_face(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,84 @@
+"""What a training run can be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grus.errors import OptionError
+
+_MUST = {
+    "epochs": "a whole number of at least 1",
+    "batch_size": "a whole number of at least 1",
+    "learning_rate": "a finite number above 0",
+    "weight_decay": "a finite number of at least 0",
+    "schedule": "one of 'constant', 'cosine', 'one_cycle', 'plateau'",
+    "warmup": "a number of at least 0 and below 1",
+    "clip_norm": "a finite number above 0, or None",
+    "patience": "a whole number of at least 1, or None",
+    "seed": "a whole number of at least 0 and below 2**64",
+    "threads": "a whole number of at least 1, or None",
+    "steps_per_epoch": "a whole number of at least 1, or None",
+    "accelerator": "one of 'cpu', 'cuda'",
+    "precision": "one of '32-true', 'bf16-mixed'",
+}
+
+
+class TrainingSettings(BaseModel):
+    """How a network is trained.
+
+    epochs: passes over the training batches, at most.
+    batch_size: samples per batch, for whoever builds the batches.
+    learning_rate: AdamW's rate, the highest one of its schedule.
+    weight_decay: AdamW's, on matrices only: biases and other vectors have none.
+    schedule: "constant"; "cosine" falls to 0 over the run; "one_cycle" rises over 30 % of the steps and falls, with the momentum opposite;
+        "plateau" halves the rate after 3 epochs without a better validation loss.
+    warmup: the share of all steps over which the rate first rises linearly; not for "one_cycle", which has a rise of its own.
+    clip_norm: the largest norm of all gradients together; None does not clip.
+    patience: epochs without a better validation loss before the run stops; None, or no validation, never stops early.
+    seed: decides the batches and every random draw of the run.
+    threads: PyTorch's threads during the run; None leaves them as they are.
+    steps_per_epoch: at most this many batches of each epoch; None takes all.
+    accelerator: "cpu" or "cuda", one device.
+    precision: "32-true" computes in the weights' own type, "bf16-mixed" under autocast.
+
+    Raises: OptionError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
+    patience: int | None = Field(10, ge=1)
+    seed: int = Field(0, ge=0, lt=2**64)
+    threads: int | None = Field(None, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    if not TYPE_CHECKING:  # type checkers keep the constructor that the fields give
+
+        def __init__(self, **given: Any) -> None:
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise OptionError(_sentence(error)) from error
+            if self.schedule == "one_cycle" and self.warmup > 0:
+                raise OptionError(
+                    f"TrainingSettings: warmup must be 0 with schedule='one_cycle', which rises by itself, got {self.warmup}; leave it out."
+                )
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name, given = str(first["loc"][0]), first["input"]
+    if name not in _MUST:
+        return f"TrainingSettings: options must be among {', '.join(_MUST)}, got {name!r}; check its spelling."
+    default = TrainingSettings.model_fields[name].default
+    return f"TrainingSettings: {name} must be {_MUST[name]}, got {given!r}; leave it out for {default!r}."

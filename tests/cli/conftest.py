@@ -1,0 +1,85 @@
+"""A job that records how it was called, in place of the one that trains."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+import pandas as pd
+import pytest
+
+from grus.cli import main
+from grus.tasks.config import Config
+from grus.tasks.folder import RunFolder, write_text
+
+SCORES = {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase": float("nan")}}
+
+
+class FakeBacktest:
+    def scores(self) -> dict[str, dict[str, float]]:
+        return SCORES
+
+
+@dataclass
+class FakeSummary:
+    stopped: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"best_epoch": 7, "validation_loss": 0.123456, "stopped": self.stopped}
+
+
+@dataclass
+class Job:
+    """What the commands asked for, and what they are given for it."""
+
+    calls: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    stopped: str = "patience"
+    error: BaseException | None = None
+
+    def fit_run(self, config: Config, folder: RunFolder, *, reporter: str, resume: bool) -> FakeSummary:
+        self.calls.append((config, folder, reporter, resume))
+        if self.error is not None:
+            raise self.error
+        folder.model.mkdir(exist_ok=True)
+        return FakeSummary(self.stopped)
+
+    def evaluate_run(self, folder: RunFolder, data: Path | None, reporter: str) -> FakeBacktest:
+        self.calls.append((folder, data, reporter))
+        return FakeBacktest()
+
+    def predict_run(self, folder: RunFolder, data: Path | TextIO | None, levels: tuple[float, ...] | None) -> pd.DataFrame:
+        self.calls.append((folder, data, levels))
+        if self.error is not None:
+            raise self.error
+        return pd.DataFrame({"ds": ["2024-01-01"], "forecast": [0.1 + 0.2]})
+
+    def report_run(self, folder: RunFolder, out: Path) -> Path:
+        self.calls.append((folder, out))
+        write_text(out, "<html>")
+        return out
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch, elsewhere: Path) -> Job:
+    """The recording job, in an empty current folder."""
+    made = Job()
+    modules = {"grus.tasks.forecast_run": ("fit_run", "evaluate_run", "predict_run"), "grus.report.run": ("report_run",)}
+    for place, names in modules.items():
+        module = ModuleType(place)
+        for name in names:
+            setattr(module, name, getattr(made, name))
+        monkeypatch.setitem(sys.modules, place, module)
+    (elsewhere / "sales.csv").write_text("ds,y\n2024-01-01,1\n", encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def run(job: Job, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The folder of a run that was trained."""
+    assert main(["fit", "sales.csv", "--horizon", "24", "--out", "run"]) == 0
+    job.calls.clear()
+    capsys.readouterr()
+    return Path("run")

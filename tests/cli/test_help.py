@@ -1,0 +1,88 @@
+"""The command line as a whole: help, versions, exit codes, what is imported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import grus
+from grus.cli import app, main
+from grus.models.settings import ForecastSettings
+from grus.tasks.config import Config, DataConfig
+from grus.training.settings import TrainingSettings
+
+COMMANDS = ("demo", "fit", "evaluate", "predict", "report", "info")
+
+
+def words(text: str) -> str:
+    """Text without the frames and line breaks of Rich."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = words(capsys.readouterr().out)
+    assert re.findall(rf"(?<= )({'|'.join(COMMANDS)}) [A-Z]", printed) == list(COMMANDS)
+    assert [command.callback.__name__ for command in app.registered_commands if command.callback] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    printed = words(capsys.readouterr().out)
+    assert f"Usage: grus {command}" in printed
+    example = printed.rpartition(f"Example: grus {command} ")[2]
+    flags = re.findall(r"--[\w-]+", example)
+    assert flags or command == "info"
+    assert all(printed.count(flag) >= 2 for flag in flags)
+
+
+def test_help_states_the_defaults_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--help"])
+    stated = dict(re.findall(r"--(\w+) (?:(?!--\w)[^()])*\(default (\S+)\)\.", words(capsys.readouterr().out)))
+    data = DataConfig(horizon=1)
+    expected = {"target": data.target, "time": data.time, "missing": data.missing, "cell": ForecastSettings().cell, "out": "run"}
+    expected |= {"epochs": TrainingSettings().epochs, "seed": TrainingSettings().seed, "task": Config(data=data).task}
+    assert stated == {name: str(value) for name, value in expected.items()}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"grus {grus.__version__}\n"
+
+
+def test_no_command_is_wrong_usage() -> None:
+    assert main([]) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    heavy = ("torch", "pandas", "matplotlib", "numpy", "llvmlite")
+    code = f"import sys\nfrom grus.cli import main\nstatus = main({arguments!r})\nprint(status, *(name for name in {heavy!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["info", "--fast"], "--fast"),
+        (["fitt"], "fitt"),
+        (["fit", "--horizon", "many"], "'--horizon'"),
+        (["evaluate"], "RUN"),
+        (["fit", "d.csv", "--quiet", "--json"], "--json"),
+        (["fit", "d.csv", "--resume", "--overwrite"], "--overwrite"),
+        (["fit", "d.csv", "--past", "a,,b"], "'a,,b'"),
+        (["predict", "run", "--levels", "0.1,high"], "'0.1,high'"),
+        (["predict", "run", "--levels", "0.9,0.1"], "'0.9,0.1'"),
+        (["predict", "run", "--levels", "0,1"], "'0,1'"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert named in words(printed.err)
+    assert printed.out == ""

@@ -1,0 +1,158 @@
+"""Conformal intervals: ranks by hand, and the coverage that is promised."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grus.errors import DataError, OptionError, ShapeError
+from grus.evaluation import AdaptiveConformal, ConformalQuantiles, SplitConformal
+from grus.evaluation.conformal import needed, rank
+
+NAN = np.nan
+
+
+@pytest.mark.parametrize(("coverage", "count", "expected"), [(0.9, 9, 9), (0.9, 19, 18), (0.9, 20, 19), (0.7, 9, 7), (0.8, 99, 80), (0.95, 39, 38)])
+def test_rank_is_exact(coverage: float, count: int, expected: int) -> None:
+    assert rank(count, coverage) == expected
+
+
+@given(st.integers(1, 99))
+def test_needed_is_the_least_count_whose_rank_exists(per_cent: int) -> None:
+    coverage = per_cent / 100
+    least = needed(coverage)
+    assert rank(least, coverage) <= least
+    assert least == 1 or rank(least - 1, coverage) > least - 1
+    assert rank(least, coverage) == math.ceil((least + 1) * Fraction(per_cent, 100))
+
+
+def test_split_radius_by_hand() -> None:
+    truth = np.array([[1.0, 10.0], [-2.0, 20.0], [3.0, NAN], [-4.0, 40.0], [NAN, 30.0]])
+    fitted = SplitConformal.fit(truth, np.zeros((5, 2)), 0.6)
+    np.testing.assert_array_equal(fitted.radius, [3.0, 30.0])  # four truths each: rank ⌈5 · 0.6⌉ = 3
+    lower, upper = fitted.interval(np.array([[1.0, 2.0]]))
+    np.testing.assert_array_equal(lower, [[-2.0, -28.0]])
+    np.testing.assert_array_equal(upper, [[4.0, 32.0]])
+
+
+def test_quantile_margin_by_hand() -> None:
+    truth = np.array([[0.0], [5.0], [12.0], [-3.0]])
+    lower, upper = np.zeros((4, 1)), np.full((4, 1), 10.0)
+    fitted = ConformalQuantiles.fit(truth, lower, upper, 0.6)
+    np.testing.assert_array_equal(fitted.margin, [2.0])  # scores 0, −5, 2, 3
+    np.testing.assert_array_equal(ConformalQuantiles.fit(truth, lower, upper, 0.2).margin, [-5.0])
+    assert [float(end[0]) for end in fitted.interval([0.0], [10.0])] == [-2.0, 12.0]
+
+
+def test_quantile_ends_do_not_cross() -> None:
+    assert [float(end[0]) for end in ConformalQuantiles(np.array([-5.0]), 0.2).interval([0.0], [4.0])] == [2.0, 2.0]
+
+
+def exchangeable(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, point and a narrow interval whose width follows the noise, [count, 2]; the errors are skewed."""
+    rng = np.random.default_rng(seed)
+    size = rng.uniform(0.5, 3, (count, 2))
+    point = rng.normal(size=(count, 2))
+    return point + size * (rng.exponential(size=(count, 2)) - 0.5), point, point - 0.3 * size, point + 0.3 * size
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+@pytest.mark.parametrize("count", [19, 60])
+def test_coverage_is_as_promised_on_exchangeable_data(coverage: float, count: int) -> None:
+    held = np.zeros((2, 400, 2))
+    for draw in range(400):
+        truth, point, lower, upper = exchangeable(draw, count + 100)
+        fitted = SplitConformal.fit(truth[:count], point[:count], coverage)
+        low, high = fitted.interval(point[count:])
+        held[0, draw] = ((low <= truth[count:]) & (truth[count:] <= high)).mean(axis=0)
+        corrected = ConformalQuantiles.fit(truth[:count], lower[:count], upper[:count], coverage)
+        low, high = corrected.interval(lower[count:], upper[count:])
+        held[1, draw] = ((low <= truth[count:]) & (truth[count:] <= high)).mean(axis=0)
+    found, exact = held.mean(axis=1), rank(count, coverage) / (count + 1)  # the coverage for continuous scores, at least 1 − α
+    error = held.std(axis=1) / math.sqrt(400)
+    assert exact >= coverage - 1e-12
+    assert np.all(np.abs(found - exact) < 4 * error)
+
+
+def test_too_few_truths_name_the_number_needed() -> None:
+    truth = np.zeros((19, 2))
+    truth[0, 1] = NAN
+    SplitConformal.fit(truth, np.zeros((19, 2)), 0.947)
+    with pytest.raises(DataError, match=r"at least 19 known truths at each step ahead for a coverage of 0\.95, got 18 at step 2"):
+        SplitConformal.fit(truth, np.zeros((19, 2)), 0.95)
+    with pytest.raises(DataError, match=r"ConformalQuantiles: calibration must have at least 99 known truths"):
+        ConformalQuantiles.fit(truth, truth * 0, truth * 0, 0.99)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])
+def test_coverage_must_be_a_share(coverage: float) -> None:
+    with pytest.raises(OptionError, match="coverage must be between 0 and 1"):
+        SplitConformal.fit(np.zeros((9, 1)), np.zeros((9, 1)), coverage)
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ShapeError, match=r"SplitConformal: calibration must be \[N, H\], got \[9\]"):
+        SplitConformal.fit(np.zeros(9), np.zeros(9), 0.5)
+    with pytest.raises(ShapeError, match=r"a forecast must be \[..., H\] with H = 1 as in calibration, got \[3\]"):
+        SplitConformal.fit(np.zeros((9, 1)), np.zeros((9, 1)), 0.5).interval([1.0, 2.0, 3.0])
+
+
+def test_adaptive_starts_as_split_and_moves_by_hand() -> None:
+    truth = np.arange(1.0, 10.0)[:, None] * [1.0, 2.0]
+    start = AdaptiveConformal.fit(truth, np.zeros((9, 2)), 0.8, rate=0.1)
+    np.testing.assert_array_equal(start.radius, SplitConformal.fit(truth, np.zeros((9, 2)), 0.8).radius)
+    np.testing.assert_array_equal(start.radius, [8.0, 16.0])
+    after = start.update([8.5, NAN], [0.0, 0.0])  # missed at the first step, not known at the second
+    np.testing.assert_allclose(after.alpha, [0.2 + 0.1 * (0.2 - 1), 0.2])
+    np.testing.assert_array_equal(after.radius, [9.0, 16.0])  # of ten scores the one of rank ⌈11 · 0.88⌉ = 10
+    np.testing.assert_array_equal(start.alpha, [0.2, 0.2])
+    covered = start.update([8.0, 0.0], [0.0, 0.0])
+    np.testing.assert_allclose(covered.alpha, [0.22, 0.22])
+
+
+def test_adaptive_is_infinite_below_zero_and_nothing_above_one() -> None:
+    start = AdaptiveConformal.fit(np.arange(1.0, 10.0)[:, None], np.zeros((9, 1)), 0.8, rate=0.5)
+    below = start.update([99.0], [0.0])  # α = 0.2 + 0.5 · (0.2 − 1) = −0.2
+    assert below.radius.tolist() == [math.inf]
+    assert [float(end[0]) for end in below.interval([0.0])] == [-math.inf, math.inf]
+    above = AdaptiveConformal(0.8, 0.5, np.array([1.05]), start.scores)
+    assert above.radius.tolist() == [0.0]
+    np.testing.assert_allclose(above.update([0.0], [0.0]).alpha, [1.05 + 0.5 * (0.2 - 1)])
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=40, max_size=120), st.sampled_from([0.5, 0.8, 0.9]), st.sampled_from([0.05, 0.2]))
+@settings(max_examples=40, deadline=None)
+def test_adaptive_misses_as_often_as_promised_whatever_comes(truths: list[float], coverage: float, rate: float) -> None:
+    state = AdaptiveConformal.fit(np.arange(1.0, 10.0)[:, None], np.zeros((9, 1)), coverage, rate)
+    missed = 0
+    for truth in truths:
+        missed += bool(abs(truth) > state.radius[0] or state.alpha[0] >= 1)
+        state = state.update([truth], [0.0])
+    bound = (max(coverage, 1 - coverage) + rate) / (rate * len(truths))
+    assert abs(missed / len(truths) - (1 - coverage)) <= bound + 1e-9
+
+
+def test_adaptive_follows_a_drift_that_split_does_not() -> None:
+    noise = np.random.default_rng(0).normal(size=(1300, 1)) * np.r_[np.ones(300), np.linspace(1, 5, 1000)][:, None]
+    split = SplitConformal.fit(noise[:300], np.zeros((300, 1)), 0.9)
+    state = AdaptiveConformal.fit(noise[:300], np.zeros((300, 1)), 0.9, window=200)
+    held = np.zeros(1000)
+    for step, truth in enumerate(noise[300:]):
+        held[step] = abs(truth[0]) <= state.radius[0]
+        state = state.update(truth, [0.0])
+    assert state.scores.shape == (200, 1)
+    assert (np.abs(noise[300:, 0]) <= split.radius[0]).mean() < 0.6
+    assert held.mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_adaptive_options_are_checked() -> None:
+    calibration = np.zeros((9, 1)), np.zeros((9, 1))
+    with pytest.raises(OptionError, match="rate must be between 0 and 1, both excluded, got 0"):
+        AdaptiveConformal.fit(*calibration, 0.8, rate=0)
+    with pytest.raises(OptionError, match=r"window must be at least 4 for a coverage of 0\.8, got 3"):
+        AdaptiveConformal.fit(*calibration, 0.8, window=3)

@@ -1,0 +1,204 @@
+"""Decoders against the same computation written plainly: a loop of equations, and PyTorch's own GRU."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from grus.errors import DataError, OptionError
+from grus.models import ForecastNetwork, ForecastSettings, ForecastShape, TensorBatch, build
+from tests.models.conftest import MakeBatch
+
+DOUBLE = torch.float64
+SHAPE = ForecastShape(lookback=9, horizon=4, past=3, future=2, static=1)
+
+
+def gru_step(layer: nn.Module, x: Tensor, h: Tensor) -> Tensor:
+    """The equations of docs/cells/gru.md, on the layer's own weights."""
+    p = {name.removesuffix("_l0"): value for name, value in layer.named_parameters()}
+    r = torch.sigmoid(x @ p["W_r"].T + h @ p["U_r"].T + p["b_r"])
+    z = torch.sigmoid(x @ p["W_z"].T + h @ p["U_z"].T + p["b_z"])
+    n = torch.tanh(x @ p["W_n"].T + p["b_n"] + r * (h @ p["U_n"].T + p["c_n"]))
+    return (1 - z) * n + z * h
+
+
+def pytorch_gru(layer: nn.Module) -> nn.GRU:
+    """PyTorch's GRU with the layer's weights."""
+    p = {name.removesuffix("_l0"): value.detach() for name, value in layer.named_parameters()}
+    hidden, inputs = p["W_r"].shape
+    gru = nn.GRU(inputs, hidden, batch_first=True, dtype=DOUBLE)
+    zero = torch.zeros_like(p["c_n"])
+    weights = {
+        "weight_ih_l0": torch.cat([p["W_r"], p["W_z"], p["W_n"]]),
+        "weight_hh_l0": torch.cat([p["U_r"], p["U_z"], p["U_n"]]),
+        "bias_ih_l0": torch.cat([p["b_r"], p["b_z"], p["b_n"]]),
+        "bias_hh_l0": torch.cat([zero, zero, p["c_n"]]),
+    }
+    gru.load_state_dict(weights)
+    return gru
+
+
+def network_for(shape: ForecastShape, **settings: object) -> ForecastNetwork:
+    return build(ForecastSettings(**{"hidden_size": 6, "normalisation": "none", "head": "point", **settings}), shape).double()  # pyright: ignore
+
+
+def read(layer: nn.Module, batch: TensorBatch) -> Tensor:
+    """The encoder's states [B, L, H], step by step."""
+    h, states = torch.zeros(len(batch.past), 6, dtype=DOUBLE), list[Tensor]()
+    for step in range(batch.past.shape[1]):
+        h = gru_step(layer, batch.past[:, step], h)
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def test_direct_is_one_hidden_layer_over_state_static_and_future(make_batch: MakeBatch) -> None:
+    network, batch = network_for(SHAPE), make_batch(SHAPE, dtype=DOUBLE)
+    encoder, decoder = network.body.encoder, network.body.decoder
+    state = read(encoder.layer, batch)[:, -1]
+    features = torch.cat([state, batch.static, batch.future.reshape(5, 8)], 1)
+    torch.testing.assert_close(network(batch)[..., 0], decoder.output(torch.relu(decoder.hidden(features))))
+
+
+def test_recursive_equals_the_loop(make_batch: MakeBatch) -> None:
+    network, batch = network_for(SHAPE, decoder="recursive"), make_batch(SHAPE, dtype=DOUBLE)
+    decoder = network.body.decoder
+    h, value, expected = read(network.body.encoder.layer, batch)[:, -1], batch.past[:, -1, 0], list[Tensor]()
+    for step in range(4):
+        h = gru_step(decoder.layer, torch.cat([value[:, None], batch.future[:, step], batch.static], 1), h)
+        value = decoder.output(h)[:, 0]
+        expected.append(value)
+    torch.testing.assert_close(network(batch)[..., 0], torch.stack(expected, 1))
+
+
+def test_attention_equals_the_loop(make_batch: MakeBatch) -> None:
+    network, batch = network_for(SHAPE, decoder="attention"), make_batch(SHAPE, dtype=DOUBLE)
+    decoder, memory = network.body.decoder, read(network.body.encoder.layer, batch)
+    h, value, expected, looks = memory[:, -1], batch.past[:, -1, 0], list[Tensor](), list[Tensor]()
+    for step in range(4):
+        scores = torch.stack([torch.tanh(decoder.key(memory[:, i]) + decoder.query(h)) @ decoder.score.weight[0] for i in range(9)], 1)
+        weights = torch.exp(scores) / torch.exp(scores).sum(1, keepdim=True)
+        context = (weights[..., None] * memory).sum(1)
+        h = gru_step(decoder.layer, torch.cat([value[:, None], batch.future[:, step], batch.static, context], 1), h)
+        value = decoder.output(torch.cat([h, context], 1))[:, 0]
+        expected.append(value)
+        looks.append(weights)
+    forecast, attention = network(batch, return_attention=True)
+    torch.testing.assert_close(forecast[..., 0], torch.stack(expected, 1))
+    torch.testing.assert_close(attention, torch.stack(looks, 1))
+    torch.testing.assert_close(attention.sum(-1), torch.ones(5, 4, dtype=DOUBLE))
+
+
+def test_only_attention_returns_attention(make_batch: MakeBatch) -> None:
+    assert network_for(SHAPE)(make_batch(SHAPE, dtype=DOUBLE), return_attention=True)[1] is None
+
+
+def test_segment_is_segrnn_in_plain_pytorch(make_batch: MakeBatch) -> None:
+    shape = ForecastShape(lookback=12, horizon=8, past=1, series=3)
+    network = network_for(shape, decoder="segment", segment_length=4, series_embedding=True, normalisation="last")
+    body, batch = network.body, make_batch(shape, dtype=DOUBLE)
+    gru, last = pytorch_gru(body.layer), batch.past[:, -1:, 0]
+    segments = torch.relu(body.project((batch.past[..., 0] - last).reshape(5, 3, 4)))
+    _, h = gru(segments)
+    expected = torch.zeros(5, 8, dtype=DOUBLE)
+    for row, ahead in itertools.product(range(5), range(2)):
+        query = torch.cat([body.position[ahead], body.series[batch.series[row]]])
+        _, after = gru(query.reshape(1, 1, 6), h[:, row : row + 1].contiguous())
+        expected[row, 4 * ahead : 4 * ahead + 4] = body.output(after[0, 0]) + last[row]
+    torch.testing.assert_close(network(batch)[..., 0], expected)
+
+
+def test_segment_adds_covariates_of_its_segment(make_batch: MakeBatch) -> None:
+    """With a horizon of 5 and segments of 4, step 4 is the second segment's first: step 0 sees nothing of its covariates."""
+    shape = ForecastShape(lookback=8, horizon=5, past=2, future=2, static=1)
+    network, batch = network_for(shape, decoder="segment", segment_length=4), make_batch(shape, dtype=DOUBLE)
+    before, future = network(batch), batch.future.clone()
+    future[:, 4] += 1
+    after = network(batch._replace(future=future))
+    assert torch.equal(before[:, :4], after[:, :4])
+    assert (before[:, 4] != after[:, 4]).all()
+    future = batch.future.clone()
+    future[:, 3] += 1
+    after = network(batch._replace(future=future))
+    assert torch.equal(before[:, 4], after[:, 4])
+    assert (before[:, :4] != after[:, :4]).all()
+    assert (network(batch._replace(static=batch.static + 1)) != before).all()
+
+
+def test_segment_refuses_a_series_it_was_not_trained_on(make_batch: MakeBatch) -> None:
+    shape = ForecastShape(lookback=8, horizon=4, past=1, series=3)
+    network, batch = network_for(shape, decoder="segment", segment_length=4, series_embedding=True), make_batch(shape, dtype=DOUBLE)
+    with pytest.raises(DataError, match="one of the 3 trained ones, got index 3"):
+        network(batch._replace(series=batch.series + 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "message"),
+    [
+        (ForecastShape(lookback=10, horizon=4, past=1), {}, "multiple of segment_length = 4, got 10; take a lookback of 8"),
+        (ForecastShape(lookback=3, horizon=4, past=1), {}, "got 3; take a lookback of 4"),
+        (ForecastShape(lookback=8, horizon=4, past=1), {"series_embedding": True}, "must have the number of series"),
+    ],
+)
+def test_segment_refuses_shapes_that_do_not_fit(shape: ForecastShape, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        network_for(shape, decoder="segment", segment_length=4, **settings)
+
+
+@pytest.mark.parametrize("decoder", ["recursive", "attention"])
+def test_teacher_forcing_acts_in_training_alone(make_batch: MakeBatch, decoder: str) -> None:
+    network, batch = network_for(SHAPE, decoder=decoder, teacher_forcing=1.0, normalisation="last"), make_batch(SHAPE, dtype=DOUBLE)
+    other = batch._replace(target=batch.target + 1)
+    network.eval()
+    assert torch.equal(network(batch), network(other))
+    network.train()
+    forced, changed = network(batch), network(other)
+    assert torch.equal(forced[:, 0], changed[:, 0])
+    assert (forced[:, 1:] != changed[:, 1:]).all()
+    missing = network(batch._replace(target=torch.full_like(batch.target, float("nan"))))
+    torch.testing.assert_close(missing, network.eval()(batch))
+
+
+def test_teacher_forcing_reads_the_normalised_target(make_batch: MakeBatch) -> None:
+    network, batch = network_for(SHAPE, decoder="recursive", teacher_forcing=1.0, normalisation="last"), make_batch(SHAPE, dtype=DOUBLE)
+    exact = batch._replace(target=network.eval()(batch)[..., 0].detach())
+    torch.testing.assert_close(network.train()(exact), network.eval()(exact))
+
+
+@pytest.mark.parametrize("decoder", ["direct", "recursive", "attention"])
+def test_missing_aware_cell_reads_nothing_where_nothing_was_measured(make_batch: MakeBatch, decoder: str) -> None:
+    settings = {"cell": "gru_d", "missing_aware": True, "normalisation": "reversible"}
+    network = network_for(SHAPE, decoder=decoder, **settings)
+    batch = make_batch(SHAPE, missing=0.5, dtype=DOUBLE)
+    garbage = batch.past.clone()
+    garbage[..., 0] += 77 * (1 - batch.known)
+    torch.testing.assert_close(network(batch._replace(past=garbage)), network(batch))
+    assert (network(batch._replace(gap=batch.gap * 2)) != network(batch)).any()
+    assert (network(batch._replace(known=torch.ones_like(batch.known))) != network(batch)).any()
+
+
+def test_missing_aware_cell_is_gru_d_by_its_equations(make_batch: MakeBatch) -> None:
+    shape = ForecastShape(lookback=7, horizon=2, past=2)
+    network, batch = network_for(shape, cell="gru_d", missing_aware=True), make_batch(shape, missing=0.5, dtype=DOUBLE)
+    p = {name.removesuffix("_l0"): value for name, value in network.body.encoder.layer.named_parameters()}
+    p["w_gamma_x"].data.fill_(0.5)
+    p["b_gamma_x"].data.fill_(0.25)
+    assert not p["x_mean"].any()
+    assert not p["x_mean"].requires_grad
+    h, last = torch.zeros(5, 6, dtype=DOUBLE), torch.zeros(5, dtype=DOUBLE)
+    for step in range(7):
+        known, other = batch.known[:, step], batch.past[:, step, 1]
+        last = torch.where(known > 0, batch.past[:, step, 0], last)
+        delta = torch.stack([batch.gap[:, step], torch.full_like(other, float(step > 0))], 1)
+        mask = torch.stack([known, torch.ones_like(other)], 1)
+        decay = torch.exp(-torch.relu(p["w_gamma_x"] * delta + p["b_gamma_x"]))
+        x = torch.stack([torch.where(known > 0, last, decay[:, 0] * last), other], 1)
+        h = h * torch.exp(-torch.relu(delta @ p["W_gamma_h"].T + p["b_gamma_h"]))
+        r, z = (torch.sigmoid(x @ p[f"W_{g}"].T + mask @ p[f"V_{g}"].T + h @ p[f"U_{g}"].T + p[f"b_{g}"]) for g in "rz")
+        n = torch.tanh(x @ p["W_n"].T + mask @ p["V_n"].T + (r * h) @ p["U_n"].T + p["b_n"])
+        h = (1 - z) * h + z * n
+        torch.testing.assert_close(network.trace(batch)["gamma_x"][:, step], decay.detach())
+    decoder = network.body.decoder
+    torch.testing.assert_close(network(batch)[..., 0], decoder.output(torch.relu(decoder.hidden(h))))

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import stat
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from grus.errors import OptionError, ShapeError
+from grus.evaluation.backtest import Backtest
+from grus.report import Document, Example, ForecastPage, GateTrace, Section, Table, render, write, write_pictures
+from grus.report.records import Words
+from grus.report.residuals import drift
+from grus.report.scores import answer, coverage_sentence, coverage_table, scope, score_table
+from tests.report.records import START, Record, backtest, example, page
+
+DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
+WORDS = Words("gru", "power", "kW", "day")
+
+
+def small(**forecasts: list[list[float]]) -> Record:
+    """Two forecasts of two days with truth 10, 20 and 30, NaN."""
+    truth = np.array([[10.0, 20.0], [30.0, np.nan]])
+    times = START + DAY * np.array([[0, 1], [1, 2]])
+    return Record(("a", "a"), (5, 6), times, truth, {name.replace("_", " "): np.array(rows) for name, rows in forecasts.items()}, {})
+
+
+def bare(record: Record, unit: str = "") -> ForecastPage:
+    """A page of the backtest alone."""
+    return ForecastPage("t", [], [], [], record, [], None, "gru", unit=unit)
+
+
+GOOD, FAIR, BAD = [[11.0, 19.0], [31.0, 0.0]], [[12.0, 18.0], [32.0, 0.0]], [[16.0, 14.0], [36.0, 0.0]]
+
+
+class Texts(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.inside = tag
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "h2" and data.strip():
+            self.headings.append(data)
+
+
+def test_answer_says_how_much_better() -> None:
+    said = answer(small(gru=GOOD, naive=FAIR, last_value=BAD), WORDS, "mae")
+    assert said.startswith("gru missed power by 1.00 kW on average, 50 % less than the best baseline, naive (2.00 kW), and")
+    assert said.endswith("and was the closer of the two in 2 of 2 forecasts.")
+
+
+def test_answer_says_plainly_when_worse() -> None:
+    said = answer(small(gru=BAD, naive=FAIR), WORDS, "mae")
+    assert said.startswith("gru was worse than the best baseline: it missed power by 6.00 kW on average, 3 times as much as naive (2.00 kW), and")
+    assert "in 0 of 2 forecasts" in said
+    slightly = answer(small(gru=[[12.0, 18.0], [32.5, 0.0]], naive=FAIR), WORDS, "mae")
+    assert "was worse" in slightly
+    assert "2.17 kW on average, 8.3 % more than naive (2.00 kW)" in slightly
+
+
+def test_answer_beside_an_equal_or_no_baseline() -> None:
+    assert "gru was no better than the best baseline, naive (2.00 kW)" in answer(small(gru=FAIR, naive=FAIR), WORDS, "mae")
+    assert answer(small(gru=FAIR), WORDS, "mae").endswith("no baseline was run beside it, so nothing says whether that is good.")
+
+
+def test_answer_beside_a_perfect_baseline() -> None:
+    perfect = [[10.0, 20.0], [30.0, 0.0]]
+    assert "by 1.00 kW on average, more than naive (0 kW)" in answer(small(gru=GOOD, naive=perfect), WORDS, "mae")
+    assert "no better" in answer(small(gru=perfect, naive=perfect), WORDS, "mae")
+
+
+def test_scope_counts_what_was_scored() -> None:
+    assert scope(small(gru=GOOD), WORDS) == (
+        "Backtest: 2 forecasts of 2 days, 1 series, 2024-03-01 to 2024-03-03; 3 of 4 forecast values were measured and are scored."
+    )
+
+
+def test_score_table_has_the_model_first_and_the_best_in_bold() -> None:
+    table = score_table(small(naive=FAIR, gru=GOOD, twin=GOOD), WORDS)
+    assert table.head == ("", "MAE (kW)", "RMSE (kW)")
+    assert table.rows == (("gru", "1.00", "1.00"), ("naive", "2.00", "2.00"), ("twin", "1.00", "1.00"))
+    assert table.strong == {(0, 1), (0, 2), (2, 1), (2, 2)}
+    assert table.ours == 0
+
+
+def test_coverage_is_counted_over_known_truths() -> None:
+    record = small(gru=GOOD)
+    record.quantiles.update({0.1: np.array([[10.0, 21.0], [20.0, 0.0]]), 0.9: np.array([[12.0, 25.0], [40.0, 8.0]])})
+    table = coverage_table(record, WORDS)
+    assert table is not None
+    assert table.rows == (("80 %", "66.7 %", "−13.3 points", "8.50"),)
+    assert coverage_sentence(record) == "The 80 % interval held 66.7 % of the measured values."
+    assert coverage_sentence(small(gru=GOOD)) == "No intervals were forecast."
+    assert coverage_table(small(gru=GOOD), WORDS) is None
+
+
+def test_page_has_its_sections_in_a_readers_order() -> None:
+    assert Texts(render(page())).headings == [
+        "The forecast",
+        "Scores beside baselines",
+        "Error by horizon",
+        "How it was made",
+        "Learning curves",
+        "Residual checks",
+        "Worst forecasts",
+        "What the gates did",
+        "Findings",
+    ]
+
+
+def test_page_leaves_out_what_there_is_nothing_of() -> None:
+    bare = dataclasses.replace(page(), history=[], examples=[], gates=None, findings=[])
+    assert Texts(render(bare)).headings == ["Scores beside baselines", "Error by horizon", "How it was made", "Residual checks", "Worst forecasts"]
+
+
+def test_page_needs_nothing_but_itself_and_has_no_script() -> None:
+    text = render(page())
+    assert not re.findall(r'(?:src|href)="(?!data:)|url\(|@import|https?:|<script', text)
+    assert not re.search(r"\b(nan|inf|None)\b", text)
+
+
+def test_page_escapes_every_name_it_is_given() -> None:
+    evil = "<script>alert('x')</script>\"&"
+    record = dataclasses.replace(backtest(windows=9), series=(evil,) * 9)
+    record.forecasts[evil] = record.forecasts.pop("last value")
+    shown = example(record, 0)
+    texts = ForecastPage(evil, [(evil, evil)], [evil], [{"epoch": 1.0, "loss": 1.0, evil: 2.0}], record, [shown], None, "gru", evil, evil, evil)
+    page_of_evil = Texts(render(texts))
+    assert "script" not in page_of_evil.tags
+    assert evil not in render(texts)
+    gates = GateTrace(shown.times, shown.values, {evil: np.zeros((len(shown.times), 2))})
+    assert "script" not in Texts(render(dataclasses.replace(texts, gates=gates))).tags
+
+
+def test_every_chart_has_a_text_alternative_and_its_numbers() -> None:
+    charts = [chart for section in page().document().sections for chart in section.charts]
+    text = render(page())
+    assert len(charts) == 16
+    assert len({chart.name for chart in charts}) == 16
+    assert text.count("<summary>Numbers</summary>") == 16
+    assert len(re.findall(r'<svg class="chart [^>]*role="img" aria-label="[^"]{20,}"', text)) == 2 * 16
+    assert all(chart.x.label and chart.y.label and chart.table.rows for chart in charts)
+
+
+def test_forecast_table_has_the_numbers_of_the_chart() -> None:
+    record = backtest()
+    chart = page(record).document().sections[0].charts[0]
+    assert chart.table.head == ("time", "measured (kW)", "forecast (kW)", *(f"quantile {level}" for level in (0.1, 0.25, 0.5, 0.75, 0.9)))
+    assert len(chart.table.rows) == record.horizon
+    assert chart.table.rows[0][:3] == ("2024-03-11", f"{record.truth[0, 0]:.1f}", f"{record.forecasts['gru'][0, 0]:.1f}")
+
+
+def test_learning_names_the_epoch_that_was_kept() -> None:
+    section = next(section for section in page().document().sections if section.title == "Learning curves")
+    assert section.charts[0].caption == "The weights kept are those of epoch 19, with the lowest validation loss."
+    alone = dataclasses.replace(page(), history=[{"epoch": 1.0, "loss": float("nan")}])
+    assert "There was no validation set" in render(alone)
+
+
+def test_gates_keep_one_order_of_units() -> None:
+    steps = np.arange(4)
+    trace = GateTrace(steps, np.zeros(4), {"z": np.tile([0.9, 0.1], (4, 1)), "n": np.tile([-2.0, 0.5], (4, 1))})
+    charts = next(s for s in dataclasses.replace(page(), gates=trace).document().sections if s.title == "What the gates did").charts
+    cells: list[NDArray[np.float64]] = [chart.marks[0].values for chart in charts[1:]]  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_array_equal(cells[0][:, 0], [0.1, 0.9])
+    np.testing.assert_array_equal(cells[1][:, 0], [0.25, -1.0])
+    assert [chart.legend[0].name for chart in charts[1:]] == ["0 (clear) to 1 (blue)", "−2 (orange) to 2 (blue)"]
+    assert charts[1].caption == "0 % of its values lie above 0.9, 0 % below 0.1."
+
+
+def test_too_few_origins_for_correlation_are_said() -> None:
+    section = next(s for s in page(backtest(windows=4)).document().sections if s.title == "Residual checks")
+    assert [chart.name for chart in section.charts] == ["residual-histogram", "residual-drift"]
+    assert "Too few forecasts were scored" in section.text[1]
+
+
+def test_many_forecasts_are_drawn_as_the_mean_of_each_start() -> None:
+    truth, times = np.ones((600, 1)), START + DAY * (np.arange(600) // 2)[:, None]
+    point = np.arange(600.0)[:, None] % 2
+    record = Record(("a",) * 600, tuple(range(600)), times, truth, {"gru": point}, {})
+    chart = drift(record, WORDS)
+    assert chart.table.rows[0] == ("2024-03-01", "2 forecasts", "0.500")
+    assert len(chart.table.rows) == 300
+
+
+def test_forecasts_without_a_known_truth_have_no_error_over_time() -> None:
+    record = small(gru=GOOD)
+    record.truth[1] = np.nan
+    assert drift(record, WORDS).table.rows == (("2024-03-01", "a", "0"),)
+
+
+def test_bias_is_named_by_its_direction() -> None:
+    low = small(gru=[[8.0, 18.0], [28.0, 0.0]])
+    section = next(s for s in bare(low, unit="kW").document().sections if s.title == "Residual checks")
+    assert section.text[0] == "On average the forecasts are too low by 2.00 kW (error is truth less forecast)."
+
+
+def test_record_of_the_evaluation_makes_a_page() -> None:
+    record = backtest(("north", "south"), windows=10)
+    real = Backtest(24, 24, record.series, np.array(record.origins), record.times, record.truth, record.forecasts, record.quantiles, np.ones(20))
+    real = dataclasses.replace(real, forecasts={"gru": record.forecasts["gru"], **record.forecasts})
+    text = render(dataclasses.replace(page(), backtest=real))
+    for part in ("sMAPE", "MASE", "CRPS (kW)", "Winkler (kW)", "error / series&#39; spread", "2 series"):
+        assert part in text
+
+
+def test_integer_times_are_shown_as_they_are() -> None:
+    record = small(gru=GOOD, naive=FAIR)
+    record = dataclasses.replace(record, times=np.array([[0, 1], [1, 2]]))
+    assert "1 series, 0 to 2;" in render(bare(record))
+
+
+def test_unknown_model_or_metric_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"model_name must be one of the backtest's \(gru, last value, seasonal naive\), got lstm"):
+        dataclasses.replace(page(), model_name="lstm")
+    with pytest.raises(OptionError, match=r"metric must be one of the backtest's scores \(mae, rmse\), got mad"):
+        dataclasses.replace(page(), metric="mad")
+
+
+def test_records_of_unequal_length_are_refused() -> None:
+    steps = np.arange(3)
+    with pytest.raises(ShapeError, match=r"Example: quantile 0.1 must have 3 steps, got 2"):
+        Example("a", steps, np.zeros(3), steps, np.zeros(3), {0.1: np.zeros(2)})
+    with pytest.raises(ShapeError, match=r"GateTrace: z must have 3 steps, got 4"):
+        GateTrace(steps, np.zeros(3), {"z": np.zeros((4, 2))})
+
+
+class Notes:
+    """A report of another task than forecasting."""
+
+    def __init__(self, *sections: Section) -> None:
+        self.sections = sections or (Section("s", tables=(Table(("x",), (("1",),)),)),)
+
+    def document(self) -> Document:
+        return Document("t", "a", (), self.sections)
+
+
+class Broken:
+    def document(self) -> Document:
+        raise OSError("disk")
+
+
+def test_write_replaces_a_page_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    assert write(Notes(), path) == path
+    written = path.read_text("utf-8")
+    assert "<h2>s</h2>" in written
+    with pytest.raises(OSError, match="disk"):
+        write(Broken(), path)
+    assert path.read_text("utf-8") == written
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_write_leaves_nothing_when_it_cannot_replace(tmp_path: Path) -> None:
+    taken = tmp_path / "report.html"
+    taken.mkdir()
+    with pytest.raises(OSError, match=r"report\.html"):
+        write(Notes(), taken)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_written_page_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert stat.S_IMODE(write(Notes(), tmp_path / "report.html").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_pictures_are_one_for_each_chart(tmp_path: Path) -> None:
+    sections = {section.title: section for section in page().document().sections}
+    few = Notes(sections["The forecast"], sections["Scores beside baselines"], sections["Learning curves"])
+    paths = write_pictures(few, tmp_path / "pictures")
+    assert [path.name for path in paths] == ["forecast-1.png", "forecast-2.png", "learning.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_same_records_give_the_same_page() -> None:
+    assert render(page()) == render(page())

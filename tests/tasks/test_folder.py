@@ -1,0 +1,145 @@
+"""Run folders: nothing is overwritten unasked, and a folder that is no run is described."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from grus.errors import DataError, OptionError
+from grus.tasks import folder
+from grus.tasks.config import Config, DataConfig
+
+CONFIG = Config(data=DataConfig(horizon=24))
+
+
+def contents(path: Path) -> set[str]:
+    return {entry.name for entry in path.iterdir()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "one"
+
+
+def test_new_run_holds_its_configuration(place: Path) -> None:
+    run = folder.create(place, CONFIG)
+    assert contents(place) == {"run.json", "config.yaml"}
+    assert folder.open(place) == run
+    assert folder.open(place).config == CONFIG
+    assert json.loads(run.marker.read_text()) == {"kind": "grus forecast run", "version": 1}
+
+
+def test_paths_are_the_documented_names(place: Path) -> None:
+    run = folder.RunFolder(place)
+    paths = [run.marker, run.config_file, run.log, run.checkpoints, run.model, run.metrics, run.backtest, run.report]
+    assert [path.name for path in paths] == list(folder.ENTRIES)
+    listed = [line.split()[0].rstrip("/") for line in (folder.__doc__ or "").strip().splitlines()[2:]]
+    assert listed == list(folder.ENTRIES)
+
+
+def test_run_is_not_overwritten_unasked(place: Path) -> None:
+    run = folder.create(place, CONFIG)
+    run.log.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(OptionError, match="got one that holds a run; give --overwrite to replace it, or another --out"):
+        folder.create(place, CONFIG)
+    assert run.log.read_text(encoding="utf-8") == "{}\n"
+
+
+def test_overwrite_removes_the_run_and_nothing_else(place: Path, tmp_path: Path) -> None:
+    run = folder.create(place, CONFIG)
+    for name in folder.ENTRIES[2:]:
+        (place / name).mkdir() if "." not in name else (place / name).write_text("old", encoding="utf-8")
+    (run.model / "weights").write_text("old", encoding="utf-8")
+    (place / "notes.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine", encoding="utf-8")
+    run.checkpoints.rmdir()
+    run.checkpoints.symlink_to(tmp_path / "precious")
+    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+    assert contents(place) == {"run.json", "config.yaml", "notes.txt"}
+    assert run.config.data.horizon == 3
+    assert (tmp_path / "precious" / "file").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_folder_of_others_is_never_taken(place: Path, overwrite: bool) -> None:
+    place.mkdir(parents=True)
+    for name in "abcde":
+        (place / name).touch()
+    with pytest.raises(OptionError, match=r"got a folder of other files \(a, b, c and 2 more\); name another --out"):
+        folder.create(place, CONFIG, overwrite=overwrite)
+    (place / "config.yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"got a folder with config.yaml but without run.json"):
+        folder.create(place, CONFIG, overwrite=overwrite)
+    assert contents(place) == {*"abcde", "config.yaml"}
+
+
+def test_file_and_foreign_kind_are_refused(place: Path) -> None:
+    place.mkdir(parents=True)
+    (place / "file").touch()
+    with pytest.raises(OptionError, match="must be a folder, got a file"):
+        folder.create(place / "file", CONFIG)
+    (place / "run.json").write_text('{"kind": "grus speech run", "version": 1}', encoding="utf-8")
+    with pytest.raises(DataError, match="must be a grus forecast run, got a grus speech run"):
+        folder.create(place, CONFIG, overwrite=True)
+    (place / "run.json").write_text('{"kind": "grus forecast run", "version": 2}', encoding="utf-8")
+    with pytest.raises(DataError, match="must be a run of version 1, got 2"):
+        folder.open(place)
+    (place / "run.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError, match=r"run\.json: must say what kind of run this is"):
+        folder.open(place)
+
+
+def test_open_says_what_a_folder_is(place: Path) -> None:
+    with pytest.raises(DataError, match="must be the folder of a run, got nothing"):
+        folder.open(place)
+    place.mkdir(parents=True)
+    with pytest.raises(DataError, match="must be the folder of a run, got an empty folder; name a folder that grus fit made"):
+        folder.open(place)
+    run = folder.create(place, CONFIG)
+    run.model.mkdir()
+    with pytest.raises(DataError, match="must be the folder of a run, got the part model of the run above it"):
+        folder.open(run.model)
+    with pytest.raises(DataError, match="must be the folder of a run, got a file"):
+        folder.open(run.config_file)
+
+
+def test_open_lists_the_missing_parts(place: Path) -> None:
+    run = folder.create(place, CONFIG)
+    with pytest.raises(DataError) as error:
+        folder.open(place, needs=["model", "backtest.json"])
+    assert str(error.value) == (
+        f"{place}: must hold model and backtest.json, got a run with run.json, config.yaml only; run grus fit --resume --out {place} first."
+    )
+    run.model.mkdir()
+    with pytest.raises(DataError, match=r"must hold backtest\.json, .* run grus evaluate .* first"):
+        folder.open(place, needs=["model", "backtest.json"])
+    run.config_file.unlink()
+    with pytest.raises(DataError, match=r"must hold config\.yaml"):
+        folder.open(place)
+
+
+def test_run_that_made_nothing_can_be_withdrawn(place: Path) -> None:
+    folder.create(place, CONFIG).withdraw()
+    assert contents(place) == set()
+    run = folder.create(place, CONFIG)
+    run.log.touch()
+    run.withdraw()
+    assert contents(place) == {"run.json", "config.yaml", "log.jsonl"}
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "metrics.json"
+    folder.write_text(target, "old ü\n")
+    assert target.read_bytes() == "old ü\n".encode()
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        folder.write_text(target, "new")
+    assert target.read_bytes() == "old ü\n".encode()
+    assert contents(tmp_path) == {"metrics.json"}

@@ -1,0 +1,126 @@
+"""A run from the command line to its page: train, judge, predict, report, on tables with gaps and covariates."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grus.cli import main
+
+SMALL = ("--set=model.hidden_size=4", "--set=data.lookback=12", "--epochs=2", "--quiet")
+
+
+def table(steps: int = 150, **columns: object) -> pd.DataFrame:
+    """A wave of twelve steps with noise, seven values missing."""
+    noise = np.random.default_rng(0).normal(0, 0.1, steps)
+    values = 10 + np.sin(np.arange(steps) * np.pi / 6) + noise
+    values[20:27] = np.nan
+    return pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=steps, freq="h"), "y": values, **columns})
+
+
+@pytest.fixture
+def run(elsewhere: Path) -> Path:
+    table().to_csv("wave.csv", index=False)
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", *SMALL]) == 0
+    return Path("run")
+
+
+def test_a_run_from_table_to_page(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {path.name for path in (run / "model").iterdir()} == {"config.json", "scalers.json", "model.safetensors", "README.md"}
+    assert main(["evaluate", str(run), "--quiet"]) == 0
+    assert "seasonal naive" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics) >= {"gru", "last value", "drift", "seasonal naive"}
+    assert "seasonal naive" in (run / "model" / "README.md").read_text()
+    assert not (run / "checkpoints" / "backtest").exists()
+    assert main(["report", str(run)]) == 0
+    assert "gru" in (run / "report.html").read_text()
+    capsys.readouterr()
+    assert main(["predict", str(run), "--levels", "0.1,0.9"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out), parse_dates=["ds"])
+    assert found.columns.tolist() == ["ds", "y", "0.1", "0.9"]
+    assert found["ds"].tolist() == pd.date_range("2024-01-07 06:00", periods=6, freq="h").tolist()
+    assert (found["0.1"] <= found["0.9"]).all()
+
+
+def test_the_same_configuration_gives_the_same_bits(run: Path) -> None:
+    assert main(["fit", "--config", "run/config.yaml", "--out", "again", "--quiet"]) == 0
+    assert (run / "model" / "model.safetensors").read_bytes() == Path("again/model/model.safetensors").read_bytes()
+    assert (run / "model" / "scalers.json").read_bytes() == Path("again/model/scalers.json").read_bytes()
+
+
+def test_prediction_from_stdin_goes_on_from_there(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    shorter = table().iloc[:-30]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(shorter.to_csv(index=False)))
+    capsys.readouterr()
+    assert main(["predict", str(run), "--data", "-"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out), parse_dates=["ds"])
+    assert found["ds"][0] == shorter["ds"].iloc[-1] + pd.Timedelta("1h")
+
+
+def test_future_covariates_are_read_from_rows_behind_the_target(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    promotion = np.random.default_rng(1).integers(0, 2, 150).astype(float)
+    full = table(promotion=promotion)
+    full["y"] += 3 * promotion
+    full.iloc[:144].to_csv("past.csv", index=False)
+    ahead = full.copy()
+    ahead.loc[144:, "y"] = np.nan
+    ahead.to_csv("ahead.csv", index=False)
+    assert main(["fit", "past.csv", "--horizon", "6", "--future", "promotion", "--out", "run", *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run"]) == 1
+    assert "future covariates of series 'series' must be known at 2024-01-07" in capsys.readouterr().err
+    assert main(["predict", "run", "--data", "ahead.csv"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out), parse_dates=["ds"])
+    assert found["ds"].tolist() == full["ds"][144:].tolist()
+
+
+def test_gru_d_needs_one_option(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv("wave.csv", index=False)
+    assert main(["fit", "wave.csv", "--horizon", "6", "--cell", "gru_d", "--out", "run", *SMALL]) == 0
+    assert main(["evaluate", "run", "--quiet"]) == 0
+    assert "gru_d" in capsys.readouterr().out
+
+
+def test_times_may_stand_in_several_columns(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table()
+    parts = {name: getattr(frame["ds"].dt, name) for name in ("year", "month", "day", "hour")}
+    pd.DataFrame({**parts, "y": frame["y"]}).to_csv("parts.csv", index=False)
+    assert main(["fit", "parts.csv", "--time", "year,month,day,hour", "--horizon", "6", "--out", "run", *SMALL]) == 0
+    assert main(["evaluate", "run", "--quiet"]) == 0
+
+
+BAD = [
+    ("empty.csv", "", "must hold"),
+    ("header.csv", "ds,y\n", "must hold rows"),
+    ("one.csv", "ds,y\n2024-01-01,1\n", "at least two rows"),
+    ("text.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{'abc' if day == 7 else day}\n" for day in range(1, 29)), "row 8"),
+    ("inf.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{'inf' if day == 9 else day}\n" for day in range(1, 29)), "row 10"),
+    ("date.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in (*range(1, 9), 40, *range(10, 29))), "row 10"),
+    ("short.csv", "ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n", "too short"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), BAD, ids=[case[0] for case in BAD])
+def test_bad_tables_are_refused_and_leave_no_run(name: str, text: str, message: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(name).write_text(text)
+    assert main(["fit", name, "--horizon", "6", "--out", "run", *SMALL]) == 1
+    told = capsys.readouterr().err
+    assert name in told or message == "too short"
+    assert message in told
+    assert len(told.strip().splitlines()) <= 6
+    assert not Path("run/model").exists()
+
+
+def test_a_model_of_another_run_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "other", "--set=model.hidden_size=5", *SMALL[1:]]) == 0
+    (run / "model" / "model.safetensors").write_bytes(Path("other/model/model.safetensors").read_bytes())
+    capsys.readouterr()
+    assert main(["predict", str(run)]) == 1
+    assert "must have the shape" in capsys.readouterr().err
