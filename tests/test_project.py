@@ -148,3 +148,10 @@ def test_help_of_every_command_is_there(capsys: pytest.CaptureFixture[str]) -> N
     for command in ("demo", "info"):
         assert main([command, "--help"]) == 0
         assert f"Usage: grus {command}" in capsys.readouterr().out
+
+
+def test_command_without_its_packages_names_the_missing_one(tmp_path: Path) -> None:
+    hide = "import sys; sys.modules['typer'] = None; from grus.__main__ import main; raise SystemExit(main())"
+    done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "grus: needs the package 'typer', which is not installed; pip install 'grus[train]'"
