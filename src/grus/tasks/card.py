@@ -22,19 +22,19 @@ def make_card(title: str, facts: Sequence[tuple[str, str]], scores: Mapping[str,
     lines = [f"# {title}", "", "| | |", "|---|---|", *(f"| {_cell(name)} | {_cell(value)} |" for name, value in facts)]
     lines += ["", "## Scores", ""]
     if scores:
-        metrics = list(next(iter(scores.values())))
-        lines += [f"| | {' | '.join(metrics)} |", f"|---{'|---:' * len(metrics)}|"]
+        metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
+        lines += [f"| | {' | '.join(map(_cell, metrics))} |", f"|---{'|---:' * len(metrics)}|"]
         lines += [f"| {_cell(name)} | {' | '.join(_number(row.get(metric)) for metric in metrics)} |" for name, row in scores.items()]
     else:
         lines.append("Not judged yet: `backtest` compares it with baselines.")
     if findings:
-        lines += ["", "## Noticed in the data", "", *(f"- {finding}" for finding in findings)]
+        lines += ["", "## Noticed in the data", "", *(f"- {' '.join(finding.split())}" for finding in findings)]
     lines += ["", "## Made with", "", ", ".join(f"{name} {number}" for name, number in versions().items())]
     return "\n".join(lines)
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
 
 
 def _number(value: float | None) -> str:

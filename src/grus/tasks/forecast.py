@@ -6,8 +6,10 @@ panel → windows (filled, scaled) → ForecastNetwork → quantiles in the targ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from grus.data.missing import parse
 from grus.data.panel import Panel
-from grus.data.scaling import Scaling
+from grus.data.scaling import Affine, Scaling
 from grus.data.splitting import Range, Split
 from grus.data.windows import Batch, Windows
 from grus.errors import DataError, OptionError
@@ -31,6 +33,12 @@ from grus.training import History, Reporter, TrainingSettings, fit, quiet, seede
 PREDICTED = 256  # windows forecast together
 Array = NDArray[np.float64]
 Ranges = tuple[Range, ...]
+
+
+def check_count(who: str, name: str, value: object) -> None:
+    """Raises: OptionError unless the value is a number of steps."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise OptionError(f"{who}: {name} must be a whole number of at least 1, got {value!r}; give a number of steps.")
 
 
 @dataclass(frozen=True)
@@ -46,33 +54,40 @@ class WindowSettings:
     scaling: str = "standard"
     stride: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("lookback", "horizon", "stride"):
+            check_count("WindowSettings", name, getattr(self, name))
+
 
 class WindowSource:
-    """Windows as the batches of a training run."""
+    """Windows as the batches of a training run. `numbers` [series] tells the network which series it is shown; None: the panel's own order."""
 
-    def __init__(self, windows: Windows, batch_size: int, *, shuffle: bool = True) -> None:
+    def __init__(self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None) -> None:
         self.windows, self.batch_size, self.shuffle = windows, batch_size, shuffle
+        self.numbers = np.arange(len(windows.panel)) if numbers is None else numbers
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
 
     def epoch(self, number: int, seed: int) -> Iterator[TensorBatch]:
         """The windows of one epoch."""
-        return map(TensorBatch.of, self.windows.epoch(number, seed, self.batch_size, self.shuffle))
+        return (_tensors(batch, self.numbers) for batch in self.windows.epoch(number, seed, self.batch_size, self.shuffle))
 
 
 def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
     """The loss of the network's head, summed over the targets that are known, and their number."""
-    head = network.module.head if hasattr(network, "module") else network.head
-    return head.loss(network(batch), batch.target)
+    device = next(network.parameters()).device
+    shown = batch if device.type == "cpu" else batch.to(device)
+    return network.head.loss(network(shown), shown.target)
 
 
 @dataclass(frozen=True, eq=False)
 class ForecastModel:
     """A trained network and all that it takes to forecast with it.
 
-    like: the training panel without its series: columns, step, categories.
+    like: the training panel without its series: columns, step, categories, findings.
     intervals: for each pair of levels (low, high) its correction, measured on the validation part.
+    facts: what it was trained on, as names and values for a reader.
     """
 
     network: ForecastNetwork
@@ -80,6 +95,7 @@ class ForecastModel:
     scaling: Scaling
     like: Panel
     intervals: Mapping[tuple[float, float], ConformalQuantiles] = field(default_factory=dict[tuple[float, float], ConformalQuantiles])
+    facts: tuple[tuple[str, str], ...] = ()
 
     @property
     def horizon(self) -> int:
@@ -91,89 +107,145 @@ class ForecastModel:
         return () if self.network.settings.head == "point" else self.network.settings.levels
 
     def predict(self, panel: Panel, future: Panel | None = None, levels: Sequence[float] | None = None) -> Prediction:
-        """The `horizon` steps after the end of each series.
+        """The `horizon` steps after the end of each series. A series of the training panel keeps its units; others are measured on all of theirs.
 
         Shapes: point and each quantile [series, H].
         Raises: DataError where a series has nothing to forecast from, or covariates ahead are not known.
         """
-        whole = tuple((0, len(series)) for series in panel)
-        windows = self._windows(panel, whole, keep_partial=True)
-        return self._decode(windows.scaling, [windows.last(future)], levels)
+        self._check(panel)
+        if not any((~np.isnan(series.target[:-1])).any() for series in panel):
+            raise DataError("ForecastModel: panel must have a measured value before the last step of a series, got none; give more of the past.")
+        windows = self._windows(panel, [len(series) for series in panel], keep_partial=True)
+        last = windows.last(future)
+        rows = [slice(at, at + PREDICTED) for at in range(0, len(panel), PREDICTED)]
+        return self._decode(windows, [Batch(*[getattr(last, name)[chosen] for name in Batch.__dataclass_fields__]) for chosen in rows], levels)
 
     def predict_at(self, panel: Panel, series: ArrayLike, origins: ArrayLike, levels: Sequence[float] | None = None) -> Prediction:
-        """The steps from each origin on, known before it; a series of the training panel keeps its units.
+        """The steps from each origin on, known before it.
+
+        A series of the training panel keeps its units; others are measured on what precedes the origin.
 
         Shapes: series and origins [N]; point and each quantile [N, H].
-        Raises: DataError where nothing is known before an origin.
+        Raises: DataError where nothing is known before an origin, or the steps from it pass the end.
         """
         return self.rolling(panel, levels)(panel, np.asarray(series, np.int64), np.asarray(origins, np.int64))
 
     def rolling(self, panel: Panel, levels: Sequence[float] | None = None) -> Predict:
         """``predict_at`` for many calls on one panel, whose windows are made once."""
-        windows = self._windows(panel, tuple((0, len(each)) for each in panel), keep_partial=True)
-        reach = max(len(each) for each in panel) + 1
-        places = windows.series * reach + windows.origins
+        self._check(panel)
+        fitted = set(self.scaling.target.names)
+        seen = np.flatnonzero([series.id in fitted for series in panel])
+        place = np.full(len(panel), -1)
+        place[seen] = np.arange(len(seen))
+
+        @cache
+        def whole() -> Windows:
+            return self._windows(_take(panel, seen), [len(panel.series[at]) for at in seen])
 
         def predict(same: Panel, series: NDArray[np.int64], origins: NDArray[np.int64], /) -> Prediction:
-            found = np.minimum(np.searchsorted(places, series * reach + origins), len(windows) - 1)
-            absent = np.flatnonzero(places[found] != series * reach + origins)
-            if absent.size:
-                at = int(absent[0])
-                raise DataError(
-                    f"ForecastModel: series {same.series[int(series[at])].id!r} must have a measured value in the {self.windows.lookback} steps "
-                    f"before step {int(origins[at])}, got none; start later or look back further."
-                )
-            batches = [windows.batch(found[at : at + PREDICTED]) for at in range(0, len(found), PREDICTED)]
-            return self._decode(windows.scaling, batches, levels)
+            for index, origin in zip(series.tolist(), origins.tolist(), strict=True):
+                self._check_origin(panel, index, origin, self.horizon)
+            rows = np.flatnonzero(place[series] >= 0)
+            found = [(rows, self._forecast(whole(), place[series[rows]], origins[rows], levels))] if rows.size else []
+            for rows in _rounds(series, np.flatnonzero(place[series] < 0)):
+                windows = self._windows(_take(panel, series[rows]), origins[rows].tolist())
+                found.append((rows, self._forecast(windows, np.arange(len(rows)), origins[rows], levels)))
+            return _in_order(found)
 
         return predict
 
     def example(self, panel: Panel, series: int, origin: int) -> tuple[Batch, dict[str, Array]]:
-        """One window, and the gates of the encoder's last layer over it, each [L, H].
+        """One window, and the gates of the encoder's last layer over it, each [L, H]; its targets may pass the end.
 
-        Raises: OptionError for a network without gates.
+        Raises: OptionError for a network without gates; DataError where nothing is known before the origin.
         """
-        windows = self._windows(panel, tuple((0, len(each)) for each in panel), keep_partial=True)
-        (row,) = np.flatnonzero((windows.series == series) & (windows.origins == origin))
-        batch = windows.batch([row])
-        return batch, {name: value[0].double().numpy() for name, value in self.network.trace(TensorBatch.of(batch)).items()}
+        self._check(panel)
+        self._check_origin(panel, series, origin, 1)
+        windows = self._windows(_take(panel, [series]), [origin], keep_partial=True)
+        batch = windows.batch(_numbers_of(windows, np.zeros(1, np.int64), np.array([origin])))
+        gates = self.network.trace(_tensors(batch, self._places(windows.panel)))
+        return replace(batch, series=np.array([series])), {name: value[0].double().numpy() for name, value in gates.items()}
 
-    def _windows(self, panel: Panel, ranges: Ranges, *, keep_partial: bool) -> Windows:
-        settings, scaling = self.windows, self.scaling
-        if {series.id for series in panel} - set(scaling.target.names):
-            scaling = scaling.refit(panel, ranges)
+    def _check(self, panel: Panel) -> None:
+        """Raises: DataError for a panel without series, or on another calendar."""
+        if not len(panel):
+            raise DataError("ForecastModel: panel must have a series to forecast, got none; give the data to forecast from.")
+        if panel.step.name != self.like.step.name:
+            raise DataError(
+                f"ForecastModel: panel must have the step {self.like.step.name!r} of the training data, got {panel.step.name!r}; "
+                "read it with like= the training panel."
+            )
+        _check_known("ForecastModel", panel)
+
+    def _check_origin(self, panel: Panel, index: int, origin: int, ahead: int) -> None:
+        if not 0 <= index < len(panel):
+            raise DataError(f"ForecastModel: series must be an index below {len(panel)}, got {index}; count the panel's series from 0.")
+        series, back = panel.series[index], self.windows.lookback
+        if origin > len(series) - ahead:
+            raise DataError(
+                f"ForecastModel: the {ahead} steps from an origin must lie within series {series.id!r} of {len(series)} steps, "
+                f"got the origin {origin}; predict forecasts beyond the end."
+            )
+        if np.isnan(series.target[max(0, origin - back) : max(0, origin)]).all():
+            raise DataError(
+                f"ForecastModel: series {series.id!r} must have a measured value in the {back} steps before step {origin}, got none; "
+                "start later or look back further."
+            )
+
+    def _windows(self, panel: Panel, known: Sequence[int], *, keep_partial: bool = False) -> Windows:
+        """Windows over whole series; those that training has not seen are measured on their first `known` steps."""
+        ranges, settings = [(0, len(series)) for series in panel], self.windows
         return Windows(
             panel,
             ranges,
             settings.lookback,
             settings.horizon,
             missing=settings.missing,
-            scaling=scaling,
+            scaling=_measured(self.scaling, panel, known),
             keep_partial=keep_partial,
             min_known=0,
         )
 
-    def _decode(self, scaling: Scaling, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
+    def _forecast(self, windows: Windows, series: NDArray[np.int64], origins: NDArray[np.int64], levels: Sequence[float] | None) -> Prediction:
+        chosen = _numbers_of(windows, series, origins)
+        return self._decode(windows, [windows.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)], levels)
+
+    def _places(self, panel: Panel) -> NDArray[np.int64]:
+        return _places(self.scaling, panel)
+
+    def _decode(self, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
         """The network's forecasts in the target's units."""
-        wanted = self.levels if levels is None else tuple(levels)
-        head, points, quantiles = self.network.head, list[Array](), list[Array]()
+        wanted = self.levels if levels is None else tuple(float(level) for level in levels)
+        asked = sorted({*self.levels, *wanted}) if wanted else []
+        head, scaling, numbers = self.network.head, windows.scaling, self._places(windows.panel)
+        points, quantiles = list[Array](), list[Array]()
         with torch.no_grad():
             for batch in batches:
-                parameters = self.network(TensorBatch.of(batch))
+                parameters = self.network(_tensors(batch, numbers))
                 points.append(scaling.invert(batch.series, head.point(parameters).double().numpy()))
-                if wanted:
-                    given = head.quantiles(parameters, wanted).double().numpy()
-                    quantiles.append(np.stack([scaling.invert(batch.series, given[..., at]) for at in range(len(wanted))], -1))
-        if not wanted:
+                if asked:
+                    given = head.quantiles(parameters, asked).double().numpy()
+                    quantiles.append(np.stack([scaling.invert(batch.series, given[..., at]) for at in range(len(asked))], -1))
+        if not asked:
             return Prediction(np.concatenate(points))
         stacked = np.concatenate(quantiles)
-        return Prediction(np.concatenate(points), self._corrected({level: stacked[..., at] for at, level in enumerate(wanted)}))
+        found = self._corrected({level: stacked[..., at] for at, level in enumerate(asked)})
+        return Prediction(np.concatenate(points), {level: found[level] for level in wanted})
 
-    def _corrected(self, quantiles: Mapping[float, Array]) -> dict[float, Array]:
-        found = dict(quantiles)
+    def _corrected(self, raw: Mapping[float, Array]) -> Mapping[float, Array]:
+        """Corrected intervals are widened where they would cross one within; other levels stay between the corrected ones."""
+        if not self.intervals:
+            return raw
+        found = dict(raw)
         for (low, high), correction in self.intervals.items():
-            if low in found and high in found:
-                found[low], found[high] = correction.interval(found[low], found[high])
+            found[low], found[high] = correction.interval(raw[low], raw[high])
+        for levels, outer in ((self.levels[::-1], np.minimum), (self.levels, np.maximum)):
+            side = [level for level in levels if (level <= 0.5 if outer is np.minimum else level >= 0.5)]
+            for inside, level in pairwise(side):
+                found[level] = outer(found[level], found[inside])
+        for level in set(raw) - set(self.levels):
+            below, above = [at for at in self.levels if at < level], [at for at in self.levels if at > level]
+            found[level] = np.clip(found[level], found[below[-1]] if below else -np.inf, found[above[0]] if above else np.inf)
         return found
 
 
@@ -190,51 +262,152 @@ def train(
 ) -> tuple[ForecastModel, History]:
     """A network trained on the training ranges of a split, the best epoch chosen and the intervals corrected on its validation ranges.
 
-    start: a model whose weights and units training goes on from.
+    start: a model whose weights and units training goes on from; it stays as it is.
     The scaling is fitted on the training ranges alone.
 
     Raises: DataError, OptionError.
     """
-    panel, aware = split.panel, parse(windows.missing).fill == "none"
-    if aware != settings.missing_aware:
-        raise OptionError(
-            f"train: missing must be 'gru_d' with the cell {settings.cell!r} and no other, got {windows.missing!r}; "
-            "take missing='gru_d' and cell='gru_d', or neither."
-        )
+    panel = split.panel
+    _check_known("train", panel)
+    _check_settings(windows, settings)
+    if start is not None:
+        _check_start(start, windows, settings, panel)
+    _check_parts(split, windows.horizon)
     scaling = Scaling.fit(panel, split.train, windows.scaling) if start is None else start.scaling
     make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, missing=windows.missing, scaling=scaling)
     learnt = make(split.train, stride=windows.stride)
     held = make(split.validation) if any(high > low for low, high in split.validation) else None
-    channels = learnt.channels
+    channels, numbers = learnt.channels, _places(scaling, panel)
     shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), len(panel))
     with seeded(training.seed):
-        network = build(settings, shape) if start is None else start.network
-    source = WindowSource(learnt, training.batch_size)
-    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False)
+        network = build(settings, shape) if start is None else deepcopy(start.network)
+    source = WindowSource(learnt, training.batch_size, numbers=numbers)
+    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers)
     history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
-    model = ForecastModel(network, windows, scaling, replace(panel, series=(), findings=()))
+    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
     return (model if held is None else calibrate(model, held)), history
 
 
 def calibrate(model: ForecastModel, held: Windows) -> ForecastModel:
-    """The model with its outer quantiles corrected on windows it was not trained on, so that their intervals hold what they promise.
+    """The model with its intervals corrected on windows it was not trained on, so that they hold what they promise.
 
-    Windows that overlap are dependent, so of each series only every horizon-th counts; where that leaves too few for a pair of levels, the
-    pair stays as the network gives it.
+    An interval is a pair of levels (τ, 1 − τ). Windows that overlap are dependent, so of each series only every horizon-th counts; where that
+    leaves too few for a pair, it stays as the network gives it.
 
     Source: Romano, Patterson and Candès, Conformalized quantile regression, 2019.
     """
     levels = model.levels
-    pairs = [(low, high) for low, high in zip(levels, reversed(levels), strict=True) if low < high]
+    pairs = [(low, high) for low in levels if low < 0.5 for high in levels if abs(low + high - 1) < 1e-9]
     if not pairs:
         return model
-    chosen = np.flatnonzero((held.origins - held.origins.min()) % model.horizon == 0)
-    truth = np.concatenate([held.batch(chosen[at : at + PREDICTED]).target for at in range(0, len(chosen), PREDICTED)]).astype(np.float64)
-    truth = held.scaling.invert(held.series[chosen], truth)
-    given = replace(model, intervals={}).predict_at(held.panel, held.series[chosen], held.origins[chosen])
+    first = np.full(len(held.panel), np.iinfo(np.int64).max)
+    np.minimum.at(first, held.series, held.origins)
+    chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
+    targets: list[Any] = [series.target for series in held.panel.series]
+    places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
+    truth: Array = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
+    batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
+    given = replace(model, intervals={})._decode(held, batches, None)  # pyright: ignore[reportPrivateUsage]
     intervals: dict[tuple[float, float], ConformalQuantiles] = {}
     for low, high in pairs:
         coverage = round(high - low, 9)
         if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
             intervals[low, high] = ConformalQuantiles.fit(truth, given.quantiles[low], given.quantiles[high], coverage)
     return replace(model, intervals=intervals)
+
+
+def _check_known(who: str, panel: Panel) -> None:
+    """Raises: DataError for a covariate that must be known and is not; tables are refused when they are read, panels may be built by hand."""
+    for series in panel:
+        for role, names, values in (("future", panel.future_names, series.future), ("static", panel.static_names, series.static[None])):
+            if np.isnan(values).any():
+                step, column = np.argwhere(np.isnan(values))[0].tolist()
+                where = f" at step {step}" if role == "future" else ""
+                raise DataError(
+                    f"{who}: the {role} covariate {names[column]!r} of series {series.id!r} must be known{where}, got nan; "
+                    "fill it in, or name the column in past."
+                )
+
+
+def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
+    if (parse(windows.missing).fill == "none") != settings.missing_aware:
+        cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
+        raise OptionError(
+            f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
+            f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
+        )
+    if settings.head == "negative_binomial" and windows.scaling != "none":
+        raise OptionError(
+            f"train: scaling must be 'none' for the head 'negative_binomial', as counts have a fixed zero, got {windows.scaling!r}; pass that."
+        )
+
+
+def _check_start(start: ForecastModel, windows: WindowSettings, settings: ForecastSettings, panel: Panel) -> None:
+    """Whether training can go on from a model: with what it was built as, on its series."""
+    had = {**vars(start.windows), **start.network.settings.model_dump()}
+    wanted = {**vars(windows), **settings.model_dump(), "stride": start.windows.stride}
+    for name, value in had.items():
+        if wanted[name] != value:
+            raise OptionError(
+                f"train: {name} must be {value!r}, that of the model to go on from, got {wanted[name]!r}; train anew for another network."
+            )
+    unseen = [series.id for series in panel if series.id not in start.scaling.target.names]
+    if unseen:
+        raise DataError(f"train: series must be those of the model to go on from, got {unseen[0]!r}; leave it out, or train anew.")
+
+
+def _check_parts(split: Split, horizon: int) -> None:
+    for name, ranges, least in (("training", split.train, horizon + 1), ("validation", split.validation, horizon)):
+        longest = max(high - low for low, high in ranges)
+        if longest < least and (longest or name == "training"):
+            raise DataError(
+                f"train: the {name} part must hold {least} steps of a series, for one window with a horizon of {horizon}, got {longest} at most; "
+                + ("make the validation part smaller, or give more data." if name == "training" else "make it larger, or 0 for none.")
+            )
+
+
+def _measured(scaling: Scaling, panel: Panel, known: Sequence[int]) -> Scaling:
+    """The units of a panel's series: the training's where it had the series, else measured on the first `known` steps."""
+    fitted = set(scaling.target.names)
+    fresh = [at for at, series in enumerate(panel) if series.id not in fitted]
+    if not fresh:
+        return scaling
+    own, new = scaling.target, scaling.refit(_take(panel, fresh), [(0, known[at]) for at in fresh]).target
+    columns = (np.concatenate([getattr(own, name), getattr(new, name)]) for name in ("shift", "scale", "mean"))
+    return replace(scaling, target=Affine(own.names + new.names, *columns))
+
+
+def _places(scaling: Scaling, panel: Panel) -> NDArray[np.int64]:
+    """The number in training of each series of a panel; one past the last for a series that training has not seen."""
+    numbers = {id: number for number, id in enumerate(scaling.target.names)}
+    return np.array([numbers.get(series.id, len(numbers)) for series in panel], np.int64)
+
+
+def _tensors(batch: Batch, numbers: NDArray[np.int64]) -> TensorBatch:
+    return TensorBatch.of(replace(batch, series=numbers[batch.series]))
+
+
+def _take(panel: Panel, indices: Sequence[int] | NDArray[np.int64]) -> Panel:
+    return replace(panel, series=tuple(panel.series[at] for at in indices))
+
+
+def _numbers_of(windows: Windows, series: NDArray[np.int64], origins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The windows with these origins, which are there."""
+    reach = int(max(len(each) for each in windows.panel)) + 1
+    return np.searchsorted(windows.series * reach + windows.origins, series * reach + origins)
+
+
+def _rounds(series: NDArray[np.int64], rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """The rows in parts that hold each series once at most."""
+    while rows.size:
+        _, first = np.unique(series[rows], return_index=True)
+        yield rows[first]
+        rows = np.delete(rows, first)
+
+
+def _in_order(parts: Sequence[tuple[NDArray[np.intp], Prediction]]) -> Prediction:
+    """The forecasts of all parts, each in its rows."""
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+    levels = parts[0][1].quantiles
+    quantiles = {level: np.concatenate([found.quantiles[level] for _, found in parts])[order] for level in levels}
+    return Prediction(np.concatenate([found.point for _, found in parts])[order], quantiles)

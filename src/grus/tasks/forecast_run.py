@@ -27,7 +27,7 @@ from grus.tasks.card import make_card
 from grus.tasks.config import Config, DataConfig
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings, train
-from grus.tasks.judging import BacktestPlan, judge, name_of
+from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before
 from grus.training import Bar, History, JsonLines, Reporter, quiet
 
 
@@ -63,6 +63,7 @@ def fit_run(config: Config, folder: RunFolder, *, reporter: str, resume: bool) -
     windows = window_settings(config, parts.panel)
     model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=_reporter(reporter), resume=resume)
     if not history.interrupted:
+        model = replace(model, facts=tuple(facts_of(config, parts, model, history)))
         stored.save(model, folder.model, _card(config, parts, model, history, {}), overwrite=True)
     weights = sum(weight.numel() for weight in model.network.parameters())
     return RunSummary(folder.path, history, weights, len(parts.panel))
@@ -86,7 +87,7 @@ def evaluate_run(folder: RunFolder, data: Path | None, reporter: str) -> Backtes
             parts.panel,
             parts.test,
             plan,
-            retrain=lambda origin: _retrain(config, parts, origin),
+            retrain=lambda origin: _retrain(config, parts, plan, origin),
             folder=partial,
             resume=going_on,
             on_progress=progress,
@@ -172,12 +173,10 @@ def read_history(folder: RunFolder) -> History:
     return History([json.loads(line) for line in lines])
 
 
-def _retrain(config: Config, parts: Split, origin: int) -> ForecastModel:
-    """The run's network trained anew on what precedes an origin, the part before it for validation."""
-    moved = [(low + origin - test, high + origin - test) for (low, high), (test, _) in zip(parts.validation, parts.test, strict=True)]
-    known = tuple((0, low) for low, _ in moved)
-    again = replace(parts, train=known, validation=tuple(moved))
-    return train(again, window_settings(config, parts.panel), config.model, config.training)[0]
+def _retrain(config: Config, parts: Split, plan: BacktestPlan, origin: int) -> ForecastModel:
+    """The run's network trained anew on what precedes an origin."""
+    windows = window_settings(config, parts.panel)
+    return train(parts_before(parts, origin, plan, windows), windows, config.model, config.training)[0]
 
 
 def facts_of(config: Config, parts: Split, model: ForecastModel, history: History) -> list[tuple[str, str]]:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +16,18 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from grus.data.panel import Columns, Panel
+from grus.cells import get as get_cell
+from grus.data.panel import Columns, Panel, Series
 from grus.data.reading import read_panel
 from grus.data.splitting import Amount, Split, split
-from grus.errors import OptionError
+from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
-from grus.evaluation.rolling import Prediction, Progress
+from grus.evaluation.rolling import Progress
 from grus.models.settings import ForecastSettings
 from grus.tasks import stored
 from grus.tasks.card import make_card
-from grus.tasks.forecast import ForecastModel, WindowSettings, train
-from grus.tasks.judging import BacktestPlan, judge, name_of
+from grus.tasks.forecast import ForecastModel, WindowSettings, check_count, train
+from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
 
 Table = Any  # a path, a table, an array or a Panel: see ``grus.data.read_panel``
@@ -37,10 +40,11 @@ class Forecaster(BaseEstimator):
     columns: which column is what, where the data is a table.
     missing: what stands for values that are not there, as in ``grus.data.missing``; "gru_d" goes with cell="gru_d".
     validation_split: the last part of each series: chooses the best epoch and corrects the intervals. A fraction, a number of steps or a date.
+    random_state: decides every random draw; None draws a seed, which ``seed_`` records.
     model, training: further settings by name, of ``ForecastSettings`` and ``TrainingSettings``.
     verbose: 0 is silent, 1 draws a progress bar on stderr.
 
-    Learnt: model_, history_, panel_ (the training data), split_.
+    Learnt: model_, history_, seed_, panel_ (the training data), split_.
 
     Raises: OptionError, DataError; NotFittedError before ``fit``.
 
@@ -77,36 +81,60 @@ class Forecaster(BaseEstimator):
     # --- learning ----------------------------------------------------------------------------------------------------------------
     def fit(self, X: Table, y: None = None) -> Self:
         """Learn from a panel, a table, a file or an array; what was learnt before is forgotten."""
-        panel = X if isinstance(X, Panel) else read_panel(X, self.columns)
-        self._learn(split(panel, self.validation_split, 0, short="error"), None)
+        self._learn(self._split(self._read(X, y), 0), None)
         return self
 
     def partial_fit(self, X: Table, y: None = None) -> Self:
         """Go on learning, in the units of the first fit, from more data of the same series; the first time as ``fit``."""
         if not hasattr(self, "model_"):
-            return self.fit(X)
-        panel = X if isinstance(X, Panel) else read_panel(X, like=self.model_.like)
-        self._learn(split(panel, self.validation_split, 0, short="error"), self.model_)
+            return self.fit(X, y)
+        self._learn(self._split(self._read(X, y, self.model_.like), 0), self.model_)
         return self
 
-    def _learn(self, parts: Split, start: ForecastModel | None) -> None:
-        self.model_, self.history_ = self._train(parts, start, self._reporter())
-        self.panel_, self.split_ = parts.panel, parts
+    def _read(self, X: Table, y: None, like: Panel | None = None) -> Panel:
+        if y is not None:
+            raise OptionError("Forecaster: y must be None, as the target is a column of X, got something; name it in columns.")
+        if not isinstance(X, Panel):
+            return read_panel(X, like=like) if like is not None else read_panel(X, self.columns)
+        if self.columns is not None and X.columns != self.columns:
+            raise OptionError(f"Forecaster: columns must be those of the panel, {X.columns}, got {self.columns}; leave them out.")
+        return X
 
-    def _train(self, parts: Split, start: ForecastModel | None, reporter: Reporter) -> tuple[ForecastModel, History]:
-        return train(parts, self._windows(parts.panel.step.season), self._model_settings(), self._training_settings(), start=start, reporter=reporter)
+    def _split(self, panel: Panel, test: Amount) -> Split:
+        return split(panel, self.validation_split, test)
+
+    def _learn(self, parts: Split, start: ForecastModel | None) -> None:
+        seed = self._seed()
+        model, history = self._train(parts, start, seed, self._reporter())
+        self.model_ = replace(model, facts=tuple(self._facts(parts, model, history, seed)))
+        self.history_, self.seed_, self.panel_, self.split_ = history, seed, parts.panel, parts
+
+    def _train(self, parts: Split, start: ForecastModel | None, seed: int, reporter: Reporter) -> tuple[ForecastModel, History]:
+        windows, training = self._windows(parts.panel.step.season), self._training_settings(seed)
+        return train(parts, windows, self._model_settings(), training, start=start, reporter=reporter)
 
     def _windows(self, season: int) -> WindowSettings:
-        lookback = min(max(2 * season, 2 * self.horizon), 512) if self.lookback is None else self.lookback
-        return WindowSettings(lookback, self.horizon, self.missing, self.scaling)
+        horizon = _plain(self.horizon)
+        check_count("Forecaster", "horizon", horizon)
+        lookback = min(max(2 * season, 2 * horizon), 512) if self.lookback is None else _plain(self.lookback)
+        check_count("Forecaster", "lookback", lookback)
+        return WindowSettings(lookback, horizon, self.missing, self.scaling)
 
     def _model_settings(self) -> ForecastSettings:
-        own = {"cell": self.cell, "hidden_size": self.hidden_size, "missing_aware": self.missing == "gru_d"}
+        own = {"cell": self.cell, "hidden_size": self.hidden_size, "missing_aware": len(get_cell(self.cell).inputs) > 1}
         return ForecastSettings(**_joined("model", own, self.model))
 
-    def _training_settings(self) -> TrainingSettings:
-        seed = int(np.random.default_rng().integers(2**32)) if self.random_state is None else self.random_state
+    def _training_settings(self, seed: int) -> TrainingSettings:
         return TrainingSettings(**_joined("training", {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}, self.training))
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return int(np.random.default_rng().integers(2**32))
+        try:
+            return operator.index(self.random_state)
+        except TypeError as error:
+            kind = type(self.random_state).__name__
+            raise OptionError(f"Forecaster: random_state must be a whole number or None, got a {kind}; give a number.") from error
 
     def _reporter(self) -> Reporter:
         return Bar() if self.verbose else quiet
@@ -115,31 +143,40 @@ class Forecaster(BaseEstimator):
     def predict(self, X: Table | None = None, *, future: Table | None = None) -> pd.DataFrame:
         """The next `horizon` steps after the training data, or after the data in X, one row per series and step.
 
-        future: the future covariates of these steps, where the network reads any.
+        A series of the training data keeps its units; others are measured on what X holds of them.
+
+        future: the future covariates of these steps, where the network reads any, and their times, where the calendar is irregular.
         """
-        panel, found = self._predict(X, future, ())
-        return self._frame(panel, {self.model_.like.columns.target: found.point})
+        panel, ahead = self._given(X, future)
+        found = self.model_.predict(panel, ahead, ())
+        return self._frame(panel, ahead, {self.model_.like.columns.target: found.point})
 
     def predict_quantiles(self, levels: Sequence[float] | None = None, X: Table | None = None, *, future: Table | None = None) -> pd.DataFrame:
         """Quantiles of the same steps, one column per level (None: those that the network was trained on)."""
-        panel, found = self._predict(X, future, levels)
-        return self._frame(panel, {f"{level:g}": values for level, values in found.quantiles.items()})
+        panel, ahead = self._given(X, future)
+        wanted = self.model_.levels if levels is None else tuple(levels)
+        if not wanted:
+            raise OptionError("Forecaster: levels must be some of a network that has quantiles, got none; fit with another head than 'point'.")
+        found = self.model_.predict(panel, ahead, wanted)
+        return self._frame(panel, ahead, {str(level): values for level, values in found.quantiles.items()})
 
-    def _predict(self, X: Table | None, future: Table | None, levels: Sequence[float] | None) -> tuple[Panel, Prediction]:
+    def _given(self, X: Table | None, future: Table | None) -> tuple[Panel, Panel | None]:
+        """What to forecast from, and what is known ahead of it."""
         self._check_fitted()
         panel = self._panel(X)
-        ahead = None if future is None else future if isinstance(future, Panel) else read_panel(future, like=panel, ahead=True)
-        return panel, self.model_.predict(panel, ahead, levels)
+        return panel, future if future is None or isinstance(future, Panel) else read_panel(future, like=panel, ahead=True)
 
     def _panel(self, X: Table | None) -> Panel:
-        if X is None:
-            return self.panel_
-        return X if isinstance(X, Panel) else read_panel(X, like=self.model_.like)
+        if X is not None:
+            return self._read(X, None, self.model_.like)
+        if not len(self.panel_):
+            raise OptionError("Forecaster: X must be the data to forecast from, as a loaded forecaster holds none, got None; pass it.")
+        return self.panel_
 
-    def _frame(self, panel: Panel, values: Mapping[str, Any]) -> pd.DataFrame:
+    def _frame(self, panel: Panel, ahead: Panel | None, values: Mapping[str, Any]) -> pd.DataFrame:
         names, horizon = panel.columns, self.model_.horizon
         ids = {} if names.id is None else {names.id: np.repeat(np.array([series.id for series in panel], object), horizon)}
-        times = np.concatenate([panel.step.after(series.times[-1], horizon) for series in panel])
+        times = np.concatenate([_times_after(panel, series, ahead, horizon) for series in panel])
         return pd.DataFrame(ids | {names.time: times} | {name: array.reshape(-1) for name, array in values.items()})
 
     # --- judging -----------------------------------------------------------------------------------------------------------------
@@ -160,67 +197,87 @@ class Forecaster(BaseEstimator):
         A copy of this forecaster is trained on what precedes the test part (and again after each `refit` origins, on what precedes them), so this
         one may be fitted or not. With a folder an interrupted backtest can be resumed.
         """
-        panel = self._panel(X) if hasattr(self, "model_") else read_panel(X, self.columns) if not isinstance(X, Panel) else X
-        parts = split(panel, self.validation_split, test)
+        plan = BacktestPlan(stride, refit, None if baselines is None else tuple(baselines))
+        if resume and self.random_state is None:
+            raise OptionError("Forecaster: random_state must be a number for a backtest that is resumed, got None; give the same one each time.")
+        if X is None and not hasattr(self, "model_"):
+            raise OptionError("Forecaster: X must be the data to test on before anything is fitted, got None; pass it.")
+        panel = self._panel(X) if hasattr(self, "model_") else self._read(X, None)
+        parts, seed, windows = self._split(panel, test), self._seed(), self._windows(panel.step.season)
+        windows_of(parts.panel, parts.test, plan, windows)  # tells what cannot be tested before anything is trained
 
         def retrain(origin: int) -> ForecastModel:
-            shift = origin - min(low for low, _ in parts.test)
-            moved = [tuple((low + shift, high + shift) for low, high in ranges) for ranges in (parts.train, parts.validation)]
-            train_ranges = tuple((0, high) for _, high in moved[0])
-            return self._train(replace(parts, train=train_ranges, validation=moved[1]), None, quiet)[0]
+            return self._train(parts_before(parts, origin, plan, windows), None, seed, quiet)[0]
 
-        model, _ = self._train(parts, None, self._reporter())
-        plan = BacktestPlan(stride, refit, None if baselines is None else tuple(baselines))
+        model, _ = self._train(parts, None, seed, self._reporter())
         return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=folder, resume=resume, on_progress=on_progress)
 
     def score(self, X: Table, y: None = None) -> float:
-        """1 − MAE / MAE of the cheapest baselines' best, over the last horizon of each series in X: above 0 is better than all of them."""
+        """1 − MAE / MAE of the cheapest baselines' best, over the last horizon of each series in X: above 0 is better than all of them.
+
+        A baseline that cannot forecast each of them, as one that needs a season more, has no part in it. 0 where forecasts and best baseline are
+        both without error, −∞ where the baseline alone is.
+        """
         self._check_fitted()
-        panel = self._panel(X)
+        panel = self._read(X, y, self.model_.like)
         ranges = [(max(len(series) - self.model_.horizon, 0), len(series)) for series in panel]
-        scores = judge(self.model_, panel, ranges, BacktestPlan()).scores()
+        windows = windows_of(panel, ranges, BacktestPlan(), self.model_.windows)
+        plan = BacktestPlan(baselines=standard_for(panel, windows, self.model_.horizon))
+        scores = judge(self.model_, panel, ranges, plan).scores()
         own = scores.pop(name_of(self.model_))["mae"]
-        return 1 - own / min(row["mae"] for row in scores.values())
+        best = min(row["mae"] for row in scores.values())
+        return 1 - own / best if best else -math.inf if own else 0.0
 
     # --- keeping -----------------------------------------------------------------------------------------------------------------
     def save(self, path: str | Path, *, scores: Mapping[str, Mapping[str, float]] | None = None, overwrite: bool = False) -> Path:
         """The fitted model as a folder of plain files; ``scores`` of a backtest go on its card."""
         self._check_fitted()
-        findings = (*self.panel_.findings, *self.split_.findings)
-        card = make_card(f"Forecaster: {name_of(self.model_)}", self.facts(), scores or {}, findings)
+        card = make_card(f"Forecaster: {name_of(self.model_)}", self.facts(), scores or {}, self.model_.like.findings)
         return stored.save(self.model_, path, card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """A forecaster from a folder that ``save`` wrote; it forecasts from data passed to ``predict``."""
+        """A forecaster from a folder that ``save`` wrote; it forecasts from data passed to ``predict``.
+
+        The training data, its history and the settings of training are not in the folder.
+        """
         model = stored.load(path)
         settings, windows = model.network.settings, model.windows
         cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
         own = ("cell", "hidden_size", "missing_aware")
-        rest = {name: value for name, value in settings.model_dump().items() if name not in own}
-        shown = {"lookback": windows.lookback, "missing": windows.missing, "scaling": windows.scaling}
-        found = cls(windows.horizon, cell=cell, hidden_size=settings.hidden_size, columns=model.like.columns, model=rest, **shown)
+        found = cls(
+            windows.horizon,
+            lookback=windows.lookback,
+            cell=cell,
+            hidden_size=settings.hidden_size,
+            missing=windows.missing,
+            scaling=windows.scaling,
+            columns=model.like.columns,
+            model={name: value for name, value in settings.model_dump().items() if name not in own},
+        )
         found.model_, found.panel_, found.history_ = model, model.like, History()
         return found
 
     def facts(self) -> list[tuple[str, str]]:
         """What was learnt from what, for a reader."""
         self._check_fitted()
-        panel, windows, history = self.panel_, self.model_.windows, self.history_
+        return list(self.model_.facts)
+
+    def _facts(self, parts: Split, model: ForecastModel, history: History, seed: int) -> list[tuple[str, str]]:
+        panel, windows = parts.panel, model.windows
         steps = sum(len(series) for series in panel)
         known = sum(int((~np.isnan(series.target)).sum()) for series in panel)
-        ranges = f"{panel.series[0].times[0]} to {max(series.times[-1] for series in panel)}" if len(panel) else "none"
         return [
             ("target", panel.columns.target),
             ("series", f"{len(panel)}, {steps} steps, {steps - known} without a value"),
             ("step and season", f"{panel.step.name}, {panel.step.season}"),
-            ("times", ranges),
+            ("times", f"{min(series.times[0] for series in panel)} to {max(series.times[-1] for series in panel)}"),
             ("lookback and horizon", f"{windows.lookback} and {windows.horizon} steps"),
             ("missing values", windows.missing),
             ("scaling", windows.scaling),
             ("validation", str(self.validation_split)),
-            ("network", f"{name_of(self.model_)}, {sum(weight.numel() for weight in self.model_.network.parameters())} weights"),
-            ("seed", str(self.random_state)),
+            ("network", f"{name_of(model)}, {sum(weight.numel() for weight in model.network.parameters())} weights"),
+            ("seed", str(seed)),
             ("epochs", f"{len(history.epochs)}, best {history.best_epoch}, stopped by {history.stopped}"),
             ("training time", f"{sum(row['seconds'] for row in history.epochs):.1f} s"),
         ]
@@ -230,9 +287,29 @@ class Forecaster(BaseEstimator):
             raise NotFittedError("Forecaster: must be fitted, got one that is not; call fit first, or Forecaster.load.")
 
 
+def _times_after(panel: Panel, series: Series, ahead: Panel | None, horizon: int) -> Any:
+    """The times of the steps to forecast; on an irregular calendar the next ones that are known ahead."""
+    if panel.step.is_regular:
+        return panel.step.after(series.times[-1], horizon)
+    times = series.times[:0] if ahead is None else np.concatenate([each.times for each in ahead if each.id == series.id] or [series.times[:0]])
+    times = times[times > series.times[-1]][:horizon]
+    if len(times) < horizon:
+        raise DataError(
+            f"Forecaster: future must have {horizon} times of series {series.id!r} after {series.times[-1]}, as its calendar is irregular, "
+            f"got {len(times)}; pass their rows."
+        )
+    return times
+
+
 def _joined(name: str, own: Mapping[str, Any], further: Mapping[str, Any] | None) -> dict[str, Any]:
     """Settings by name, each given once."""
     twice = sorted(set(own) & set(further or {}))
     if twice:
-        raise OptionError(f"Forecaster: {twice[0]} must be given once, got it in {name} too; leave it out of {name}.")
-    return {**own, **(further or {})}
+        shown = "seed, which is random_state," if twice[0] == "seed" else twice[0]
+        raise OptionError(f"Forecaster: {shown} must be given once, got it in {name} too; leave it out of {name}.")
+    return {key: _plain(value) for key, value in {**own, **(further or {})}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, as searches over parameters draw them, as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
