@@ -16,5 +16,5 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the batches (default 0).", show_default=False, metavar="N")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write the page and print nothing.")] = False,
 ) -> None:
-    """Train, judge and draw a forecast of a real series: weekly CO₂ at Mauna Loa. About a minute."""
+    """Train, judge and draw a forecast of a real series: weekly CO₂ at Mauna Loa. About two minutes."""
     load_module("grus.demo", "demo").main(out=out, seed=seed, quiet=quiet)
