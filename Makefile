@@ -31,6 +31,7 @@ bench: .venv/.bench
 
 tables: .venv/.train
 	$(BIN)/python -m grus.cells.docs docs/cells
+	$(BIN)/python -m tables
 
 clean:
 	rm -rf .venv build dist .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,74 @@
+"""``python -m tables [names] [--data FOLDER] [--seeds N]``: our figures beside published ones."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import machine
+from tables import airline, co2, etth1, pm25
+from tables.table import Row, Table
+
+TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, etth1.TABLE, pm25.TABLE)}
+BESIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; 2 where data is missing."""
+    options = parse(arguments)
+    chosen = [TABLES[name] for name in options.names or TABLES]
+    absent = [path for table in chosen for path in table.missing(options.data)]
+    if absent:
+        print("tables: these files must be there, got none; pass their folder with --data or in GRUS_DATA:", file=sys.stderr)
+        print("\n".join(f"  {path}" for path in absent), file=sys.stderr)
+        return 2
+    about = machine.describe()
+    versions = " ".join(f"{name} {about['versions'][name]}" for name in ("python", "grus", "torch", "numpy"))
+    print(f"{about['cpu']}, {about['cores_used']} cores, one thread per run; {versions}")
+    for table in chosen:
+        show(table, options.data, range(options.seeds))
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    listed = "\n".join(f"  {table.name:8} {table.title}" for table in TABLES.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m tables", description=__doc__, epilog=f"tables:\n{listed}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", choices=[[], *TABLES], metavar="names", help="which tables (default: all)")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("GRUS_DATA", BESIDE)), metavar="FOLDER")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per figure, seeds 0 to N - 1 (default 3)")
+    options = parser.parse_args(arguments)
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {options.seeds}.")
+    return options
+
+
+def show(table: Table, folder: Path, seeds: Sequence[int]) -> None:
+    """One table, each row as soon as it is there."""
+    print(f"\n{table.name}: {table.title}\n{table.protocol}\n{table.chosen}\n")
+    print(line("", "", [*table.metrics, "seconds per run"]))
+    for row in table.published:
+        print("\n".join(lines(table, row, "published")))
+    for row in table.run(folder, seeds):
+        print("\n".join(lines(table, row, "here")), flush=True)
+
+
+def lines(table: Table, row: Row, origin: str) -> list[str]:
+    """The row; over several seeds a second line with the figures of each."""
+    times = f"{sum(row.seconds) / len(row.seconds):.1f}" if row.seconds else ""
+    found = [line(origin, row.name, [*(row.cell(metric) for metric in table.metrics), times])]
+    if len(row.seconds) > 1:
+        found.append(line("", "  by seed", [" ".join(f"{value:.4g}" for value in row.figures[metric]) for metric in table.metrics]))
+    return found
+
+
+def line(origin: str, name: str, cells: Sequence[str]) -> str:
+    return f"{origin:9}  {name:26}  {'  '.join(f'{cell:25}' for cell in cells)}".rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
