@@ -63,23 +63,23 @@ class ForecastSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     cell: str | InstanceOf[Cell] = "gru"
-    hidden_size: int = Field(64, ge=1)
-    num_layers: int = Field(1, ge=1)
+    hidden_size: int = Field(default=64, ge=1)
+    num_layers: int = Field(default=1, ge=1)
     residual: bool = False
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     missing_aware: bool = False
     decoder: Literal["direct", "recursive", "segment", "attention"] = "direct"
-    segment_length: int = Field(24, ge=1)
+    segment_length: int = Field(default=24, ge=1)
     series_embedding: bool = False
-    teacher_forcing: float = Field(0.0, ge=0, le=1)
+    teacher_forcing: float = Field(default=0.0, ge=0, le=1)
     encoder: Literal["recurrent", "transformer"] = "recurrent"
-    attention_heads: int = Field(4, ge=1)
+    attention_heads: int = Field(default=4, ge=1)
     normalisation: Literal["none", "last", "scale", "reversible"] = "reversible"
     normalisation_affine: bool = False
     head: Literal["point", "quantile", "normal", "student_t", "negative_binomial"] = "quantile"
     levels: Annotated[tuple[float, ...], Field(strict=False)] = (0.1, 0.5, 0.9)
     loss: Literal["mae", "mse", "huber"] = "mae"
-    huber_delta: float = Field(1.0, gt=0)
+    huber_delta: float = Field(default=1.0, gt=0)
 
     if not TYPE_CHECKING:  # for a type checker the signature stays that of the fields
 

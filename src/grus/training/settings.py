@@ -48,17 +48,17 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    epochs: int = Field(100, ge=1)
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
-    warmup: float = Field(0.0, ge=0, lt=1)
-    clip_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
-    patience: int | None = Field(10, ge=1)
-    seed: int = Field(0, ge=0, lt=2**64)
-    threads: int | None = Field(None, ge=1)
-    steps_per_epoch: int | None = Field(None, ge=1)
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
+    patience: int | None = Field(default=10, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+    threads: int | None = Field(default=None, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
     accelerator: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
