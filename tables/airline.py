@@ -9,7 +9,8 @@ from grus.data import Columns, Panel, Split, read_panel
 from grus.evaluation import Backtest, Model, SeasonalDrift, SeasonalNaive, mape, origins, run_backtest
 from grus.evaluation.fitted import AutoArima, Ets
 from grus.models.settings import ForecastSettings
-from grus.tasks.forecast import WindowSettings, train
+from grus.tasks.forecast import WindowSettings
+from grus.tasks.learning import train
 from grus.training import TrainingSettings
 from tables.seasonal import from_growth, growth
 from tables.table import Figures, Row, Table, baseline_rows, over_seeds

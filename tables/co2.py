@@ -9,8 +9,9 @@ from grus.data import Columns, Panel, Split, read_panel, split
 from grus.evaluation import Backtest, Drift, SeasonalDrift, SeasonalNaive, mae
 from grus.evaluation.fitted import AutoArima, Ets
 from grus.models.settings import ForecastSettings
-from grus.tasks.forecast import WindowSettings, train
+from grus.tasks.forecast import WindowSettings
 from grus.tasks.judging import BacktestPlan, judge
+from grus.tasks.learning import train
 from grus.training import TrainingSettings
 from tables.table import Figures, Row, Table, baseline_rows, over_seeds
 

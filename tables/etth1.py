@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from grus.data import Columns, Panel, Split, read_panel
 from grus.data.splitting import Range
 from grus.models.settings import ForecastSettings
-from grus.tasks.forecast import ForecastModel, WindowSettings, train
+from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.tasks.learning import train
 from grus.training import TrainingSettings
 from tables.table import Figures, Row, Table, over_seeds
 

@@ -13,8 +13,9 @@ from grus.data.missing import remove
 from grus.evaluation import Backtest, Baseline, Drift, LastValue, Mean, SeasonalDrift, SeasonalNaive, mae
 from grus.evaluation.fitted import Ets
 from grus.models.settings import ForecastSettings
-from grus.tasks.forecast import WindowSettings, train
+from grus.tasks.forecast import WindowSettings
 from grus.tasks.judging import BacktestPlan, judge
+from grus.tasks.learning import train
 from grus.training import TrainingSettings
 from tables.table import Figures, Row, Table, baseline_rows, over_seeds
 

@@ -15,7 +15,8 @@ from grus.data.splitting import Split, split
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ConformalQuantiles
 from grus.models.settings import ForecastSettings
-from grus.tasks.forecast import ForecastModel, WindowSettings, train
+from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.tasks.learning import train
 from grus.training import TrainingSettings
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, wave
 

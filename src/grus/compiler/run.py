@@ -6,6 +6,7 @@ the tape of its native calls stay.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,7 +79,7 @@ class Segment:
     blocks: Walk
 
 
-class Run:
+class Run(ABC):
     """What forward and backward share: sizes, bound kernels, and how to run a segment forward."""
 
     def __init__(self, dtype: np.dtype[Any], target: Target, programs: CellPrograms, shape: Shape, bind: Callable[[Stage, Sizes], Bound]) -> None:
@@ -113,9 +114,9 @@ class Run:
         tapes = sum(tape.bytes for tape in self.tapes())
         return self.longest * stored * self.dtype.itemsize + sum(bound.bytes for bound in self.bounds) + tapes
 
+    @abstractmethod
     def tapes(self) -> Sequence[Tape]:
         """What was recorded so far."""
-        raise NotImplementedError
 
     @cached_property
     def segments(self) -> list[Segment]:

@@ -16,7 +16,8 @@ from grus.evaluation import Backtest, Baseline, Drift, LastValue, Model, Predict
 from grus.evaluation.fitted import AutoArima, Ets
 from grus.models.settings import ForecastSettings
 from grus.report import Example, GateTrace
-from grus.tasks.forecast import ForecastModel, WindowSettings, train
+from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.tasks.learning import train
 from grus.training import History, Reporter, TrainingSettings
 
 Array = NDArray[np.float64]

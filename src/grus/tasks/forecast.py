@@ -1,4 +1,4 @@
-"""Forecasting: windows of a panel, a network, a loss over the targets that are known, and what turns its output back into forecasts.
+"""A trained forecaster: windows of a panel, a network, and what turns its output back into forecasts; ``learning`` trains one.
 
 panel → windows (filled, scaled) → ForecastNetwork → quantiles in the target's units → intervals corrected on the validation part
 """
@@ -6,29 +6,23 @@ panel → windows (filled, scaled) → ForecastNetwork → quantiles in the targ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from grus.data.missing import parse
 from grus.data.panel import Panel
 from grus.data.scaling import Affine, Scaling
-from grus.data.splitting import Range, Split
+from grus.data.splitting import Range
 from grus.data.windows import Batch, Windows
 from grus.errors import DataError, OptionError
-from grus.evaluation.conformal import ConformalQuantiles, needed
+from grus.evaluation.conformal import ConformalQuantiles
 from grus.evaluation.rolling import Predict, Prediction
-from grus.models.forecast import ForecastNetwork, ForecastSettings, ForecastShape, build
+from grus.models.forecast import ForecastNetwork
 from grus.models.tensors import TensorBatch
-from grus.training import History, Reporter, TrainingSettings, fit, quiet, seeded
 
 PREDICTED = 256  # windows forecast together
 Array = NDArray[np.float64]
@@ -57,28 +51,6 @@ class WindowSettings:
     def __post_init__(self) -> None:
         for name in ("lookback", "horizon", "stride"):
             check_count("WindowSettings", name, getattr(self, name))
-
-
-class WindowSource:
-    """Windows as the batches of a training run. `numbers` [series] tells the network which series it is shown; None: the panel's own order."""
-
-    def __init__(self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None) -> None:
-        self.windows, self.batch_size, self.shuffle = windows, batch_size, shuffle
-        self.numbers = np.arange(len(windows.panel)) if numbers is None else numbers
-
-    def __len__(self) -> int:
-        return -(-len(self.windows) // self.batch_size)
-
-    def epoch(self, number: int, seed: int) -> Iterator[TensorBatch]:
-        """The windows of one epoch."""
-        return (_tensors(batch, self.numbers) for batch in self.windows.epoch(number, seed, self.batch_size, self.shuffle))
-
-
-def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-    """The loss of the network's head, summed over the targets that are known, and their number."""
-    device = next(network.parameters()).device
-    shown = batch if device.type == "cpu" else batch.to(device)
-    return network.head.loss(network(shown), shown.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +90,7 @@ class ForecastModel:
         windows = self._windows(panel, [len(series) for series in panel], keep_partial=True)
         last = windows.last(future)
         rows = [slice(at, at + PREDICTED) for at in range(0, len(panel), PREDICTED)]
-        return self._decode(windows, [Batch(*[getattr(last, name)[chosen] for name in Batch.__dataclass_fields__]) for chosen in rows], levels)
+        return self.decode(windows, [Batch(*[getattr(last, name)[chosen] for name in Batch.__dataclass_fields__]) for chosen in rows], levels)
 
     def predict_at(self, panel: Panel, series: ArrayLike, origins: ArrayLike, levels: Sequence[float] | None = None) -> Prediction:
         """The steps from each origin on, known before it.
@@ -163,7 +135,7 @@ class ForecastModel:
         self._check_origin(panel, series, origin, 1)
         windows = self._windows(_take(panel, [series]), [origin], keep_partial=True)
         batch = windows.batch(_numbers_of(windows, np.zeros(1, np.int64), np.array([origin])))
-        gates = self.network.trace(_tensors(batch, self._places(windows.panel)))
+        gates = self.network.trace(to_tensors(batch, self._places(windows.panel)))
         return replace(batch, series=np.array([series])), {name: value[0].double().numpy() for name, value in gates.items()}
 
     def _check(self, panel: Panel) -> None:
@@ -175,7 +147,7 @@ class ForecastModel:
                 f"ForecastModel: panel must have the step {self.like.step.name!r} of the training data, got {panel.step.name!r}; "
                 "read it with like= the training panel."
             )
-        _check_known("ForecastModel", panel)
+        check_known("ForecastModel", panel)
 
     def _check_origin(self, panel: Panel, index: int, origin: int, ahead: int) -> None:
         if not 0 <= index < len(panel):
@@ -208,12 +180,12 @@ class ForecastModel:
 
     def _forecast(self, windows: Windows, series: NDArray[np.int64], origins: NDArray[np.int64], levels: Sequence[float] | None) -> Prediction:
         chosen = _numbers_of(windows, series, origins)
-        return self._decode(windows, [windows.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)], levels)
+        return self.decode(windows, [windows.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)], levels)
 
     def _places(self, panel: Panel) -> NDArray[np.int64]:
-        return _places(self.scaling, panel)
+        return places_in(self.scaling, panel)
 
-    def _decode(self, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
+    def decode(self, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
         """The network's forecasts in the target's units."""
         wanted = self.levels if levels is None else tuple(float(level) for level in levels)
         asked = sorted({*self.levels, *wanted}) if wanted else []
@@ -221,7 +193,7 @@ class ForecastModel:
         points, quantiles = list[Array](), list[Array]()
         with torch.no_grad():
             for batch in batches:
-                parameters = self.network(_tensors(batch, numbers))
+                parameters = self.network(to_tensors(batch, numbers))
                 points.append(scaling.invert(batch.series, head.point(parameters).double().numpy()))
                 if asked:
                     given = head.quantiles(parameters, asked).double().numpy()
@@ -249,74 +221,7 @@ class ForecastModel:
         return found
 
 
-def train(
-    split: Split,
-    windows: WindowSettings,
-    settings: ForecastSettings,
-    training: TrainingSettings,
-    *,
-    start: ForecastModel | None = None,
-    folder: Path | None = None,
-    reporter: Reporter = quiet,
-    resume: bool = False,
-) -> tuple[ForecastModel, History]:
-    """A network trained on the training ranges of a split, the best epoch chosen and the intervals corrected on its validation ranges.
-
-    start: a model whose weights and units training goes on from; it stays as it is.
-    The scaling is fitted on the training ranges alone.
-
-    Raises: DataError, OptionError.
-    """
-    panel = split.panel
-    _check_known("train", panel)
-    _check_settings(windows, settings)
-    if start is not None:
-        _check_start(start, windows, settings, panel)
-    _check_parts(split, windows.horizon)
-    scaling = Scaling.fit(panel, split.train, windows.scaling) if start is None else start.scaling
-    make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, missing=windows.missing, scaling=scaling)
-    learnt = make(split.train, stride=windows.stride)
-    held = make(split.validation) if any(high > low for low, high in split.validation) else None
-    channels, numbers = learnt.channels, _places(scaling, panel)
-    shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), len(panel))
-    with seeded(training.seed):
-        network = build(settings, shape) if start is None else deepcopy(start.network)
-    source = WindowSource(learnt, training.batch_size, numbers=numbers)
-    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers)
-    history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
-    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
-    return (model if held is None else calibrate(model, held)), history
-
-
-def calibrate(model: ForecastModel, held: Windows) -> ForecastModel:
-    """The model with its intervals corrected on windows it was not trained on, so that they hold what they promise.
-
-    An interval is a pair of levels (τ, 1 − τ). Windows that overlap are dependent, so of each series only every horizon-th counts; where that
-    leaves too few for a pair, it stays as the network gives it.
-
-    Source: Romano, Patterson and Candès, Conformalized quantile regression, 2019.
-    """
-    levels = model.levels
-    pairs = [(low, high) for low in levels if low < 0.5 for high in levels if abs(low + high - 1) < 1e-9]
-    if not pairs:
-        return model
-    first = np.full(len(held.panel), np.iinfo(np.int64).max)
-    np.minimum.at(first, held.series, held.origins)
-    chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
-    targets: list[Any] = [series.target for series in held.panel.series]
-    places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
-    truth: Array = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
-    batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
-    given = replace(model, intervals={})._decode(held, batches, None)  # pyright: ignore[reportPrivateUsage]
-    intervals: dict[tuple[float, float], ConformalQuantiles] = {}
-    for low, high in pairs:
-        coverage = round(high - low, 9)
-        if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
-            intervals[low, high] = ConformalQuantiles.fit(truth, given.quantiles[low], given.quantiles[high], coverage)
-    return replace(model, intervals=intervals)
-
-
-def _check_known(who: str, panel: Panel) -> None:
+def check_known(who: str, panel: Panel) -> None:
     """Raises: DataError for a covariate that must be known and is not; tables are refused when they are read, panels may be built by hand."""
     for series in panel:
         for role, names, values in (("future", panel.future_names, series.future), ("static", panel.static_names, series.static[None])):
@@ -327,43 +232,6 @@ def _check_known(who: str, panel: Panel) -> None:
                     f"{who}: the {role} covariate {names[column]!r} of series {series.id!r} must be known{where}, got nan; "
                     "fill it in, or name the column in past."
                 )
-
-
-def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
-    if (parse(windows.missing).fill == "none") != settings.missing_aware:
-        cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
-        raise OptionError(
-            f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
-            f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
-        )
-    if settings.head == "negative_binomial" and windows.scaling != "none":
-        raise OptionError(
-            f"train: scaling must be 'none' for the head 'negative_binomial', as counts have a fixed zero, got {windows.scaling!r}; pass that."
-        )
-
-
-def _check_start(start: ForecastModel, windows: WindowSettings, settings: ForecastSettings, panel: Panel) -> None:
-    """Whether training can go on from a model: with what it was built as, on its series."""
-    had = {**vars(start.windows), **start.network.settings.model_dump()}
-    wanted = {**vars(windows), **settings.model_dump(), "stride": start.windows.stride}
-    for name, value in had.items():
-        if wanted[name] != value:
-            raise OptionError(
-                f"train: {name} must be {value!r}, that of the model to go on from, got {wanted[name]!r}; train anew for another network."
-            )
-    unseen = [series.id for series in panel if series.id not in start.scaling.target.names]
-    if unseen:
-        raise DataError(f"train: series must be those of the model to go on from, got {unseen[0]!r}; leave it out, or train anew.")
-
-
-def _check_parts(split: Split, horizon: int) -> None:
-    for name, ranges, least in (("training", split.train, horizon + 1), ("validation", split.validation, horizon)):
-        longest = max(high - low for low, high in ranges)
-        if longest < least and (longest or name == "training"):
-            raise DataError(
-                f"train: the {name} part must hold {least} steps of a series, for one window with a horizon of {horizon}, got {longest} at most; "
-                + ("make the validation part smaller, or give more data." if name == "training" else "make it larger, or 0 for none.")
-            )
 
 
 def _measured(scaling: Scaling, panel: Panel, known: Sequence[int]) -> Scaling:
@@ -377,13 +245,14 @@ def _measured(scaling: Scaling, panel: Panel, known: Sequence[int]) -> Scaling:
     return replace(scaling, target=Affine(own.names + new.names, *columns))
 
 
-def _places(scaling: Scaling, panel: Panel) -> NDArray[np.int64]:
+def places_in(scaling: Scaling, panel: Panel) -> NDArray[np.int64]:
     """The number in training of each series of a panel; one past the last for a series that training has not seen."""
     numbers = {id: number for number, id in enumerate(scaling.target.names)}
     return np.array([numbers.get(series.id, len(numbers)) for series in panel], np.int64)
 
 
-def _tensors(batch: Batch, numbers: NDArray[np.int64]) -> TensorBatch:
+def to_tensors(batch: Batch, numbers: NDArray[np.int64]) -> TensorBatch:
+    """A batch whose series go by their numbers in training."""
     return TensorBatch.of(replace(batch, series=numbers[batch.series]))
 
 

@@ -26,8 +26,9 @@ from grus.tasks import stored
 from grus.tasks.card import make_card
 from grus.tasks.config import Config, DataConfig
 from grus.tasks.folder import RunFolder, write_text
-from grus.tasks.forecast import ForecastModel, WindowSettings, train
+from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before
+from grus.tasks.learning import train
 from grus.training import Bar, History, JsonLines, Reporter, quiet
 
 

@@ -26,8 +26,9 @@ from grus.evaluation.rolling import Progress
 from grus.models.settings import ForecastSettings
 from grus.tasks import stored
 from grus.tasks.card import make_card
-from grus.tasks.forecast import ForecastModel, WindowSettings, check_count, train
+from grus.tasks.forecast import ForecastModel, WindowSettings, check_count
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
+from grus.tasks.learning import train
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
 
 Table = Any  # a path, a table, an array or a Panel: see ``grus.data.read_panel``
