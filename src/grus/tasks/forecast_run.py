@@ -27,6 +27,7 @@ from grus.tasks.card import make_card
 from grus.tasks.config import Config, DataConfig
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before
 from grus.tasks.learning import train
 from grus.training import Bar, History, JsonLines, Reporter, quiet
@@ -112,18 +113,10 @@ def predict_run(folder: RunFolder, data: Path | TextIO | None, levels: Sequence[
     config, model = folder.config, stored.load(folder.model)
     panel = read_run(config, data, model.like)
     history = until_last_target(panel) if model.like.future_names else panel
-    found = model.predict(history, panel if model.like.future_names else None, levels)
-    return prediction_frame(
-        history, model.horizon, {model.like.columns.target: found.point} | {f"{level:g}": values for level, values in found.quantiles.items()}
-    )
-
-
-def prediction_frame(panel: Panel, horizon: int, values: Mapping[str, Any]) -> pd.DataFrame:
-    """Values [series, H] of the steps after each series, as a table with the panel's own column names."""
-    names = panel.columns
-    ids = {} if names.id is None else {names.id: np.repeat(np.array([series.id for series in panel], object), horizon)}
-    times = np.concatenate([panel.step.after(series.times[-1], horizon) for series in panel])
-    return pd.DataFrame(ids | {names.time: times} | {name: array.reshape(-1) for name, array in values.items()})
+    ahead = panel if model.like.future_names else None
+    found = model.predict(history, ahead, levels)
+    columns = {model.like.columns.target: found.point} | {str(level): values for level, values in found.quantiles.items()}
+    return prediction_frame(history, ahead, model.horizon, columns)
 
 
 def until_last_target(panel: Panel) -> Panel:

@@ -17,16 +17,17 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from grus.cells import get as get_cell
-from grus.data.panel import Columns, Panel, Series
+from grus.data.panel import Columns, Panel
 from grus.data.reading import read_panel
 from grus.data.splitting import Amount, Split, split
-from grus.errors import DataError, OptionError
+from grus.errors import OptionError
 from grus.evaluation.backtest import Backtest
 from grus.evaluation.rolling import Progress
 from grus.models.settings import ForecastSettings
 from grus.tasks import stored
 from grus.tasks.card import make_card
 from grus.tasks.forecast import ForecastModel, WindowSettings, check_count
+from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
 from grus.tasks.learning import train
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
@@ -150,7 +151,7 @@ class Forecaster(BaseEstimator):
         """
         panel, ahead = self._given(X, future)
         found = self.model_.predict(panel, ahead, ())
-        return self._frame(panel, ahead, {self.model_.like.columns.target: found.point})
+        return prediction_frame(panel, ahead, self.model_.horizon, {self.model_.like.columns.target: found.point})
 
     def predict_quantiles(self, levels: Sequence[float] | None = None, X: Table | None = None, *, future: Table | None = None) -> pd.DataFrame:
         """Quantiles of the same steps, one column per level (None: those that the network was trained on)."""
@@ -159,7 +160,7 @@ class Forecaster(BaseEstimator):
         if not wanted:
             raise OptionError("Forecaster: levels must be some of a network that has quantiles, got none; fit with another head than 'point'.")
         found = self.model_.predict(panel, ahead, wanted)
-        return self._frame(panel, ahead, {str(level): values for level, values in found.quantiles.items()})
+        return prediction_frame(panel, ahead, self.model_.horizon, {str(level): values for level, values in found.quantiles.items()})
 
     def _given(self, X: Table | None, future: Table | None) -> tuple[Panel, Panel | None]:
         """What to forecast from, and what is known ahead of it."""
@@ -173,12 +174,6 @@ class Forecaster(BaseEstimator):
         if not len(self.panel_):
             raise OptionError("Forecaster: X must be the data to forecast from, as a loaded forecaster holds none, got None; pass it.")
         return self.panel_
-
-    def _frame(self, panel: Panel, ahead: Panel | None, values: Mapping[str, Any]) -> pd.DataFrame:
-        names, horizon = panel.columns, self.model_.horizon
-        ids = {} if names.id is None else {names.id: np.repeat(np.array([series.id for series in panel], object), horizon)}
-        times = np.concatenate([_times_after(panel, series, ahead, horizon) for series in panel])
-        return pd.DataFrame(ids | {names.time: times} | {name: array.reshape(-1) for name, array in values.items()})
 
     # --- judging -----------------------------------------------------------------------------------------------------------------
     def backtest(
@@ -286,20 +281,6 @@ class Forecaster(BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("Forecaster: must be fitted, got one that is not; call fit first, or Forecaster.load.")
-
-
-def _times_after(panel: Panel, series: Series, ahead: Panel | None, horizon: int) -> Any:
-    """The times of the steps to forecast; on an irregular calendar the next ones that are known ahead."""
-    if panel.step.is_regular:
-        return panel.step.after(series.times[-1], horizon)
-    times = series.times[:0] if ahead is None else np.concatenate([each.times for each in ahead if each.id == series.id] or [series.times[:0]])
-    times = times[times > series.times[-1]][:horizon]
-    if len(times) < horizon:
-        raise DataError(
-            f"Forecaster: future must have {horizon} times of series {series.id!r} after {series.times[-1]}, as its calendar is irregular, "
-            f"got {len(times)}; pass their rows."
-        )
-    return times
 
 
 def _joined(name: str, own: Mapping[str, Any], further: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""Training a forecaster: its windows as batches, its loss, what must hold before it starts, and the correction of its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grus.data.missing import parse
+from grus.data.panel import Panel
+from grus.data.scaling import Scaling
+from grus.data.splitting import Split
+from grus.data.windows import Windows
+from grus.errors import DataError, OptionError
+from grus.evaluation.conformal import ConformalQuantiles, needed
+from grus.models.forecast import ForecastSettings, ForecastShape, build
+from grus.models.tensors import TensorBatch
+from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known, places_in, to_tensors
+from grus.training import History, Reporter, TrainingSettings, fit, quiet, seeded
+
+
+class WindowSource:
+    """Windows as the batches of a training run. `numbers` [series] tells the network which series it is shown; None: the panel's own order."""
+
+    def __init__(self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None) -> None:
+        self.windows, self.batch_size, self.shuffle = windows, batch_size, shuffle
+        self.numbers = np.arange(len(windows.panel)) if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.batch_size)
+
+    def epoch(self, number: int, seed: int) -> Iterator[TensorBatch]:
+        """The windows of one epoch."""
+        return (to_tensors(batch, self.numbers) for batch in self.windows.epoch(number, seed, self.batch_size, self.shuffle))
+
+
+def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
+    """The loss of the network's head, summed over the targets that are known, and their number."""
+    device = next(network.parameters()).device
+    shown = batch if device.type == "cpu" else batch.to(device)
+    return network.head.loss(network(shown), shown.target)
+
+
+def train(
+    split: Split,
+    windows: WindowSettings,
+    settings: ForecastSettings,
+    training: TrainingSettings,
+    *,
+    start: ForecastModel | None = None,
+    folder: Path | None = None,
+    reporter: Reporter = quiet,
+    resume: bool = False,
+) -> tuple[ForecastModel, History]:
+    """A network trained on the training ranges of a split, the best epoch chosen and the intervals corrected on its validation ranges.
+
+    start: a model whose weights and units training goes on from; it stays as it is.
+    The scaling is fitted on the training ranges alone.
+
+    Raises: DataError, OptionError.
+    """
+    panel = split.panel
+    check_known("train", panel)
+    _check_settings(windows, settings)
+    if start is not None:
+        _check_start(start, windows, settings, panel)
+    _check_parts(split, windows.horizon)
+    scaling = Scaling.fit(panel, split.train, windows.scaling) if start is None else start.scaling
+    make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, missing=windows.missing, scaling=scaling)
+    learnt = make(split.train, stride=windows.stride)
+    held = make(split.validation) if any(high > low for low, high in split.validation) else None
+    channels, numbers = learnt.channels, places_in(scaling, panel)
+    shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), len(panel))
+    with seeded(training.seed):
+        network = build(settings, shape) if start is None else deepcopy(start.network)
+    source = WindowSource(learnt, training.batch_size, numbers=numbers)
+    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers)
+    history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
+    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
+    return (model if held is None else calibrate(model, held)), history
+
+
+def calibrate(model: ForecastModel, held: Windows) -> ForecastModel:
+    """The model with its intervals corrected on windows it was not trained on, so that they hold what they promise.
+
+    An interval is a pair of levels (τ, 1 − τ). Windows that overlap are dependent, so of each series only every horizon-th counts; where that
+    leaves too few for a pair, it stays as the network gives it.
+
+    Source: Romano, Patterson and Candès, Conformalized quantile regression, 2019.
+    """
+    levels = model.levels
+    pairs = [(low, high) for low in levels if low < 0.5 for high in levels if abs(low + high - 1) < 1e-9]
+    if not pairs:
+        return model
+    first = np.full(len(held.panel), np.iinfo(np.int64).max)
+    np.minimum.at(first, held.series, held.origins)
+    chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
+    targets: list[Any] = [series.target for series in held.panel.series]
+    places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
+    truth: Array = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
+    batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
+    given = replace(model, intervals={}).decode(held, batches, None)
+    intervals: dict[tuple[float, float], ConformalQuantiles] = {}
+    for low, high in pairs:
+        coverage = round(high - low, 9)
+        if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
+            intervals[low, high] = ConformalQuantiles.fit(truth, given.quantiles[low], given.quantiles[high], coverage)
+    return replace(model, intervals=intervals)
+
+
+def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
+    if (parse(windows.missing).fill == "none") != settings.missing_aware:
+        cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
+        raise OptionError(
+            f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
+            f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
+        )
+    if settings.head == "negative_binomial" and windows.scaling != "none":
+        raise OptionError(
+            f"train: scaling must be 'none' for the head 'negative_binomial', as counts have a fixed zero, got {windows.scaling!r}; pass that."
+        )
+
+
+def _check_start(start: ForecastModel, windows: WindowSettings, settings: ForecastSettings, panel: Panel) -> None:
+    """Whether training can go on from a model: with what it was built as, on its series."""
+    had = {**vars(start.windows), **start.network.settings.model_dump()}
+    wanted = {**vars(windows), **settings.model_dump(), "stride": start.windows.stride}
+    for name, value in had.items():
+        if wanted[name] != value:
+            raise OptionError(
+                f"train: {name} must be {value!r}, that of the model to go on from, got {wanted[name]!r}; train anew for another network."
+            )
+    unseen = [series.id for series in panel if series.id not in start.scaling.target.names]
+    if unseen:
+        raise DataError(f"train: series must be those of the model to go on from, got {unseen[0]!r}; leave it out, or train anew.")
+
+
+def _check_parts(split: Split, horizon: int) -> None:
+    for name, ranges, least in (("training", split.train, horizon + 1), ("validation", split.validation, horizon)):
+        longest = max(high - low for low, high in ranges)
+        if longest < least and (longest or name == "training"):
+            raise DataError(
+                f"train: the {name} part must hold {least} steps of a series, for one window with a horizon of {horizon}, got {longest} at most; "
+                + ("make the validation part smaller, or give more data." if name == "training" else "make it larger, or 0 for none.")
+            )
