@@ -48,6 +48,34 @@ def raw(model: ForecastModel) -> ForecastModel:
     return replace(model, intervals={})
 
 
+# --- the target's transform ----------------------------------------------------------------------------------------------------------
+def seasonal(*targets: Any) -> Panel:
+    return replace(panel_of(targets), step=Step("1", 8))
+
+
+def test_a_transformed_target_is_forecast_in_its_own_units() -> None:
+    growing = seasonal(np.exp(0.1 * wave(90, 1) + np.arange(90) / 30), np.exp(0.2 * wave(60, 2)))
+    windows = replace(WINDOWS, transform="log_seasonal_difference")
+    model = raw(learn(split(growing, 20, 12), windows=windows))
+    found, season = model.predict_at(growing, [0, 1], [70, 50]), growing.step.season
+    inside = replace(model, windows=WINDOWS).predict_at(windows.shown(growing), [0, 1], [70, 50])
+    before = np.stack([growing.series[at].target[origin - season : origin - season + HORIZON] for at, origin in ((0, 70), (1, 50))])
+    np.testing.assert_allclose(found.point, before * np.exp(inside.point), rtol=1e-12)
+    for level, values in inside.quantiles.items():
+        np.testing.assert_allclose(found.quantiles[level], before * np.exp(values), rtol=1e-12)
+    np.testing.assert_allclose(model.predict(growing.cut(50)).point[1], found.point[1], rtol=1e-6)
+
+
+def test_intervals_of_a_transformed_target_are_corrected_in_its_own_units() -> None:
+    growing = seasonal(np.exp(0.1 * wave(200, 1) + np.arange(200) / 60))
+    model = learn(split(growing, 100, 0), windows=replace(WINDOWS, transform="log_seasonal_difference"))
+    held = replace(growing, series=(replace(growing.series[0], target=2 * growing.series[0].target),))
+    other = learn(split(held, 100, 0), windows=replace(WINDOWS, transform="log_seasonal_difference"))
+    assert model.intervals
+    for pair, found in model.intervals.items():  # growth is the same, and so is the network: twice the target is twice the margin
+        np.testing.assert_allclose(other.intervals[pair].margin, 2 * found.margin, rtol=1e-4)
+
+
 # --- what is measured where ----------------------------------------------------------------------------------------------------------
 def test_units_come_from_the_training_ranges_alone(model: ForecastModel, panel: Panel) -> None:
     known = [panel.series[0].target[:58], panel.series[1].target[:28]]

@@ -34,6 +34,7 @@ Missing = Literal[
     "mean", "forward", "zero", "linear", "time", "mean+mask", "forward+mask", "zero+mask", "linear+mask", "time+mask", "gru_d"
 ]  # fmt: skip
 Scaling = Literal["standard", "robust", "minmax", "global", "none"]
+Transform = Literal["none", "log", "seasonal_difference", "log_seasonal_difference"]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -115,6 +116,7 @@ class DataConfig(_Part):
     step: Name | None = None
     missing: Missing = "forward+mask"
     scaling: Scaling = "standard"
+    transform: Transform = "none"
     validation: Share = 0.1
     test: Share = 0.1
     lookback: int | None = Field(default=None, ge=1)

@@ -1,6 +1,7 @@
 """A trained forecaster: windows of a panel, a network, and what turns its output back into forecasts; ``learning`` trains one.
 
-panel → windows (filled, scaled) → ForecastNetwork → quantiles in the target's units → intervals corrected on the validation part
+panel → transformed target → windows (filled, scaled) → ForecastNetwork → quantiles in the target's units → intervals corrected on the
+validation part
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from grus.data.panel import Panel
 from grus.data.scaling import Affine, Scaling
 from grus.data.splitting import Range
+from grus.data.transforms import Transform
 from grus.data.windows import Batch, Windows
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ConformalQuantiles
@@ -39,7 +41,7 @@ def check_count(who: str, name: str, value: object) -> None:
 class WindowSettings:
     """What a network is shown: how far back and ahead, what stands for missing values, and in which units.
 
-    missing, scaling: as in ``grus.data``. stride: steps between the windows of training.
+    missing, scaling, transform: as in ``grus.data``. stride: steps between the windows of training.
     """
 
     lookback: int
@@ -47,10 +49,18 @@ class WindowSettings:
     missing: str = "forward+mask"
     scaling: str = "standard"
     stride: int = 1
+    transform: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("lookback", "horizon", "stride"):
             check_count("WindowSettings", name, getattr(self, name))
+
+    def shown(self, panel: Panel) -> Panel:
+        """The panel with its targets transformed, as the network's windows show them.
+
+        Raises: OptionError, DataError as ``Transform`` does.
+        """
+        return Transform(self.transform, panel.step.season).apply(panel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +95,13 @@ class ForecastModel:
         Raises: DataError where a series has nothing to forecast from, or covariates ahead are not known.
         """
         self._check(panel)
-        if not any((~np.isnan(series.target[:-1])).any() for series in panel):
+        shown = self.windows.shown(panel)
+        if not any((~np.isnan(series.target[:-1])).any() for series in shown):
             raise DataError("ForecastModel: panel must have a measured value before the last step of a series, got none; give more of the past.")
-        windows = self._windows(panel, [len(series) for series in panel], keep_partial=True)
+        windows = self._windows(shown, [len(series) for series in panel], keep_partial=True)
         last = windows.last(future)
         rows = [slice(at, at + PREDICTED) for at in range(0, len(panel), PREDICTED)]
-        return self.decode(windows, [Batch(*[getattr(last, name)[chosen] for name in Batch.__dataclass_fields__]) for chosen in rows], levels)
+        return self.decode(panel, windows, [Batch(*[getattr(last, name)[chosen] for name in Batch.__dataclass_fields__]) for chosen in rows], levels)
 
     def predict_at(self, panel: Panel, series: ArrayLike, origins: ArrayLike, levels: Sequence[float] | None = None) -> Prediction:
         """The steps from each origin on, known before it.
@@ -105,6 +116,7 @@ class ForecastModel:
     def rolling(self, panel: Panel, levels: Sequence[float] | None = None) -> Predict:
         """``predict_at`` for many calls on one panel, whose windows are made once."""
         self._check(panel)
+        shown = self.windows.shown(panel)
         fitted = set(self.scaling.target.names)
         seen = np.flatnonzero([series.id in fitted for series in panel])
         place = np.full(len(panel), -1)
@@ -112,16 +124,16 @@ class ForecastModel:
 
         @cache
         def whole() -> Windows:
-            return self._windows(_take(panel, seen), [len(panel.series[at]) for at in seen])
+            return self._windows(_take(shown, seen), [len(panel.series[at]) for at in seen])
 
         def predict(same: Panel, series: NDArray[np.int64], origins: NDArray[np.int64], /) -> Prediction:
             for index, origin in zip(series.tolist(), origins.tolist(), strict=True):
-                self._check_origin(panel, index, origin, self.horizon)
+                self._check_origin(shown, index, origin, self.horizon)
             rows = np.flatnonzero(place[series] >= 0)
-            found = [(rows, self._forecast(whole(), place[series[rows]], origins[rows], levels))] if rows.size else []
+            found = [(rows, self._forecast(_take(panel, seen), whole(), place[series[rows]], origins[rows], levels))] if rows.size else []
             for rows in _rounds(series, np.flatnonzero(place[series] < 0)):
-                windows = self._windows(_take(panel, series[rows]), origins[rows].tolist())
-                found.append((rows, self._forecast(windows, np.arange(len(rows)), origins[rows], levels)))
+                windows = self._windows(_take(shown, series[rows]), origins[rows].tolist())
+                found.append((rows, self._forecast(_take(panel, series[rows]), windows, np.arange(len(rows)), origins[rows], levels)))
             return _in_order(found)
 
         return predict
@@ -132,8 +144,9 @@ class ForecastModel:
         Raises: OptionError for a network without gates; DataError where nothing is known before the origin.
         """
         self._check(panel)
-        self._check_origin(panel, series, origin, 1)
-        windows = self._windows(_take(panel, [series]), [origin], keep_partial=True)
+        shown = self.windows.shown(panel)
+        self._check_origin(shown, series, origin, 1)
+        windows = self._windows(_take(shown, [series]), [origin], keep_partial=True)
         batch = windows.batch(_numbers_of(windows, np.zeros(1, np.int64), np.array([origin])))
         gates = self.network.trace(to_tensors(batch, self._places(windows.panel)))
         return replace(batch, series=np.array([series])), {name: value[0].double().numpy() for name, value in gates.items()}
@@ -178,35 +191,36 @@ class ForecastModel:
             min_known=0,
         )
 
-    def _forecast(self, windows: Windows, series: NDArray[np.int64], origins: NDArray[np.int64], levels: Sequence[float] | None) -> Prediction:
+    def _forecast(
+        self, panel: Panel, windows: Windows, series: NDArray[np.int64], origins: NDArray[np.int64], levels: Sequence[float] | None
+    ) -> Prediction:
         chosen = _numbers_of(windows, series, origins)
-        return self.decode(windows, [windows.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)], levels)
+        return self.decode(panel, windows, [windows.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)], levels)
 
     def _places(self, panel: Panel) -> NDArray[np.int64]:
         return places_in(self.scaling, panel)
 
-    def decode(self, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
-        """The network's forecasts in the target's units."""
+    def decode(self, panel: Panel, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
+        """The network's forecasts in the target's units; the windows are of ``shown(panel)``."""
         wanted = self.levels if levels is None else tuple(float(level) for level in levels)
         asked = sorted({*self.levels, *wanted}) if wanted else []
-        head, scaling, numbers = self.network.head, windows.scaling, self._places(windows.panel)
-        points, quantiles = list[Array](), list[Array]()
+        head, numbers = self.network.head, self._places(windows.panel)
+        transform = Transform(self.windows.transform, panel.step.season)
+        found = list[Array]()
         with torch.no_grad():
             for batch in batches:
                 parameters = self.network(to_tensors(batch, numbers))
-                points.append(scaling.invert(batch.series, head.point(parameters).double().numpy()))
-                if asked:
-                    given = head.quantiles(parameters, asked).double().numpy()
-                    quantiles.append(np.stack([scaling.invert(batch.series, given[..., at]) for at in range(len(asked))], -1))
-        if not asked:
-            return Prediction(np.concatenate(points))
-        stacked = np.concatenate(quantiles)
-        found = self._corrected({level: stacked[..., at] for at, level in enumerate(asked)})
-        return Prediction(np.concatenate(points), {level: found[level] for level in wanted})
+                point = head.point(parameters)[..., None]
+                given = torch.cat([head.quantiles(parameters, asked), point], -1) if asked else point
+                shown = windows.scaling.invert(batch.series, given.double().numpy())
+                found.append(transform.invert(panel, batch.series, batch.origin, shown))
+        *quantiles, points = np.moveaxis(np.concatenate(found), -1, 0)
+        corrected = self._corrected(dict(zip(asked, quantiles, strict=True)))
+        return Prediction(points, {level: corrected[level] for level in wanted})
 
     def _corrected(self, raw: Mapping[float, Array]) -> Mapping[float, Array]:
         """Corrected intervals are widened where they would cross one within; other levels stay between the corrected ones."""
-        if not self.intervals:
+        if not self.intervals or not raw:
             return raw
         found = dict(raw)
         for (low, high), correction in self.intervals.items():

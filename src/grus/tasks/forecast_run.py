@@ -158,7 +158,7 @@ def split_run(config: Config, panel: Panel) -> Split:
 def window_settings(config: Config, panel: Panel) -> WindowSettings:
     """What the network is shown."""
     data = config.data
-    return WindowSettings(data.lookback_for(panel.step.season), data.horizon, data.missing, data.scaling)
+    return WindowSettings(data.lookback_for(panel.step.season), data.horizon, data.missing, data.scaling, transform=data.transform)
 
 
 def read_history(folder: RunFolder) -> History:
@@ -186,6 +186,7 @@ def facts_of(config: Config, parts: Split, model: ForecastModel, history: Histor
         ("split", f"validation {config.data.validation}, test {config.data.test}, by time"),
         ("window", f"{model.windows.lookback} steps back, {model.horizon} ahead, season {panel.step.season}"),
         ("missing values", model.windows.missing),
+        ("transform", model.windows.transform),
         ("scaling", f"{model.windows.scaling}, fitted on the training part"),
         ("network", f"{name_of(model)}, {config.model.decoder} decoder, {sum(w.numel() for w in model.network.parameters())} weights"),
         ("training", f"{len(history.epochs)} of {training.epochs} epochs, best {history.best_epoch}, batches of {training.batch_size}"),

@@ -41,6 +41,7 @@ class Forecaster(BaseEstimator):
     horizon, lookback: steps ahead and steps back; lookback None: two seasons, at least two horizons, at most 512.
     columns: which column is what, where the data is a table.
     missing: what stands for values that are not there, as in ``grus.data.missing``; "gru_d" goes with cell="gru_d".
+    transform: of the target, as in ``grus.data.transforms``; "log_seasonal_difference" for series that grow and repeat.
     validation_split: the last part of each series: chooses the best epoch and corrects the intervals. A fraction, a number of steps or a date.
     random_state: decides every random draw; None draws a seed, which ``seed_`` records.
     model, training: further settings by name, of ``ForecastSettings`` and ``TrainingSettings``.
@@ -66,6 +67,7 @@ class Forecaster(BaseEstimator):
         hidden_size: int = 64,
         missing: str = "forward+mask",
         scaling: str = "standard",
+        transform: str = "none",
         validation_split: Amount = 0.1,
         epochs: int = 100,
         batch_size: int = 32,
@@ -76,7 +78,7 @@ class Forecaster(BaseEstimator):
         verbose: int = 1,
     ) -> None:
         self.horizon, self.lookback, self.cell, self.hidden_size = horizon, lookback, cell, hidden_size
-        self.missing, self.scaling, self.validation_split = missing, scaling, validation_split
+        self.missing, self.scaling, self.transform, self.validation_split = missing, scaling, transform, validation_split
         self.epochs, self.batch_size, self.random_state = epochs, batch_size, random_state
         self.columns, self.model, self.training, self.verbose = columns, model, training, verbose
 
@@ -120,7 +122,7 @@ class Forecaster(BaseEstimator):
         check_count("Forecaster", "horizon", horizon)
         lookback = min(max(2 * season, 2 * horizon), 512) if self.lookback is None else _plain(self.lookback)
         check_count("Forecaster", "lookback", lookback)
-        return WindowSettings(lookback, horizon, self.missing, self.scaling)
+        return WindowSettings(lookback, horizon, self.missing, self.scaling, transform=self.transform)
 
     def _model_settings(self) -> ForecastSettings:
         own = {"cell": self.cell, "hidden_size": self.hidden_size, "missing_aware": len(get_cell(self.cell).inputs) > 1}
@@ -248,6 +250,7 @@ class Forecaster(BaseEstimator):
             hidden_size=settings.hidden_size,
             missing=windows.missing,
             scaling=windows.scaling,
+            transform=windows.transform,
             columns=model.like.columns,
             model={name: value for name, value in settings.model_dump().items() if name not in own},
         )
@@ -270,6 +273,7 @@ class Forecaster(BaseEstimator):
             ("times", f"{min(series.times[0] for series in panel)} to {max(series.times[-1] for series in panel)}"),
             ("lookback and horizon", f"{windows.lookback} and {windows.horizon} steps"),
             ("missing values", windows.missing),
+            ("transform", windows.transform),
             ("scaling", windows.scaling),
             ("validation", str(self.validation_split)),
             ("network", f"{name_of(model)}, {sum(weight.numel() for weight in model.network.parameters())} weights"),

@@ -95,11 +95,12 @@ def windows_of(panel: Panel, ranges: Sequence[Range], plan: BacktestPlan, settin
     Raises: DataError where there is none.
     """
     horizon, stride = settings.horizon, settings.horizon if plan.stride is None else plan.stride
+    shown = settings.shown(panel)
     fitting = [(index, origin) for index, (low, high) in enumerate(ranges) for origin in range(low, high - horizon + 1, stride)]
     if not fitting:
         longest = max((high - low for low, high in ranges), default=0)
         raise DataError(f"backtest: the test part must hold {horizon} steps, got {longest} at most; ask for a larger test part or a shorter horizon.")
-    found = [(index, origin) for index, origin in fitting if _is_measured(panel.series[index].target, origin, settings)]
+    found = [(index, origin) for index, origin in fitting if _is_measured(shown.series[index].target, panel.series[index].target, origin, settings)]
     if not found:
         raise DataError(
             f"backtest: the test part must have a window with a measured value in its {settings.lookback} steps back and its {horizon} ahead, "
@@ -156,7 +157,7 @@ def standard_for(panel: Panel, windows: Sequence[tuple[int, int]], horizon: int)
     return tuple(baseline.name for baseline in standard(panel.step.season) if can(baseline))
 
 
-def _is_measured(target: NDArray[np.float64], origin: int, settings: WindowSettings) -> bool:
+def _is_measured(shown: NDArray[np.float64], target: NDArray[np.float64], origin: int, settings: WindowSettings) -> bool:
     """Whether there is anything to forecast from, and any truth to compare with at all."""
-    known = ~np.isnan(target)
-    return bool(known[max(0, origin - settings.lookback) : origin].any() and known[origin : origin + settings.horizon].any())
+    past, ahead = shown[max(0, origin - settings.lookback) : origin], target[origin : origin + settings.horizon]
+    return not (np.isnan(past).all() or np.isnan(ahead).all())

@@ -66,7 +66,7 @@ def train(
 
     Raises: DataError, OptionError.
     """
-    panel = split.panel
+    panel = windows.shown(split.panel)
     check_known("train", panel)
     _check_settings(windows, settings)
     if start is not None:
@@ -84,11 +84,11 @@ def train(
     checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers)
     history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
     model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
-    return (model if held is None else calibrate(model, held)), history
+    return (model if held is None else calibrate(model, split.panel, held)), history
 
 
-def calibrate(model: ForecastModel, held: Windows) -> ForecastModel:
-    """The model with its intervals corrected on windows it was not trained on, so that they hold what they promise.
+def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastModel:
+    """The model with its intervals corrected on windows of a panel it was not trained on, so that they hold what they promise.
 
     An interval is a pair of levels (τ, 1 − τ). Windows that overlap are dependent, so of each series only every horizon-th counts; where that
     leaves too few for a pair, it stays as the network gives it.
@@ -102,11 +102,11 @@ def calibrate(model: ForecastModel, held: Windows) -> ForecastModel:
     first = np.full(len(held.panel), np.iinfo(np.int64).max)
     np.minimum.at(first, held.series, held.origins)
     chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
-    targets: list[Any] = [series.target for series in held.panel.series]
+    targets: list[Any] = [series.target for series in panel]
     places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
     truth: Array = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
     batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
-    given = replace(model, intervals={}).decode(held, batches, None)
+    given = replace(model, intervals={}).decode(panel, held, batches, None)
     intervals: dict[tuple[float, float], ConformalQuantiles] = {}
     for low, high in pairs:
         coverage = round(high - low, 9)
@@ -122,10 +122,12 @@ def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None
             f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
             f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
         )
-    if settings.head == "negative_binomial" and windows.scaling != "none":
-        raise OptionError(
-            f"train: scaling must be 'none' for the head 'negative_binomial', as counts have a fixed zero, got {windows.scaling!r}; pass that."
-        )
+    for name in ("scaling", "transform"):
+        if settings.head == "negative_binomial" and getattr(windows, name) != "none":
+            raise OptionError(
+                f"train: {name} must be 'none' for the head 'negative_binomial', as counts have a fixed zero, got {getattr(windows, name)!r}; "
+                "pass that."
+            )
 
 
 def _check_start(start: ForecastModel, windows: WindowSettings, settings: ForecastSettings, panel: Panel) -> None:

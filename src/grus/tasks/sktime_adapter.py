@@ -26,7 +26,10 @@ except ModuleNotFoundError as error:
 ID, TIME, TARGET = "instance", "time", "y"
 ONLY = "y"  # the instance of a table that has none
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # sktime's own coverage is 0.9
-SHARED = ("lookback", "cell", "hidden_size", "missing", "scaling", "validation_split", "epochs", "batch_size", "random_state", "training", "verbose")
+SHARED = (
+    *("lookback", "cell", "hidden_size", "missing", "scaling", "transform", "validation_split"),
+    *("epochs", "batch_size", "random_state", "training", "verbose"),
+)
 INNER = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 
 
@@ -82,6 +85,7 @@ class GrusForecaster(BaseForecaster):
         hidden_size: int = 64,
         missing: str = "forward+mask",
         scaling: str = "standard",
+        transform: str = "none",
         levels: Sequence[float] = LEVELS,
         validation_split: Amount = 0.1,
         epochs: int = 100,
@@ -92,7 +96,7 @@ class GrusForecaster(BaseForecaster):
         verbose: int = 0,
     ) -> None:
         self.lookback, self.cell, self.hidden_size = lookback, cell, hidden_size
-        self.missing, self.scaling, self.levels, self.validation_split = missing, scaling, levels, validation_split
+        self.missing, self.scaling, self.transform, self.levels, self.validation_split = missing, scaling, transform, levels, validation_split
         self.epochs, self.batch_size, self.random_state = epochs, batch_size, random_state
         self.model, self.training, self.verbose = model, training, verbose
         self._y = self._X = None  # sktime reads them where remember_data is turned on later
