@@ -8,6 +8,8 @@
     ├── BackendError(RuntimeError)     the back end that was asked for cannot run here
     ├── CacheError(RuntimeError)       the kernel cache cannot be used safely
     ├── DataError(ValueError)          a data set cannot be used as it is; the message names file, row and column
+    ├── TrainingError(RuntimeError)    training came to a loss or gradient that is not finite
+    ├── CheckpointError(RuntimeError)  a run's checkpoint cannot be written, read or gone on from
     └── MissingDependencyError(ImportError)   an optional package is needed; the message names the extra to install
 
 Every message has one form: who, what it must be, what it got, and what to do.
@@ -46,6 +48,14 @@ class CacheError(GrusError, RuntimeError):
 
 class DataError(GrusError, ValueError):
     """A data set cannot be used as it is; the message names file, row and column."""
+
+
+class TrainingError(GrusError, RuntimeError):
+    """Training came to a loss or gradient that is not finite."""
+
+
+class CheckpointError(GrusError, RuntimeError):
+    """A run's checkpoint cannot be written, read or gone on from."""
 
 
 class MissingDependencyError(GrusError, ImportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -38,8 +39,16 @@ class Job:
     calls: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     stopped: str = "patience"
     error: BaseException | None = None
+    unreadable: BaseException | None = None
+    note: str | None = None
 
-    def fit_run(self, config: Config, folder: RunFolder, *, reporter: str, resume: bool) -> FakeSummary:
+    def prepare_run(self, config: Config) -> str:
+        if self.unreadable is not None:
+            raise self.unreadable
+        return f"parts of {config.data.path and config.data.path.name}"
+
+    def fit_run(self, config: Config, folder: RunFolder, parts: str, *, reporter: str, resume: bool) -> FakeSummary:
+        assert parts == self.prepare_run(config)
         self.calls.append((config, folder, reporter, resume))
         if self.error is not None:
             raise self.error
@@ -50,8 +59,12 @@ class Job:
         self.calls.append((folder, data, reporter))
         return FakeBacktest()
 
-    def predict_run(self, folder: RunFolder, data: Path | TextIO | None, levels: tuple[float, ...] | None) -> pd.DataFrame:
+    def predict_run(
+        self, folder: RunFolder, data: Path | TextIO | None, levels: tuple[float, ...] | None, tell: Callable[[str], None]
+    ) -> pd.DataFrame:
         self.calls.append((folder, data, levels))
+        if self.note is not None:
+            tell(self.note)
         if self.error is not None:
             raise self.error
         return pd.DataFrame({"ds": ["2024-01-01"], "forecast": [0.1 + 0.2]})
@@ -66,7 +79,7 @@ class Job:
 def job(monkeypatch: pytest.MonkeyPatch, elsewhere: Path) -> Job:
     """The recording job, in an empty current folder."""
     made = Job()
-    modules = {"grus.tasks.forecast_run": ("fit_run", "evaluate_run", "predict_run"), "grus.report.run": ("report_run",)}
+    modules = {"grus.tasks.forecast_run": ("prepare_run", "fit_run", "evaluate_run", "predict_run"), "grus.report.run": ("report_run",)}
     for place, names in modules.items():
         module = ModuleType(place)
         for name in names:

@@ -39,3 +39,13 @@ def test_report_names_the_page_it_wrote(run: Path, capsys: pytest.CaptureFixture
     assert main(["report", str(run), "--out", "page.html"]) == 0
     assert capsys.readouterr().out == f"{run / 'report.html'}\npage.html\n"
     assert Path("page.html").exists()
+
+
+def test_it_ends_with_how_to_train_on_everything(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    told = capsys.readouterr().err
+    assert told.endswith(f"to train one that has: grus fit --config {run / 'config.yaml'} --set data.test=0 --out {run}-final\n")
+    for flags in (["--quiet"], ["--json"]):
+        assert main(["evaluate", str(run), *flags]) == 0
+        assert capsys.readouterr().err == ""
+    assert main(told.rpartition("grus ")[2].split()) == 0

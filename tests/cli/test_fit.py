@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from grus.cli import main
 from grus.errors import DataError
 from grus.tasks import folder
-from grus.tasks.config import DataConfig
+from grus.tasks.config import Config, DataConfig
 from tests.cli.conftest import Job
 
 
@@ -66,7 +67,7 @@ def test_result_is_a_list_of_facts_or_json(job: Job, capsys: pytest.CaptureFixtu
         ("fit sales.csv --horizon 0", "grus: --horizon: data.horizon must be at least 1, got 0."),
         ("fit sales.csv --horizon 3 --epochs 0", "grus: --epochs: training.epochs must be at least 1, got 0."),
         ("fit sales.csv --horizon 3 --task speech", "grus: --task: task must be 'forecast', got 'speech'."),
-        ("fit sales.csv --horizon 3 --set model.hiden_size=3", "grus: --set model.hiden_size is unknown; did you mean hidden_size?"),
+        ("fit sales.csv --horizon 3 --set model.hiden_size=3", "grus: --set model.hiden_size is unknown; did you mean model.hidden_size?"),
         ("fit sales.csv --horizon 3 --config no.yaml", "grus: no.yaml: must be a file that can be read, got No such file or directory"),
         ("fit --resume", "grus: run: must be the folder of a run, got nothing; name a folder that grus fit made."),
         ("fit sales.csv --horizon 3 --out sales.csv", "grus: sales.csv: must be a folder, got a file; name another --out."),
@@ -111,6 +112,60 @@ def test_failure_before_anything_was_made_leaves_the_place_free(job: Job, capsys
     assert capsys.readouterr().err == "grus: sales.csv row 3: y must be a number, got 'abc'; mend it.\n"
     job.error = None
     assert main(["fit", "sales.csv", "--horizon", "3"]) == 0
+
+
+def test_run_is_kept_when_what_should_replace_it_cannot_be_read(job: Job, run: Path) -> None:
+    job.unreadable = DataError("sales.csv: must hold rows, got none; write it again.")
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", str(run), "--overwrite"]) == 1
+    assert folder.open(run, needs=["model"]).config.data.horizon == 24
+
+
+def test_folders_made_for_a_run_that_fails_go_with_it(job: Job, elsewhere: Path) -> None:
+    job.error = DataError("no batch")
+    Path("runs").mkdir()
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "runs/a/b/c"]) == 1
+    assert {path.name for path in elsewhere.iterdir()} == {"sales.csv", "runs"}
+    assert list(Path("runs").iterdir()) == []
+    job.unreadable = job.error
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "a/b"]) == 1
+    assert not Path("a").exists()
+
+
+def test_keys_are_those_that_set_takes(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--keys"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["key", "type", "default", "meaning"]
+    assert re.split("  +", next(line for line in lines if line.startswith("data.validation"))) == [
+        "data.validation",
+        "number or whole number or text",
+        "0.1",
+        "the part before the test part; a fraction below 1, a number of steps, or the date that it begins on",
+    ]
+    assert main(["fit", "--keys", "--json"]) == 0
+    keys = json.loads(capsys.readouterr().out)
+    assert [line.split()[0] for line in lines[1:]] == [key["key"] for key in keys]
+    sets = [f"--set={key['key']}={key['default']}" for key in keys if key["default"] != "required"]
+    assert main(["fit", "sales.csv", "--horizon", "3", *sets, "--set=data.path=sales.csv"]) == 0
+    config, expected = job.calls[0][0], Config(data=DataConfig(horizon=3, path=Path("sales.csv").absolute()))
+    assert config == expected
+    assert [key["key"] for key in keys if key["key"] != "data.horizon"] == [key for key in flat(expected) if key != "data.horizon"]
+
+
+def flat(config: Config) -> list[str]:
+    return [
+        f"{name}.{key}" if isinstance(part, dict) else name
+        for name, part in config.model_dump().items()
+        for key in (part if isinstance(part, dict) else "x")
+    ]
+
+
+@pytest.mark.usefixtures("job")
+def test_baseline_that_is_none_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("study.yaml").write_text("data: {path: sales.csv, horizon: 3}\nbacktest:\n  baselines: [drift, season naive]\n", encoding="utf-8")
+    assert main(["fit", "--config", "study.yaml"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("grus: study.yaml line 3: backtest.baselines[1] must be ")
+    assert told.endswith("got 'season naive'; did you mean seasonal naive?\n")
 
 
 def test_debug_shows_where_an_error_came_from(job: Job) -> None:

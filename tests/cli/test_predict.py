@@ -51,3 +51,9 @@ def test_folder_that_cannot_be_written_is_one_sentence(run: Path, capsys: pytest
     printed = capsys.readouterr().err
     assert "nowhere" in printed
     assert "must be a file or folder that can be used, got No such file or directory." in printed
+
+
+def test_what_is_noticed_goes_to_stderr_beside_the_forecast(job: Job, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job.note = "y: values are missing at the end."
+    assert main(["predict", str(run)]) == 0
+    assert capsys.readouterr() == (CSV, "grus: y: values are missing at the end.\n")

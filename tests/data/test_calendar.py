@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grus.data.calendar import Step, as_time, infer
+from grus.data.reading import read_panel
 from grus.errors import DataError, OptionError
 
 SEASONS = {
@@ -123,3 +124,25 @@ def test_as_time_reads_the_kind_of_the_panel() -> None:
     for value, like in ((3, dates), ("soon", dates), (np.datetime64("NaT"), dates), ("2024-01-01", np.array([1]))):
         with pytest.raises(DataError, match=r"^cut: the time must be a (date|whole number)"):
             as_time(value, like, "cut")
+
+
+# --- the season, given ---------------------------------------------------------------------------------------------------------------
+def test_a_season_is_customary_unless_it_is_given() -> None:
+    table = {"ds": np.arange(6), "y": np.arange(6.0)}
+    assert [read_panel(table, season=season).step for season in (None, 3)] == [Step("1", 1), Step("1", 3)]
+    hours = {"ds": pd.date_range("2024-01-01", periods=6, freq="h"), "y": np.arange(6.0)}
+    panel = read_panel(hours, season=168)
+    assert (panel.step.name, panel.step.season) == ("h", 168)
+    assert read_panel(hours, like=panel).step.season == 168
+
+
+@pytest.mark.parametrize("season", [0, -1, 2.0, True, "12"])
+def test_a_season_is_a_number_of_steps(season: object) -> None:
+    with pytest.raises(OptionError, match="season: must be a whole number of at least 1"):
+        read_panel({"ds": [1, 2], "y": [1.0, 2.0]}, season=season)  # type: ignore[arg-type]
+
+
+def test_a_season_is_that_of_the_panel_read_earlier() -> None:
+    table = {"ds": [1, 2, 3], "y": [1.0, 2.0, 3.0]}
+    with pytest.raises(OptionError, match="season must be that of like, 2, got 3"):
+        read_panel(table, like=read_panel(table, season=2), season=3)

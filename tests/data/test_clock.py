@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,34 @@ def test_a_part_that_is_no_date_names_its_row() -> None:
 def test_a_part_that_is_not_there_is_named() -> None:
     with pytest.raises(DataError, match="column 'day' must be there"):
         read_panel({name: value for name, value in table().items() if name != "day"}, HOURS)
+
+
+@pytest.mark.parametrize("hour", [0.5, float("inf"), 1e300])
+def test_a_part_that_is_no_whole_number_is_named(hour: float) -> None:
+    with pytest.raises(DataError, match=r"the mapping, row 2, column 'hour': must be a whole number, got (0\.5|inf|1e\+300); correct it"):
+        read_panel(table(hour=[22.0, hour, 0.0]), HOURS)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "bool"])
+def test_parts_of_another_kind_are_named(kind: str) -> None:
+    with pytest.raises(DataError, match=r"the mapping, column 'hour': must be a whole number, got 3 of 3 rows"):
+        read_panel(table(hour=np.ones(3, np.int64).astype(kind)), HOURS)
+
+
+def test_a_part_may_be_written_in_several_ways() -> None:
+    wanted = read_panel(table(), HOURS).series[0].times
+    for hour in (["22", " 23", "0 "], [Decimal("22"), Decimal("23.0"), Decimal("0")], [22.0, 23.0, 0.0]):
+        np.testing.assert_array_equal(read_panel(table(hour=hour), HOURS).series[0].times, wanted)
+
+
+def test_a_missing_part_is_a_missing_time() -> None:
+    with pytest.raises(DataError, match=r"row 2, column 'year,month,day,hour': must be a time, got nothing"):
+        read_panel(table(hour=[22, None, 0]), HOURS)
+
+
+def test_a_part_may_be_a_covariate_too(tmp_path: Path) -> None:
+    pd.DataFrame(table()).to_csv(tmp_path / "parts.csv", index=False)
+    pd.DataFrame(table()).to_parquet(tmp_path / "parts.parquet")
+    for source in (table(), tmp_path / "parts.csv", tmp_path / "parts.parquet"):
+        panel = read_panel(source, Columns(time="year,month,day,hour", past=("hour",)))
+        assert panel.series[0].past[:, 0].tolist() == [22.0, 23.0, 0.0]

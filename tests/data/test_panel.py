@@ -73,6 +73,29 @@ def test_table_gives_any_one_series_back(values: list[float | None], dated: bool
     assert_equal(read_panel(panel.to_frame(), like=panel), panel)
 
 
+def test_words_that_mark_missing_numbers_are_categories() -> None:
+    table = {"ds": [1, 2, 3, 4], "y": [1, 2, 3, 4], "p": ["NA", "sun", "", None], "f": ["None", "null", "x", "null"], "n": ["NA", "1", "", None]}
+    roles = Columns(past=("p", "n"), future=("f",))
+    panel = read_panel(table, roles)
+    assert panel.categories == {"p": ("NA", "sun"), "f": ("None", "null", "x")}
+    assert panel.past_names == ("p=NA", "p=sun", "n")
+    nothing = [np.nan] * 3
+    np.testing.assert_array_equal(panel.series[0].past, [[1, 0, np.nan], [0, 1, 1], nothing, nothing])
+    np.testing.assert_array_equal(panel.series[0].future, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]])
+    assert panel.to_frame()["p"].tolist() == ["NA", "sun", None, None]
+    assert_equal(read_panel(panel.to_frame(), like=panel), panel)
+    with pytest.raises(DataError, match=r"row 1, column 'p': must be one of the categories 'NA', 'sun', got 'NaN'"):
+        read_panel(table | {"p": ["NaN", "sun", "", None]}, like=panel)
+    with pytest.raises(DataError, match=r"row 1, column 'f': must be given in every row, because it is known ahead, got nothing"):
+        read_panel(table | {"f": ["", "null", "x", "null"]}, like=panel)
+
+
+def test_a_column_of_markers_alone_is_of_missing_numbers() -> None:
+    panel = read_panel({"ds": [1, 2], "y": [1, 2], "p": ["NA", "NaN"]}, Columns(past=("p",)))
+    assert (panel.past_names, panel.categories) == (("p",), {})
+    assert np.isnan(panel.series[0].past).all()
+
+
 def test_cut_leaves_out_the_time_itself() -> None:
     cut = shops().cut("2024-01-03")
     assert [len(series) for series in cut] == [2, 1]

@@ -96,6 +96,7 @@ def test_missing_markers(marker: str, tmp_path: Path) -> None:
         (["30/01/2024", "31/01/2024"], "2024-01-31"),
         (["01/30/2024 06:00", "01/31/2024 06:00"], "2024-01-31T06:00"),
         (["20240130", "20240131"], "2024-01-31"),
+        (["202312", "202401"], "2024-01-01"),
         (["2024-01-30T00:00:00.000", "2024-01-30T00:00:00.001"], "2024-01-30T00:00:00.001"),
         (["2024-01-30T22:00+01:00", "2024-01-30T23:00+01:00"], "2024-01-30T22:00"),
         (["2024-03-31 01:00:00+0100", "2024-03-31 03:00:00+0200"], "2024-03-31T01:00"),
@@ -106,9 +107,20 @@ def test_ways_to_write_times(texts: list[str], wanted: str) -> None:
     assert read_panel({"ds": texts, "y": [1, 2]}).series[0].times[1] == np.datetime64(wanted)
 
 
+@pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h", "m", "s", "ns"])
+def test_times_of_every_unit_of_numpy(unit: str) -> None:
+    times = np.arange(30, 33).astype(f"datetime64[{unit}]")
+    np.testing.assert_array_equal(read_panel({"ds": times, "y": [1, 2, 3]}).series[0].times, times)
+
+
 def test_what_the_reading_of_times_assumed_is_said() -> None:
     assert read_panel({"ds": ["30/01/2024", "31/01/2024"], "y": [1, 2]}).findings == ("column 'ds' is read as %d/%m/%Y",)
     assert "year, month and day" in read_panel({"ds": [20240130, 20240131], "y": [1, 2]}).findings[0]
+    for months in ([202311, 202312, 202401], ["202311", "202312", "202401"], [202311.0, 202312.0, 202401.0]):
+        panel = read_panel({"ds": months, "y": [1, 2, 3]})
+        assert panel.findings == ("column 'ds' is read as dates: its numbers are year and month",)
+        assert (panel.step.name, panel.series[0].target.tolist()) == ("MS", [1.0, 2.0, 3.0])
+    assert read_panel({"ds": [202312, 202313, 202314], "y": [1, 2, 3]}).series[0].times.tolist() == [202312, 202313, 202314]
     summer = pd.date_range("2024-03-30 12:00", periods=24, freq="h", tz="Europe/Berlin")
     panel = read_panel(pd.Series(np.arange(24.0), summer))
     assert panel.findings == ("column 'ds' is converted from Europe/Berlin to UTC",)
@@ -224,6 +236,29 @@ def test_parts_need_an_id_column_and_parquet(tmp_path: Path) -> None:
         next(open_panels(tmp_path, NAMED))
     with pytest.raises(DataError, match="column 'q' must be there"):
         open_panels(tmp_path, Columns(id="id", past=("q",)))
+
+
+def test_files_of_a_folder_may_differ_in_the_kind_of_number(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"ds": [1, 2], "y": [1, 2]}), tmp_path / "a.parquet")
+    parquet.write_table(pa.table({"ds": [3, 4], "y": [1.5, None]}), tmp_path / "b.parquet")
+    np.testing.assert_array_equal(read_panel(tmp_path).series[0].target, [1.0, 2.0, 1.5, np.nan])
+
+
+def test_folders_may_name_a_column(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"id={name}").mkdir()
+        parquet.write_table(pa.table({"ds": [1, 2], "y": [1.0, 2.0]}), tmp_path / f"id={name}" / "part.parquet")
+    assert [(series.id, len(series)) for series in read_panel(tmp_path, Columns(id="id"))] == [("a", 2), ("b", 2)]
+
+
+def test_columns_may_be_named_by_numbers() -> None:
+    for source in (pd.DataFrame(np.arange(6.0).reshape(3, 2)), {0: [0.0, 2.0, 4.0], 1: [1.0, 3.0, 5.0]}):
+        assert read_panel(source, Columns(time="0", target="1")).series[0].target.tolist() == [1.0, 3.0, 5.0]
+
+
+def test_bytes_that_are_text_and_decimals_are_read() -> None:
+    panel = read_panel(pa.table({"id": [b"a", b"a"], "ds": pa.array([1, 2], pa.decimal128(5)), "y": [b"1", b"2.5"]}), Columns(id="id"))
+    assert (panel.series[0].id, panel.series[0].times.tolist(), panel.series[0].target.tolist()) == ("a", [1, 2], [1.0, 2.5])
 
 
 def test_numbers_of_many_types() -> None:

@@ -122,7 +122,7 @@ def test_align_puts_series_in_the_panels_order() -> None:
 def test_unseen_series_need_a_refit() -> None:
     scaling = Scaling.fit(panel(), RANGES)
     other = replace(panel(), series=(replace(panel().series[0], id="new"),))
-    with pytest.raises(DataError, match=r"^Scaling: series must be among the 2 it was fitted on, got 'new' \(1 unseen\); call refit"):
+    with pytest.raises(DataError, match=r"^Scaling: series must be among the 2 that it was fitted on, got 'new' \(1 unseen\); call refit"):
         scaling.align(other)
     refitted = scaling.refit(other, [(0, 6)]).align(other)
     np.testing.assert_allclose(refitted.target.shift, [np.nanmean(A)])
@@ -140,9 +140,9 @@ def test_interval_is_the_median_of_the_training_rows() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(OptionError, match=r"^Scaling: method must be one of standard, .*, got 'z'; choose one of them\.$"):
+    with pytest.raises(OptionError, match=r"^scaling: must be one of standard, .*, got 'z'; choose one of them\.$"):
         Scaling.fit(panel(), RANGES, "z")
-    with pytest.raises(OptionError, match="covariates must be one of standard, none, got 'robust'"):
+    with pytest.raises(OptionError, match=r"^covariate_scaling: must be one of standard, none, got 'robust'"):
         Scaling.fit(panel(), RANGES, "standard", "robust")
     with pytest.raises(OptionError, match="ranges must be one per series, 2, got 1"):
         Scaling.fit(panel(), RANGES[:1])
@@ -152,7 +152,7 @@ def test_refusals() -> None:
         Scaling.fit(panel(), [(2, 3), (0, 4)])
     with pytest.raises(DataError, match="past column 'p' must have a value in the training ranges, got none"):
         Scaling.fit(panel_of(series_of([1.0, 2.0], past=[[NAN, NAN]]), past=["p"]), [(0, 2)])
-    with pytest.raises(DataError, match=r"columns must be \['p'\], got \['q'\]; read the panel as"):
+    with pytest.raises(DataError, match=r"covariates must be \['p'\], those of the training data, got \['q'\]; give"):
         Scaling.fit(panel(), RANGES).align(replace(panel(), past_names=("q",)))
     damaged = Scaling.fit(panel(), RANGES).to_dict()
     with pytest.raises(DataError, match="keys must be method, covariates"):

@@ -73,10 +73,14 @@ def test_parts_cover_the_series_once_or_the_length_named_is_enough(length: int, 
 
 def test_short_series_is_named_with_the_length_needed() -> None:
     with pytest.raises(
-        DataError, match=r"^split: series 'b' must have 8 steps, got 4; ask for less, or leave out what is too short with short='drop'\.$"
+        DataError,
+        match=r"^split: series 'b' must have 8 steps, got 4 \(2 of 3 series are too short\); make validation and test smaller, "
+        r"or leave out what is too short with short='drop'\.$",
     ):
-        split(daily(20, 4), 2, 3, at_least=3)
-    with pytest.raises(DataError, match=r"series 'a' must have 20 steps, got 19"):
+        split(daily(20, 4, 7), 2, 3, at_least=3)
+    with pytest.raises(
+        DataError, match=r"series 'a' must have 20 steps, got 19 \(1 of 1 series are too short\); make validation and test smaller\.$"
+    ):
         split(daily(19), 0.05, 0.1)
 
 
@@ -91,9 +95,11 @@ def test_short_series_can_be_dropped_and_is_listed() -> None:
     done = split(daily(20, 4, 12), 2, 3, short="drop")
     assert [series.id for series in done.panel] == ["a", "c"]
     assert done.test == ((17, 20), (9, 12))
-    assert done.findings == ("dropped: series 'b' must have 6 steps, got 4",)
-    with pytest.raises(DataError, match="a series must be left, got 2"):
+    assert done.findings == ("dropped: 1 of 3 series that are too short: series 'b' must have 6 steps, got 4",)
+    with pytest.raises(DataError, match=r"series 'a' must have 6 steps, got 3 \(2 of 2 series are too short\); make"):
         split(daily(3, 4), 2, 3, short="drop")
+    many = split(daily(20, 1, 2, 3, 4, 5), 2, 3, at_least=2, short="drop").findings
+    assert [text.count("must have 7 steps") for text in many] == [5]
 
 
 @pytest.mark.parametrize("amount", [1.0, -0.1, 1e-12, float("nan"), -1, True, None, [1]])

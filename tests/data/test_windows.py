@@ -318,24 +318,26 @@ def test_last_on_an_irregular_calendar_takes_the_times_to_come() -> None:
     made = windows(panel, missing="gru_d")
     np.testing.assert_array_equal(made.last(to_come(panel, 2)).future[:, :, 1], [[200, 201]] * 2)
     np.testing.assert_array_equal(made.last(to_come(panel, 3, start=-1)).future[:, :, 1], [[201, 202]] * 2)
-    with pytest.raises(DataError, match=r"series 's0' must have 2 times after .*, as its calendar is irregular, got 1; pass them in future"):
+    with pytest.raises(DataError, match=r"series 's0' must have 2 times after .*, as its calendar is irregular, got 1; give them in the table"):
         made.last(to_come(panel, 1))
 
 
 def test_last_refuses_what_is_not_known() -> None:
     panel = full()
     made = windows(panel)
-    with pytest.raises(DataError, match=r"^Windows.last: future covariates \['f', 'g'\] must be known for 2 steps after the panel, got no panel"):
+    with pytest.raises(DataError, match=r"^predict: the future covariates 'f', 'g' must be known for the 2 steps to forecast, got none; give"):
         made.last()
-    with pytest.raises(DataError, match=r"future covariates of series 's0' must be known at 2024-01-01T12.*\(1 times lack them\); add those rows"):
+    with pytest.raises(
+        DataError, match=r"^predict: the future covariates of series 's0' must be known at 2024-01-01T12:00:00, got none \(1 of 2 times lack"
+    ):
         made.last(to_come(panel, 1))
-    with pytest.raises(DataError, match=r"of series 's0' must be known at 2024-01-01T11.*\(1 times lack"):
+    with pytest.raises(DataError, match=r"of series 's0' must be known at 2024-01-01T11.*\(1 of 2 times lack"):
         made.last(to_come(panel, 5, start=1))
-    with pytest.raises(DataError, match="series 's1' must be in the panel of future covariates, got none of that name"):
+    with pytest.raises(DataError, match="series 's1' must have future covariates, got none of that name"):
         made.last(replace(panel, series=to_come(panel, 2).series[1:]))
-    with pytest.raises(DataError, match=r"must be \['f', 'g'\], got \['g', 'f'\]; read the future"):
+    with pytest.raises(DataError, match=r"must be \['f', 'g'\], those of the training data, got \['g', 'f'\]; name"):
         made.last(replace(to_come(panel, 2), future_names=("g", "f")))
-    with pytest.raises(DataError, match="series 'a' must have a measured value in its last 2 steps, got none; leave"):
+    with pytest.raises(DataError, match=r"series 'a' must have a measured value in its last 2 steps, got none \(1 of 1 series have none\); leave"):
         windows(panel_of(series_of([1, 2, 3, NAN, NAN])), lookback=2).last()
 
 
@@ -352,9 +354,11 @@ def test_other_refusals() -> None:
     panel = panel_of(series_of([1, 2, 3, 4], times=START + np.arange(4)), step="ns")
     with pytest.raises(OptionError, match="strategy must be one of"):
         windows(panel, missing="nearest")
+    with pytest.raises(OptionError, match="Windows: calendar_features must be True or False, got 'no'; choose one of them"):
+        windows(panel, calendar_features="no")
     with pytest.raises(OptionError, match="Windows: ranges must be one per series, 1, got 2"):
         windows(panel, [(0, 1), (0, 1)])
-    with pytest.raises(DataError, match="got none in 1 series, the longest range 3 steps; shorten the horizon or widen the ranges"):
+    with pytest.raises(DataError, match="got none such in 1 series, of which at most 3 steps are used here; shorten the horizon"):
         windows(panel, [(1, 4)], horizon=4)
     with pytest.raises(DataError, match="got 'a'"):
         windows(panel, scaling=Scaling.fit(replace(panel, series=(replace(panel.series[0], id="z"),)), [(0, 4)]))

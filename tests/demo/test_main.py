@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,8 @@ import torch
 
 from grus.demo import main
 from grus.errors import OptionError
+from tests.browser import chromium
 from tests.demo.small import SMALL
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +66,13 @@ def test_page_needs_nothing_but_itself(page: Path) -> None:
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_page_in_a_browser_is_silent_and_fits(page: Path, width: int) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed; apt-get install chromium to look at the page")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright to look at the page")
     requests: list[str] = []
     complaints: list[str] = []
 
     def note(request: Any) -> None:
         requests.append(request.url)
 
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as browser:
         view = browser.new_page(viewport={"width": width, "height": 800}, offline=True)
         view.on("request", note)
         view.on("console", lambda message: complaints.append(message.text))
@@ -95,7 +80,6 @@ def test_page_in_a_browser_is_silent_and_fits(page: Path, width: int) -> None:
         view.goto(page.as_uri())
         reached = view.evaluate("document.documentElement.scrollWidth")
         figures, shown = view.locator("figure").count(), view.locator("svg.chart:visible").count()
-        browser.close()
     assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
     assert complaints == []
     assert reached == width

@@ -109,10 +109,24 @@ def test_scores_need_a_known_truth() -> None:
 
 
 def test_table_ranks_by_mae() -> None:
-    header, *rows = record().table()
-    assert header == ["forecaster", "mae", "rmse", "smape", "mase", "crps", "coverage", "width", "winkler", "seconds"]
-    assert [row[0] for row in rows] == ["naive", "gru"]
-    assert rows[0] == ["naive", "1.667", "1.732", "29.63", "1.333", "", "", "", "", "0.001"]
+    table, scores = record().table(), record().scores()
+    assert table.index.name == "forecaster"
+    assert table.index.tolist() == ["naive", "gru"]
+    assert table.columns.tolist() == ["mae", "rmse", "smape", "mase", "crps", "coverage", "width", "winkler", "seconds"]
+    assert set(table.dtypes) == {np.dtype(np.float64)}
+    assert table.loc["gru"].to_dict() == scores["gru"] | {"seconds": 1.5}
+    assert table.loc["naive"].dropna().to_dict() == scores["naive"] | {"seconds": 0.001}
+    assert np.isnan(record(seconds={"gru": 1.5}).table().loc["naive", "seconds"])
+    assert record(forecasts={"gru": record().forecasts["gru"]}).table().index.tolist() == ["gru"]
+
+
+def test_scores_over_seeds_have_an_interval() -> None:
+    found = record(seeds={0: {"mae": 1.0, "mase": NAN}, 1: {"mae": 2.0, "mase": 1.0}}).over_seeds()
+    assert list(found) == ["mae"]
+    half = 12.706204736432095 * 0.5  # Student's t with 1 degree of freedom at 0.975, times √½ / √2
+    assert (found["mae"].mean, found["mae"].low, found["mae"].high, found["mae"].count) == pytest.approx((1.5, 1.5 - half, 1.5 + half, 2))
+    with pytest.raises(DataError, match="spreads: scores must be of at least two seeds, got 0; run more seeds"):
+        record().over_seeds()
 
 
 def test_json_is_exact() -> None:
@@ -132,6 +146,19 @@ def test_json_is_exact() -> None:
             np.testing.assert_array_equal(getattr(after, name)[key], array)
     assert (after.horizon, after.season, after.series, after.seconds) == (2, 4, ("a", "b"), before.seconds)
     assert after.to_json() == text
+    assert after.seeds == {}
+
+
+def test_json_keeps_scores_by_seed() -> None:
+    before = record(seeds={0: {"mae": 1 / 3, "mase": NAN}, 12: {"mae": 2.0, "mase": 1.0}})
+    after = Backtest.from_json(before.to_json())
+    assert list(after.seeds) == [0, 12]
+    assert after.seeds[12] == before.seeds[12]
+    assert after.seeds[0]["mae"] == 1 / 3
+    assert np.isnan(after.seeds[0]["mase"])
+    older = json.loads(record().to_json())
+    del older["seeds"]
+    assert Backtest.from_json(json.dumps(older)).seeds == {}
 
 
 def test_json_keeps_whole_number_times() -> None:
@@ -319,11 +346,6 @@ def test_damaged_line_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace('"quantiles"', '"quintiles"'), encoding="utf-8")
     with pytest.raises(DataError, match="line 2 must be as it was written"):
         run_backtest(RAMP, WINDOWS, 3, Model("half", half_last(3)), folder=tmp_path, resume=True)
-
-
-def test_failure_of_a_baseline_names_series_and_origin() -> None:
-    with pytest.raises(DataError, match="run_backtest: series 's1', origin 2: seasonal naive: history must have a known value at every phase"):
-        run_backtest(RAMP, [(0, 9), (1, 2)], 3, Model("half", half_last(3)), [SeasonalNaive()])
 
 
 def test_model_must_forecast_finite_numbers_of_the_right_shape() -> None:

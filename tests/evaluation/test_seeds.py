@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation import compare, spread
+from grus.evaluation import compare, spread, spreads
 
 NAN = np.nan
 
@@ -35,6 +35,13 @@ def test_spread_agrees_with_scipy(confidence: float) -> None:
 def test_spread_needs_two_finite_values(values: list[float]) -> None:
     with pytest.raises(DataError, match="spread: values must be at least two finite numbers"):
         spread(values)
+
+
+def test_spreads_are_of_the_metrics_that_every_seed_has() -> None:
+    found = spreads({0: {"mae": 1.0, "crps": 4.0, "mase": NAN}, 1: {"mae": 2.0, "mase": 1.0}, 5: {"mae": 6.0, "crps": 4.0, "mase": 1.0}}, 0.9)
+    assert found == {"mae": spread([1.0, 2.0, 6.0], 0.9)}
+    with pytest.raises(DataError, match="spreads: scores must be of at least two seeds, got 1"):
+        spreads({0: {"mae": 1.0}})
 
 
 def test_difference_is_over_known_steps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -16,27 +17,29 @@ DOUBLE = torch.float64
 SHAPE = ForecastShape(lookback=9, horizon=4, past=3, future=2, static=1)
 
 
-def gru_step(layer: nn.Module, x: Tensor, h: Tensor) -> Tensor:
-    """The equations of docs/cells/gru.md, on the layer's own weights."""
-    p = {name.removesuffix("_l0"): value for name, value in layer.named_parameters()}
+def gru_step(layer: nn.Module, x: Tensor, h: Tensor, number: int = 0) -> Tensor:
+    """The equations of docs/cells/gru.md, on the weights of one of the layers."""
+    p = {name.removesuffix(f"_l{number}"): value for name, value in layer.named_parameters()}
     r = torch.sigmoid(x @ p["W_r"].T + h @ p["U_r"].T + p["b_r"])
     z = torch.sigmoid(x @ p["W_z"].T + h @ p["U_z"].T + p["b_z"])
     n = torch.tanh(x @ p["W_n"].T + p["b_n"] + r * (h @ p["U_n"].T + p["c_n"]))
     return (1 - z) * n + z * h
 
 
-def pytorch_gru(layer: nn.Module) -> nn.GRU:
-    """PyTorch's GRU with the layer's weights."""
-    p = {name.removesuffix("_l0"): value.detach() for name, value in layer.named_parameters()}
-    hidden, inputs = p["W_r"].shape
-    gru = nn.GRU(inputs, hidden, batch_first=True, dtype=DOUBLE)
-    zero = torch.zeros_like(p["c_n"])
-    weights = {
-        "weight_ih_l0": torch.cat([p["W_r"], p["W_z"], p["W_n"]]),
-        "weight_hh_l0": torch.cat([p["U_r"], p["U_z"], p["U_n"]]),
-        "bias_ih_l0": torch.cat([p["b_r"], p["b_z"], p["b_n"]]),
-        "bias_hh_l0": torch.cat([zero, zero, p["c_n"]]),
-    }
+def pytorch_gru(layer: nn.Module, layers: int) -> nn.GRU:
+    """PyTorch's GRU with the layers' weights."""
+    p = {name: value.detach() for name, value in layer.named_parameters()}
+    hidden, inputs = p["W_r_l0"].shape
+    gru = nn.GRU(inputs, hidden, layers, batch_first=True, dtype=DOUBLE)
+    weights = dict[str, Tensor]()
+    for number in range(layers):
+        zero = torch.zeros_like(p[f"c_n_l{number}"])
+        weights |= {
+            f"weight_ih_l{number}": torch.cat([p[f"W_{gate}_l{number}"] for gate in "rzn"]),
+            f"weight_hh_l{number}": torch.cat([p[f"U_{gate}_l{number}"] for gate in "rzn"]),
+            f"bias_ih_l{number}": torch.cat([p[f"b_{gate}_l{number}"] for gate in "rzn"]),
+            f"bias_hh_l{number}": torch.cat([zero, zero, p[f"c_n_l{number}"]]),
+        }
     gru.load_state_dict(weights)
     return gru
 
@@ -52,6 +55,67 @@ def read(layer: nn.Module, batch: TensorBatch) -> Tensor:
         h = gru_step(layer, batch.past[:, step], h)
         states.append(h)
     return torch.stack(states, 1)
+
+
+def read_two(layer: nn.Module, batch: TensorBatch, residual: bool, passed: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Two layers: what the upper one gives at the end of the window, and both states; ``passed`` scales what goes up from the lower one."""
+    lower, upper = torch.zeros(2, len(batch.past), 6, dtype=DOUBLE)
+    output = lower
+    for step in range(batch.past.shape[1]):
+        lower = gru_step(layer, batch.past[:, step], lower)
+        upper = gru_step(layer, passed * lower, upper, 1)
+        output = upper + passed * lower if residual else upper
+    return output, lower, upper
+
+
+def head_of(network: ForecastNetwork, state: Tensor, batch: TensorBatch) -> Tensor:
+    """The direct decoder's forecast from the encoder's last output, without dropout."""
+    decoder = network.body.decoder
+    return decoder.output(torch.relu(decoder.hidden(torch.cat([state, batch.static, batch.future.flatten(1)], 1))))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_two_layers_equal_the_loop(make_batch: MakeBatch, residual: bool) -> None:
+    network, batch = network_for(SHAPE, num_layers=2, residual=residual), make_batch(SHAPE, dtype=DOUBLE)
+    output, _, _ = read_two(network.body.encoder.layer, batch, residual)
+    torch.testing.assert_close(network(batch)[..., 0], head_of(network, output, batch))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_recursive_with_two_layers_goes_on_from_both_states(make_batch: MakeBatch, residual: bool) -> None:
+    network, batch = network_for(SHAPE, decoder="recursive", num_layers=2, residual=residual), make_batch(SHAPE, dtype=DOUBLE)
+    decoder, value = network.body.decoder, batch.past[:, -1, 0]
+    _, lower, upper = read_two(network.body.encoder.layer, batch, residual)
+    expected = list[Tensor]()
+    for step in range(4):
+        lower = gru_step(decoder.layer, torch.cat([value[:, None], batch.future[:, step], batch.static], 1), lower)
+        upper = gru_step(decoder.layer, lower, upper, 1)
+        value = decoder.output(upper + lower if residual else upper)[:, 0]
+        expected.append(value)
+    torch.testing.assert_close(network(batch)[..., 0], torch.stack(expected, 1))
+
+
+NEARLY_ALL = 1 - 1e-12  # the share that dropout drops; nothing of these small networks is kept
+
+
+@pytest.mark.parametrize("decoder", ["direct", "recursive", "segment", "attention"])
+def test_dropout_drops_what_the_last_map_reads_in_training_alone(make_batch: MakeBatch, decoder: str) -> None:
+    shape = dataclasses.replace(SHAPE, lookback=8)
+    network, batch = network_for(shape, decoder=decoder, segment_length=4, dropout=NEARLY_ALL), make_batch(shape, dtype=DOUBLE)
+    plain = network_for(shape, decoder=decoder, segment_length=4)
+    plain.load_state_dict(network.state_dict())
+    body = network.body if decoder == "segment" else network.body.decoder
+    torch.testing.assert_close(network.train()(batch)[..., 0], body.output.bias.expand(5, 4))
+    assert torch.equal(network.eval()(batch), plain(batch))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_dropout_between_layers_acts_in_training_alone(make_batch: MakeBatch, residual: bool) -> None:
+    network, batch = network_for(SHAPE, num_layers=2, residual=residual, dropout=NEARLY_ALL), make_batch(SHAPE, dtype=DOUBLE)
+    network.body.decoder.dropout.p = 0.0
+    for mode, passed in ((True, 0.0), (False, 1.0)):
+        output, _, _ = read_two(network.body.encoder.layer, batch, residual, passed)
+        torch.testing.assert_close(network.train(mode)(batch)[..., 0], head_of(network, output, batch))
 
 
 def test_direct_is_one_hidden_layer_over_state_static_and_future(make_batch: MakeBatch) -> None:
@@ -95,18 +159,20 @@ def test_only_attention_returns_attention(make_batch: MakeBatch) -> None:
     assert network_for(SHAPE)(make_batch(SHAPE, dtype=DOUBLE), return_attention=True)[1] is None
 
 
-def test_segment_is_segrnn_in_plain_pytorch(make_batch: MakeBatch) -> None:
+@pytest.mark.parametrize("layers", [1, 2])
+def test_segment_is_segrnn_in_plain_pytorch(make_batch: MakeBatch, layers: int) -> None:
+    """With one layer; two are stacked as PyTorch stacks them."""
     shape = ForecastShape(lookback=12, horizon=8, past=1, series=3)
-    network = network_for(shape, decoder="segment", segment_length=4, series_embedding=True, normalisation="last")
+    network = network_for(shape, decoder="segment", segment_length=4, series_embedding=True, normalisation="last", num_layers=layers)
     body, batch = network.body, make_batch(shape, dtype=DOUBLE)
-    gru, last = pytorch_gru(body.layer), batch.past[:, -1:, 0]
+    gru, last = pytorch_gru(body.layer, layers), batch.past[:, -1:, 0]
     segments = torch.relu(body.project((batch.past[..., 0] - last).reshape(5, 3, 4)))
     _, h = gru(segments)
     expected = torch.zeros(5, 8, dtype=DOUBLE)
     for row, ahead in itertools.product(range(5), range(2)):
         query = torch.cat([body.position[ahead], body.series[batch.series[row]]])
         _, after = gru(query.reshape(1, 1, 6), h[:, row : row + 1].contiguous())
-        expected[row, 4 * ahead : 4 * ahead + 4] = body.output(after[0, 0]) + last[row]
+        expected[row, 4 * ahead : 4 * ahead + 4] = body.output(after[-1, 0]) + last[row]
     torch.testing.assert_close(network(batch)[..., 0], expected)
 
 

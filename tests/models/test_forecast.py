@@ -123,6 +123,23 @@ def test_a_sine_is_learnt(decoder: str) -> None:
     assert error < 0.08, "a sine's own deviation is 0.71"
 
 
+@pytest.mark.parametrize(("decoder", "head", "normalisation"), [each for each in ALLOWED if each[2] in ("none", "scale")])
+def test_mixed_precision_counts_every_target(make_batch: MakeBatch, decoder: str, head: str, normalisation: str) -> None:
+    """743 of 749 targets are known; bfloat16 would count 744."""
+    network = build(settings(decoder=decoder, head=head, normalisation=normalisation), BARE)
+    batch = make_batch(BARE, rows=107)
+    target = batch.target.abs().round() if head == "negative_binomial" else batch.target
+    target.view(-1)[743:] = float("nan")
+    batch = batch._replace(target=target)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, count = network.head.loss(network(batch), batch.target)
+    exact, _ = network.head.loss(network(batch), batch.target)
+    assert (count.item(), total.dtype) == (743, torch.float32)
+    assert total.item() == pytest.approx(exact.item(), rel=0.02)
+    (total / count).backward()
+    assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
+
+
 @pytest.mark.parametrize("decoder", ["direct", "segment"])
 def test_the_same_seed_gives_the_same_network(decoder: str) -> None:
     def weights(seed: int) -> torch.Tensor:

@@ -14,7 +14,9 @@ from scipy import stats
 from torch import Tensor
 
 from grus.errors import DataError, OptionError
+from grus.models import ForecastSettings
 from grus.models.distributions import NegativeBinomialHead, NormalHead, StudentTHead
+from grus.models.forecast import make_head
 from grus.models.heads import Head, PointHead, QuantileHead
 
 NAN = float("nan")
@@ -70,6 +72,41 @@ def test_loss_agrees_with_scipy(name: str) -> None:
     np.testing.assert_allclose(head.each(parameters, target).numpy(), expected, rtol=1e-9, atol=1e-12)
     assert total.item() == pytest.approx(expected.sum(), rel=1e-9)
     assert count.item() == 24
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters", "expected"),
+    [
+        ({"loss": "mae"}, [2.0], 3.0),
+        ({"loss": "mse"}, [2.0], 9.0),
+        ({"loss": "huber"}, [2.0], 2.5),  # δ (|e| − δ/2) with δ = 1
+        ({"loss": "huber", "huber_delta": 0.5}, [2.0], 1.375),
+        ({"loss": "huber", "huber_delta": 4.0}, [2.0], 4.5),  # e² / 2
+        ({"head": "quantile", "levels": (0.5,)}, [2.0], 1.5),
+        ({"head": "quantile", "levels": (0.25, 0.5)}, [7.0, 2.0], (0.75 * 2 + 0.5 * 3) / 2),
+        ({"head": "normal"}, [2.0, 3.0], -stats.norm.logpdf(5, 2, 3)),
+        ({"head": "student_t"}, [2.0, 3.0, 4.0], -stats.t.logpdf(5, 4, 2, 3)),
+        ({"head": "negative_binomial", "normalisation": "none"}, [2.0, 0.5], -stats.nbinom.logpmf(5, 2, 1 / 2)),
+    ],
+)
+def test_settings_choose_the_head_and_its_loss(settings: dict[str, object], parameters: list[float], expected: float) -> None:
+    """A target of 5."""
+    head = make_head(ForecastSettings(**({"head": "point"} | settings)))  # pyright: ignore[reportArgumentType]
+    total, count = head.loss(torch.tensor([[parameters]], dtype=DOUBLE), torch.tensor([[5.0]], dtype=DOUBLE))
+    assert (total.item(), count.item()) == (pytest.approx(expected, rel=1e-12), 1)
+
+
+@EVERY
+def test_loss_of_bfloat16_is_summed_in_float32(name: str) -> None:
+    """743 is no bfloat16: the nearest are 740 and 744."""
+    head = HEADS[name]
+    parameters = head.read(torch.randn(124, 6, head.size)).bfloat16()
+    target = torch.randint(0, 9, (124, 6)).float()
+    target[5, 3] = NAN
+    total, count = head.loss(parameters, target)
+    exact, _ = head.loss(parameters.double(), target.double())
+    assert (total.dtype, count.item()) == (torch.float32, 743)
+    assert total.item() == pytest.approx(exact.item(), rel=1e-5)
 
 
 @EVERY
@@ -168,7 +205,14 @@ def test_quantile_head_by_hand() -> None:
     assert head.names == ("q0.1", "q0.5", "q0.9")
 
 
-@pytest.mark.parametrize("level", [0.04, 0.96, 0.0])
+def test_quantile_head_knows_a_level_by_its_value_not_by_its_bits() -> None:
+    """1 − 0.9 and 0.1 · 3 are not the floats 0.1 and 0.3."""
+    head = QuantileHead((0.1, 0.3, 0.5, 0.9))
+    parameters = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    assert head.quantiles(parameters, (1 - 0.9, 0.1 * 3, 1 - 0.1)).tolist() == [[1.0, 2.0, 4.0]]
+
+
+@pytest.mark.parametrize("level", [0.05 - 1e-6, 0.96, 0.0])
 def test_quantile_head_refuses_levels_it_was_not_trained_for(level: float) -> None:
     with pytest.raises(OptionError, match=r"must lie within the trained 0\.05 to 0\.95"):
         QuantileHead(LEVELS).quantiles(torch.zeros(1, 5), (level,))

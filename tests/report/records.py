@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.report import Example, ForecastPage, GateTrace
+from grus.report import Example, ForecastPage, GateTrace, Past
 
 Array = NDArray[np.float64]
 HOUR = np.timedelta64(3600, "s").astype("timedelta64[ns]")
@@ -87,6 +87,13 @@ def example(record: Record, index: int, known: bool = True) -> Example:
     return Example(name, times, values, record.times[index], record.forecasts["gru"][index], rows, truth)
 
 
+def past(record: Record) -> dict[str, Past]:
+    """The series that `backtest` forecast, whole."""
+    names = list(dict.fromkeys(record.series))
+    length = 240 + 12 * (len(record.series) // len(names)) + record.horizon
+    return {name: Past(START + HOUR * np.arange(length), load(length, seed)) for seed, name in enumerate(names)}
+
+
 def gates(record: Record) -> GateTrace:
     shown, random = example(record, 0), np.random.default_rng(2)
     phase = np.arange(len(shown.times))[:, None] * 2 * np.pi / 24 + random.uniform(0, 6, 32)
@@ -122,4 +129,7 @@ def page(record: Record | None = None, title: str = "Power of two substations") 
         target="power",
         unit="kW",
         step="hour",
+        past=past(record),
+        lookback=48,
+        seeds={seed: {"mae": 1.2 + 0.05 * seed, "rmse": 1.5 + 0.02 * seed} for seed in range(3)},
     )

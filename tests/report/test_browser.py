@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,9 @@ from typing import Any
 import pytest
 
 from grus.report import write
+from tests.browser import chromium
 from tests.report.records import backtest, page
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LONG = "a_series_with_a_very_long_name_and_no_space_in_it_at_all_0123456789"
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -34,14 +25,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed; apt-get install chromium to look at the page")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright to look at the page")
-    with api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 class View:
@@ -67,6 +52,77 @@ def test_page_is_silent_and_asks_for_nothing(browser: Any, path: Path, width: in
     assert [url for url in view.requests if not url.startswith("data:")] == [path.as_uri()]
     assert view.complaints == []
     assert view.page.title() == EVIL
+    view.page.close()
+
+
+@pytest.mark.parametrize("width", [360, 390, 600, 1280])
+def test_table_wider_than_its_box_scrolls_with_a_hint(browser: Any, path: Path, width: int) -> None:
+    view = View(browser, path, width)
+    view.run("document.querySelectorAll('details').forEach(entry => entry.open = true)")
+    boxes = view.run(
+        """[...document.querySelectorAll('.box')].map(box => {
+            const inner = box.querySelector('.scroll');
+            return [inner.scrollWidth > inner.clientWidth, box.querySelector('.hint').getBoundingClientRect().height > 15];
+        })"""
+    )
+    assert [True, True] in boxes
+    assert [True, False] not in boxes
+    view.page.close()
+
+
+def test_every_table_is_reached_and_scrolled_by_keyboard(browser: Any, path: Path) -> None:
+    view = View(browser, path, 390)
+    view.run("document.querySelectorAll('details').forEach(entry => entry.open = true)")
+    count = view.page.locator(".scroll").count()
+    focused = "[...document.querySelectorAll('.scroll')].indexOf(document.activeElement)"
+    reached: set[int] = set()
+    for _ in range(2 * count + 10):
+        view.page.keyboard.press("Tab")
+        reached.add(view.run(focused))
+    assert reached - {-1} == set(range(count))
+    wide = view.page.locator(".scroll").first
+    wide.focus()
+    view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_function("document.querySelector('.scroll').scrollLeft > 0")
+    # The names of the rows stay where they are.
+    assert view.run("document.querySelector('.scroll td').getBoundingClientRect().left") == wide.bounding_box()["x"]
+    assert view.run("document.querySelectorAll('.scroll:not([aria-label])').length") == 0
+    view.page.close()
+
+
+# Colours over all that lies below them, as the contrast of WCAG 2.2: text 4.5, lines that carry meaning 3.
+CONTRASTS = r"""(() => {
+    const part = value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const light = rgb => 0.2126 * part(rgb[0] / 255) + 0.7152 * part(rgb[1] / 255) + 0.0722 * part(rgb[2] / 255);
+    const read = text => { const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number); return [r, g, b, a]; };
+    const over = ([r, g, b, a], base) => [r, g, b].map((value, k) => a * value + (1 - a) * base[k]);
+    const below = place => {
+        const base = place.parentElement ? below(place.parentElement) : [255, 255, 255];
+        return over(read(getComputedStyle(place).backgroundColor), base);
+    };
+    const ratio = (colour, place) => {
+        const base = below(place), [dark, bright] = [light(over(read(colour), base)), light(base)].sort((p, q) => p - q);
+        return (bright + 0.05) / (dark + 0.05);
+    };
+    const said = [...document.querySelectorAll('main *')].filter(place => [...place.childNodes].some(node => node.nodeType == 3 && node.data.trim()));
+    const text = said.filter(place => place.checkVisibility() && place.tagName != 'title' && !place.closest('title'));
+    const lines = [...document.querySelectorAll('svg path:not(.grid):not(.interval):not(.inner)')].filter(place => place.checkVisibility());
+    const ground = place => place.closest('svg')?.parentElement ?? place;
+    const worst = (places, colour) => Math.min(...places.map(place => ratio(getComputedStyle(place)[colour], ground(place))));
+    return [text.length, lines.length, worst(text.filter(place => !place.closest('svg')), 'color'),
+        worst(text.filter(place => place.closest('svg')), 'fill'), worst(lines, 'stroke')];
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_lines_stand_out(browser: Any, path: Path, scheme: str) -> None:
+    view = View(browser, path, 1280, scheme)
+    texts, lines, text, letters, stroke = view.run(CONTRASTS)
+    assert texts > 200
+    assert lines > 50
+    assert text >= 4.5
+    assert letters >= 4.5
+    assert stroke >= 3
     view.page.close()
 
 

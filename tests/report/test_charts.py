@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from statsmodels.tsa.stattools import acf
 
-from grus.report.axes import Array, Axis, log_ticks, number, positions, round_ticks, time_axis, time_ticks, value_axis
+from grus.report.axes import Array, Axis, log_ticks, number, positions, round_ticks, time_axis, time_texts, time_ticks, value_axis
 from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, Table, missing_spans, runs
 from grus.report.pictures import picture
 from grus.report.records import cells, intervals
@@ -100,6 +100,19 @@ def test_log_axis_halves_at_the_geometric_mean() -> None:
 )
 def test_number_has_four_figures(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("times", "texts"),
+    [
+        (["2024-03-01", "2024-03-08"], ["2024-03-01", "2024-03-08"]),
+        (["2024-03-01T00", "2024-03-01T18"], ["2024-03-01 00:00", "2024-03-01 18:00"]),
+        (["2024-03-01T00:00:00", "2024-03-01T18:00:05"], ["2024-03-01 00:00:00", "2024-03-01 18:00:05"]),
+    ],
+)
+def test_times_of_a_column_are_told_alike(times: list[str], texts: list[str]) -> None:
+    assert time_texts(np.array(times, "datetime64[ns]")) == texts
+    assert time_texts(np.array([3, 12])) == ["3", "12"]
 
 
 def test_cells_share_their_decimals() -> None:

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from grus.errors import OptionError, ShapeError
 from grus.evaluation.backtest import Backtest
 from grus.report import Document, Example, ForecastPage, GateTrace, Section, Table, render, write, write_pictures
-from grus.report.records import Words
+from grus.report.charts import Line, Rule
+from grus.report.forecast import window
+from grus.report.records import Past, Words
 from grus.report.residuals import drift
-from grus.report.scores import answer, coverage_sentence, coverage_table, scope, score_table
+from grus.report.scores import answer, best_rival, coverage_sentence, coverage_table, scope, score_table
+from grus.report.seeds import seed_section
 from tests.report.records import START, Record, backtest, example, page
 
 DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
@@ -97,6 +100,34 @@ def test_score_table_has_the_model_first_and_the_best_in_bold() -> None:
     assert table.ours == 0
 
 
+def test_a_baseline_that_failed_somewhere_is_never_the_best() -> None:
+    near = [[10.0, 20.0], [np.nan, np.nan]]  # its scores would be over the first forecast alone
+    record = small(gru=GOOD, naive=FAIR, near=near)
+    assert best_rival(record, "gru", "mae") == "naive"
+    assert "less than the best baseline, naive" in answer(record, WORDS, "mae")
+    assert score_table(record, WORDS).strong == {(0, 1), (0, 2)}
+    assert score_table(record, WORDS).rows[2] == ("near", "0.00", "0.00")
+    assert best_rival(small(gru=GOOD, near=near), "gru", "mae") is None
+
+
+def test_scores_over_seeds_stand_beside_the_best_baseline() -> None:
+    section = seed_section({0: {"mae": 1.0, "coverage": 0.8}, 4: {"mae": 3.0, "coverage": 0.9}}, small(gru=GOOD, naive=FAIR, last=BAD), WORDS, "mae")
+    assert section.tables[0].head == ("", "mean", "95 % from", "to", "best baseline")
+    # Student's t with 1 degree of freedom at 0.975 is 12.71, times √2 / √2
+    assert section.tables[0].rows == (("MAE (kW)", "2.00", "−10.7", "14.7", "2.00, naive"),)
+    assert section.text == (
+        "gru was trained and tested 2 times, each with its own seed; MAE (kW): 1.00 (seed 0), 3.00 (seed 4). "
+        "The interval of their mean lies on both sides of the best baseline, naive (2.00).",
+    )
+
+
+@pytest.mark.parametrize(("scores", "where"), [((1.0, 1.01), "below"), ((3.0, 3.01), "above")])
+def test_seeds_say_on_which_side_of_the_baseline_they_lie(scores: tuple[float, float], where: str) -> None:
+    seeds = {seed: {"mae": score} for seed, score in enumerate(scores)}
+    assert f"lies {where} the best baseline" in seed_section(seeds, small(gru=GOOD, naive=FAIR), WORDS, "mae").text[0]
+    assert "best baseline" not in seed_section(seeds, small(gru=GOOD), WORDS, "mae").text[0]
+
+
 def test_coverage_is_counted_over_known_truths() -> None:
     record = small(gru=GOOD)
     record.quantiles.update({0.1: np.array([[10.0, 21.0], [20.0, 0.0]]), 0.9: np.array([[12.0, 25.0], [40.0, 8.0]])})
@@ -112,6 +143,7 @@ def test_page_has_its_sections_in_a_readers_order() -> None:
     assert Texts(render(page())).headings == [
         "The forecast",
         "Scores beside baselines",
+        "Over seeds",
         "Error by horizon",
         "How it was made",
         "Learning curves",
@@ -123,7 +155,7 @@ def test_page_has_its_sections_in_a_readers_order() -> None:
 
 
 def test_page_leaves_out_what_there_is_nothing_of() -> None:
-    bare = dataclasses.replace(page(), history=[], examples=[], gates=None, findings=[])
+    bare = dataclasses.replace(page(), history=[], examples=[], gates=None, findings=[], seeds={})
     assert Texts(render(bare)).headings == ["Scores beside baselines", "Error by horizon", "How it was made", "Residual checks", "Worst forecasts"]
 
 
@@ -161,7 +193,38 @@ def test_forecast_table_has_the_numbers_of_the_chart() -> None:
     chart = page(record).document().sections[0].charts[0]
     assert chart.table.head == ("time", "measured (kW)", "forecast (kW)", *(f"quantile {level}" for level in (0.1, 0.25, 0.5, 0.75, 0.9)))
     assert len(chart.table.rows) == record.horizon
-    assert chart.table.rows[0][:3] == ("2024-03-11", f"{record.truth[0, 0]:.1f}", f"{record.forecasts['gru'][0, 0]:.1f}")
+    assert chart.table.rows[0][:3] == ("2024-03-11 00:00", f"{record.truth[0, 0]:.1f}", f"{record.forecasts['gru'][0, 0]:.1f}")
+
+
+def test_worst_forecasts_stand_after_their_past_beside_the_best_baseline() -> None:
+    record = small(gru=GOOD, naive=FAIR)
+    past = Past(START + DAY * np.arange(-3, 3), np.array([1.0, np.nan, 3.0, 10.0, 20.0, 30.0]))
+    chart = window(record, 0, WORDS, 1, past.before(record.times[0, 0], 2), "naive")
+    lines = {mark.name: mark for mark in chart.marks if isinstance(mark, Line)}
+    assert list(lines) == ["naive (best baseline)", "gru, forecast", "measured"]
+    np.testing.assert_array_equal(lines["measured"].y, [np.nan, 3.0, 10.0, 20.0])
+    np.testing.assert_array_equal(lines["naive (best baseline)"].y, FAIR[0])
+    assert lines["gru, forecast"].x.tolist() == lines["measured"].x[2:].tolist()
+    assert [mark.place for mark in chart.marks if isinstance(mark, Rule)] == [lines["measured"].x[2]]
+    assert chart.table.head == ("time", "measured (kW)", "forecast (kW)", "naive")
+    assert chart.table.rows[0] == ("2024-03-01", "10.0", "11.0", "12.0")
+
+
+def test_worst_forecasts_are_drawn_after_the_lookback_and_no_more_than_reads_well() -> None:
+    def drawn(**changes: int) -> int:
+        section = next(s for s in dataclasses.replace(page(), **changes).document().sections if s.title == "Worst forecasts")
+        return len(next(mark for mark in section.charts[0].marks if isinstance(mark, Line) and mark.name == "measured").x) - 24
+
+    assert [drawn(lookback=count) for count in (0, 48, 200)] == [0, 48, 4 * 24]
+
+
+def test_past_ends_before_the_forecast() -> None:
+    past = Past(np.arange(5, 10), np.arange(5.0))
+    assert past.before(8, 2).times.tolist() == [6, 7]
+    assert past.before(8, 9).values.tolist() == [0.0, 1.0, 2.0]
+    assert past.before(8, 0).times.tolist() == []
+    with pytest.raises(ShapeError, match="Past: values must have 5 steps, got 4"):
+        Past(np.arange(5), np.zeros(4))
 
 
 def test_learning_names_the_epoch_that_was_kept() -> None:

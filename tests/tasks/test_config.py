@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from grus.data.missing import STRATEGIES
 from grus.data.scaling import METHODS
+from grus.data.transforms import TRANSFORMS
 from grus.errors import OptionError
+from grus.evaluation.catalogue import BASELINES
 from grus.models.settings import ForecastSettings
 from grus.tasks import draft
-from grus.tasks.config import BacktestConfig, Config, DataConfig, Missing, Scaling, check, differences, load, override
+from grus.tasks.config import BacktestConfig, Baseline, Config, DataConfig, Missing, Scaling, Transform, check, differences, load, override
 from grus.tasks.draft import Draft
 from grus.training.settings import TrainingSettings
 
@@ -57,7 +59,7 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
     [
         (
             "data:\n  horizon: 24\nmodel:\n  cell: gru\n\n  # wider\n  hiden_size: 64\n",
-            "config.yaml line 7: model.hiden_size is unknown; did you mean hidden_size?",
+            "config.yaml line 7: model.hiden_size is unknown; did you mean model.hidden_size?",
         ),
         ("data:\n  horizon: 24\n  epochs: 3\n", "config.yaml line 3: data.epochs is unknown; did you mean training.epochs?"),
         ("horizon: 24\ndata:\n  horizon: 1\n", "config.yaml line 1: horizon is unknown; did you mean data.horizon?"),
@@ -77,11 +79,24 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
         (SMALL + "training: {schedule: cosin}\n", "got 'cosin'; did you mean cosine?"),
         (
             SMALL + "model:\n  residual: true\n",
-            "config.yaml line 3: ForecastSettings: residual must be False without a second recurrent layer, got True",
+            "config.yaml line 3: model.residual must be False without a second recurrent layer, got True",
         ),
-        (SMALL + "training: {schedule: one_cycle, warmup: 0.1}\n", "config.yaml line 3: TrainingSettings: warmup must be 0"),
+        (SMALL + "training: {schedule: one_cycle, warmup: 0.1}\n", "config.yaml line 3: training.warmup must be 0"),
         (SMALL + "  target: ds\n", "config.yaml line 1: data: a column must be named once, got 'ds' in time and target; take it out of one."),
         (SMALL + "backtest: {refit: 0}\n", "config.yaml line 3: backtest.refit must be never or a number of origins, got 0"),
+        (SMALL + "training:\n  epoch: 3\n", "config.yaml line 4: training.epoch is unknown; did you mean training.epochs?"),
+        ("epoch: 3\n" + SMALL, "config.yaml line 1: epoch is unknown; did you mean training.epochs?"),
+        ("trainin: {epochs: 3}\n" + SMALL, "config.yaml line 1: trainin is unknown; did you mean training?"),
+        (
+            SMALL + "  step: fortnight\n",
+            "config.yaml line 3: data.step must be a pandas offset alias such as h, D or MS, a whole number or irregular, got",
+        ),
+        (SMALL + "backtest:\n  baselines: [ets]\n", "config.yaml line 4: backtest.baselines[0] must be 'last value', "),
+        (SMALL + "backtest:\n  baselines: [ets]\n", "got 'ets'; did you mean ETS?"),
+        (SMALL + "backtest:\n  baselines: [ETS, drift, ETS]\n", "config.yaml line 4: backtest.baselines must each be named once, got 'ETS' again"),
+        (SMALL + "  missing: gru_d\nmodel: {cell: gru}\n", "config.yaml line 4: model.missing_aware must be False for the cell 'gru'"),
+        (SMALL + "  missing: zero\nmodel: {cell: gru_d}\n", "data.missing must be gru_d beside a cell that reads what is missing"),
+        (SMALL + "  validation: 0\ntraining: {schedule: plateau}\n", "training.schedule must be another than plateau without a validation part"),
         ("task: forcast\n" + SMALL, "config.yaml line 1: task must be 'forecast', got 'forcast'; did you mean forecast?"),
     ],
 )
@@ -95,6 +110,12 @@ def test_mistake_names_line_key_and_remedy(text: str, expected: str) -> None:
 def test_share_is_a_fraction_steps_or_a_date(key: str, value: str) -> None:
     (found,) = mistakes(f"{SMALL}  {key}: {value}\n")
     assert found.startswith(f"config.yaml line 3: data.{key} must be a fraction below 1, a number of steps or a date such as 2024-01-31, got ")
+
+
+@pytest.mark.parametrize("written", ["data: {horizon: 3, missing: gru_d}", "data: {horizon: 3}\nmodel: {cell: gru_d}"])
+def test_cell_and_missing_values_of_gru_d_go_together(written: str) -> None:
+    config = parse(written)
+    assert (config.data.missing, config.model.cell, config.model.missing_aware) == ("gru_d", "gru_d", True)
 
 
 def test_several_mistakes_come_together_in_the_order_of_the_lines() -> None:
@@ -157,7 +178,7 @@ def test_override_changes_those_keys_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("model.hiden_size=64", "--set model.hiden_size is unknown; did you mean hidden_size?"),
+        ("model.hiden_size=64", "--set model.hiden_size is unknown; did you mean model.hidden_size?"),
         ("training.epochs=1.5", "--set training.epochs must be a whole number, got 1.5."),
         ("data.horizon.x=1", "--set data.horizon.x is unknown: data.horizon is 24, which has no keys; leave x out."),
         (
@@ -188,6 +209,8 @@ def test_lookback_is_two_seasons_and_at_least_two_horizons() -> None:
 def test_names_of_options_are_those_of_the_data_layer() -> None:
     assert set(get_args(Missing)) == set(STRATEGIES)
     assert set(get_args(Scaling)) == set(METHODS)
+    assert get_args(Transform) == TRANSFORMS
+    assert get_args(Baseline) == tuple(BASELINES)
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8) | st.sampled_from(
@@ -199,7 +222,7 @@ shares = st.floats(0, 1, exclude_min=True, exclude_max=True) | st.integers(0, 10
 @settings(max_examples=20)
 @given(
     target=names.map(lambda text: "y" + text) | names.filter(lambda text: text != "ds"),
-    step=st.none() | names,
+    step=st.none() | st.sampled_from(["h", "15min", "W-SAT", "2", "irregular"]),
     validation=shares,
     rate=st.floats(1e-300, 1e300),
     clip=st.none() | st.floats(1e-9, 1e9),

@@ -121,13 +121,26 @@ def test_open_lists_the_missing_parts(place: Path) -> None:
         folder.open(place)
 
 
-def test_run_that_made_nothing_can_be_withdrawn(place: Path) -> None:
-    folder.create(place, CONFIG).withdraw()
-    assert contents(place) == set()
+def test_run_that_made_nothing_is_withdrawn_with_its_folders(place: Path, tmp_path: Path) -> None:
     run = folder.create(place, CONFIG)
     run.log.touch()
+    run.checkpoints.mkdir()
+    (run.checkpoints / "state.json").touch()
     run.withdraw()
-    assert contents(place) == {"run.json", "config.yaml", "log.jsonl"}
+    assert contents(tmp_path) == set()
+    place.mkdir(parents=True)
+    folder.create(place, CONFIG).withdraw()
+    assert contents(place) == set()
+
+
+@pytest.mark.parametrize("part", ["log.jsonl", "model/config.json", "notes.txt"])
+def test_run_that_made_something_is_not_withdrawn(place: Path, part: str) -> None:
+    run = folder.create(place, CONFIG)
+    (place / part).parent.mkdir(exist_ok=True)
+    (place / part).write_text("{}", encoding="utf-8")
+    run.withdraw()
+    assert contents(place) == {"run.json", "config.yaml", part.partition("/")[0]}
+    assert run.config == CONFIG
 
 
 def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

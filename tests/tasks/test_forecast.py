@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from grus.evaluation.conformal import ConformalQuantiles
 from grus.models.settings import ForecastSettings
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.tasks.learning import train
-from grus.training import TrainingSettings
+from grus.training import Quiet, TrainingSettings
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, wave
 
 WINDOWS = WindowSettings(LOOKBACK, HORIZON)
@@ -66,14 +67,17 @@ def test_a_transformed_target_is_forecast_in_its_own_units() -> None:
     np.testing.assert_allclose(model.predict(growing.cut(50)).point[1], found.point[1], rtol=1e-6)
 
 
-def test_intervals_of_a_transformed_target_are_corrected_in_its_own_units() -> None:
+def test_errors_of_a_logarithm_count_in_logarithms() -> None:
     growing = seasonal(np.exp(0.1 * wave(200, 1) + np.arange(200) / 60))
     model = learn(split(growing, 100, 0), windows=replace(WINDOWS, transform="log_seasonal_difference"))
-    held = replace(growing, series=(replace(growing.series[0], target=2 * growing.series[0].target),))
-    other = learn(split(held, 100, 0), windows=replace(WINDOWS, transform="log_seasonal_difference"))
-    assert model.intervals
-    for pair, found in model.intervals.items():  # growth is the same, and so is the network: twice the target is twice the margin
-        np.testing.assert_allclose(other.intervals[pair].margin, 2 * found.margin, rtol=1e-4)
+    origins = np.arange(100, 198, HORIZON)
+    given = raw(model).predict_at(growing, np.zeros(len(origins), np.int64), origins)
+    truth = np.stack([np.log(growing.series[0].target[origin : origin + HORIZON]) for origin in origins])
+    scores = np.sort(np.maximum(np.log(given.quantiles[0.1]) - truth, truth - np.log(given.quantiles[0.9])), axis=0)
+    margin = model.intervals[0.1, 0.9].margin * model.scaling.target.scale[0]
+    np.testing.assert_allclose(margin, scores[int(np.ceil(0.8 * (len(origins) + 1))) - 1], rtol=1e-9)
+    before, after = raw(model).predict(growing).quantiles, model.predict(growing).quantiles
+    np.testing.assert_allclose(after[0.9], before[0.9] * np.exp(margin), rtol=1e-9)
 
 
 # --- what is measured where ----------------------------------------------------------------------------------------------------------
@@ -96,7 +100,8 @@ def test_margins_are_those_of_the_validation_windows_that_do_not_overlap(model: 
     series, origins = np.array(places).T
     given = raw(model).predict_at(panel, series, origins)
     truth = np.stack([panel.series[index].target[origin : origin + HORIZON] for index, origin in places])
-    scores = np.sort(np.maximum(given.quantiles[0.1] - truth, truth - given.quantiles[0.9]), axis=0)
+    scale = model.scaling.target.scale[series][:, None]
+    scores = np.sort(np.maximum(given.quantiles[0.1] - truth, truth - given.quantiles[0.9]) / scale, axis=0)
     np.testing.assert_allclose(model.intervals[0.1, 0.9].margin, scores[10], rtol=1e-12)  # ⌈13 × 0.8⌉ = 11th of 12
 
 
@@ -113,6 +118,28 @@ def test_corrected_intervals_cover_what_they_promise() -> None:
 
     assert abs(covered(raw(model)) - 0.8) > 0.08
     assert abs(covered(model) - 0.8) < 0.05
+
+
+def test_intervals_of_series_of_every_size_hold_what_they_promise() -> None:
+    draw = np.random.default_rng(4)
+    panel = panel_of([size * draw.normal(size=800) for size in (1.0, 1.0, 1e3, 1e3)])
+    model = learn(split(panel, 300, 300))
+    origins = np.arange(500, 797, 3)
+    for index in (0, 2):
+        truth = np.stack([panel.series[index].target[origin : origin + HORIZON] for origin in origins])
+        found = model.predict_at(panel, np.full(len(origins), index), origins).quantiles
+        assert abs(float(np.mean((truth >= found[0.1]) & (truth <= found[0.9]))) - 0.8) < 0.06
+
+
+def test_interrupted_training_with_nothing_to_resume_from_gives_no_model(parts: Split, tmp_path: Path) -> None:
+    class Impatient(Quiet):
+        def step(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, WINDOWS, ForecastSettings(hidden_size=4), TRAINING, reporter=Impatient())
+    _, history = train(parts, WINDOWS, ForecastSettings(hidden_size=4), TRAINING, reporter=Impatient(), folder=tmp_path)
+    assert history.interrupted
 
 
 def test_too_few_validation_windows_leave_the_intervals_alone(panel: Panel) -> None:
@@ -141,8 +168,9 @@ def test_corrected_quantiles_never_cross(parts: Split, panel: Panel) -> None:
 def test_intervals_are_corrected_by_their_margin(parts: Split, panel: Panel) -> None:
     model = learn(parts, levels=FIVE)
     before, after = (each.predict(panel).quantiles for each in (raw(model), with_margins(model, outer=2.0, inner=0.5)))
+    scale = model.scaling.target.scale[:, None]
     for level, moved in zip(FIVE, (-2.0, -0.5, 0.0, 0.5, 2.0), strict=True):
-        np.testing.assert_allclose(after[level], before[level] + moved, atol=1e-12)
+        np.testing.assert_allclose(after[level], before[level] + moved * scale, atol=1e-9)
 
 
 def test_quantile_does_not_depend_on_what_else_is_asked(parts: Split, panel: Panel) -> None:

@@ -93,7 +93,69 @@ def test_times_may_stand_in_several_columns(elsewhere: Path, capsys: pytest.Capt
     parts = {name: getattr(frame["ds"].dt, name) for name in ("year", "month", "day", "hour")}
     pd.DataFrame({**parts, "y": frame["y"]}).to_csv("parts.csv", index=False)
     assert main(["fit", "parts.csv", "--time", "year,month,day,hour", "--horizon", "6", "--out", "run", *SMALL]) == 0
-    assert main(["evaluate", "run", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run", "--levels", "0.5"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert found.columns.tolist() == ["year", "month", "day", "hour", "y", "0.5"]
+    assert found[["year", "month", "day", "hour"]].to_numpy().tolist() == [[2024, 1, 7, hour] for hour in range(6, 12)]
+
+
+def test_values_missing_at_the_end_are_told_beside_the_forecast(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = table()
+    late.loc[147:, "y"] = np.nan
+    late.to_csv("late.csv", index=False)
+    capsys.readouterr()
+    assert main(["predict", "run", "--data", "late.csv"]) == 0
+    printed = capsys.readouterr()
+    assert "the last 3 of series 'series', forecast from 2024-01-07 06:00 on" in printed.err
+    assert printed.out.splitlines()[1].startswith("2024-01-07 06:00:00,")
+
+
+def test_times_of_an_irregular_calendar_are_read_from_rows_behind_the_target(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table()
+    frame["ds"] += pd.to_timedelta(np.random.default_rng(2).integers(0, 50, 150), "min")
+    frame.loc[144:, "y"] = np.nan
+    frame.to_csv("uneven.csv", index=False)
+    assert main(["fit", "uneven.csv", "--horizon", "6", "--set=data.step=irregular", "--set=data.test=0", "--out", "run", *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run"]) == 0
+    assert pd.read_csv(io.StringIO(capsys.readouterr().out), parse_dates=["ds"])["ds"].tolist() == frame["ds"][144:].tolist()
+
+
+def test_work_is_told_in_plain_lines_where_there_is_no_terminal(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv("wave.csv", index=False)
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", *SMALL[:-1]]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("training gru of 1 × 4 units on wave.csv (1 series, 150 steps of h): at most 2 epochs of ")
+    assert [line.split()[:3] for line in told[1:]] == [["epoch", "1/2", "loss"], ["epoch", "2/2", "loss"]]
+    assert main(["evaluate", "run"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "testing gru on the test part of wave.csv (1 series, 150 steps of h)"
+    assert told[1].startswith("backtest: 2 of 2 windows")
+    assert told[2].startswith("grus: grus predict run forecasts with this network, which has not learnt from the test part")
+
+
+def test_a_network_for_use_is_trained_on_the_test_part_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", "run/config.yaml", "--set", "data.test=0", "--out", "runs/final", "--quiet"]) == 0
+    shifts = [json.loads((place / "model/scalers.json").read_text())["scaling"]["target"]["shift"][0] for place in (run, Path("runs/final"))]
+    values = table()["y"]
+    assert shifts == pytest.approx([values[:120].mean(), values[:135].mean()], rel=1e-6)
+    capsys.readouterr()
+    assert main(["predict", "runs/final"]) == 0
+    assert capsys.readouterr().out.startswith("ds,y")
+    assert main(["evaluate", "runs/final"]) == 1
+    assert "the test part must hold 6 steps, got 0" in capsys.readouterr().err
+
+
+def test_short_series_are_refused_or_left_out_as_asked(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.concat([table().assign(id="a"), table(8).assign(id="b")]).to_csv("two.csv", index=False)
+    command = ["fit", "two.csv", "--id", "id", "--horizon", "6", "--out", "run", *SMALL]
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert "got 1 of 2 that are too short, the first 'b' of 8 steps; ask for smaller parts, or leave such series out with data.short=drop" in told
+    assert not Path("run").exists()
+    assert main([*command, "--set", "data.short=drop"]) == 0
+    assert ["series", "1"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
 BAD = [
@@ -115,7 +177,7 @@ def test_bad_tables_are_refused_and_leave_no_run(name: str, text: str, message: 
     assert name in told or message == "too short"
     assert message in told
     assert len(told.strip().splitlines()) <= 6
-    assert not Path("run/model").exists()
+    assert not Path("run").exists()
 
 
 def test_a_model_of_another_run_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,4 +185,16 @@ def test_a_model_of_another_run_is_refused(run: Path, capsys: pytest.CaptureFixt
     (run / "model" / "model.safetensors").write_bytes(Path("other/model/model.safetensors").read_bytes())
     capsys.readouterr()
     assert main(["predict", str(run)]) == 1
-    assert "must have the shape" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "must have the shape" in told
+    assert told.endswith("\n  The same run again: grus fit --config run/config.yaml --out run --overwrite\n")
+    assert main([*told.rpartition("grus ")[2].split(), "--quiet"]) == 0
+    assert main(["predict", str(run)]) == 0
+
+
+def test_quantiles_of_a_network_without_any_are_refused(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv("wave.csv", index=False)
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", "--set=model.head=point", *SMALL]) == 0
+    assert main(["predict", "run", "--levels", "0.1,0.9"]) == 1
+    expected = "grus: predict: levels must be left out for a network without quantiles, got 0.1, 0.9; train one with model.head=quantile.\n"
+    assert capsys.readouterr().err == expected

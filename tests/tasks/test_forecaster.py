@@ -67,7 +67,7 @@ def test_covariates_of_every_kind_reach_the_network() -> None:
     ahead = pd.DataFrame({"id": np.repeat(["a", "b"], 3), "ds": [*pd.date_range("2024-02-10", periods=3)] * 2, "promo": [0, 1, 0] * 2})
     first, second = (forecaster.predict(future=each) for each in (ahead, ahead.assign(promo=5)))
     assert not np.array_equal(first["y"], second["y"])
-    with pytest.raises(DataError, match=r"future covariates \['promo'\] must be known for 3 steps after the panel, got no panel of them"):
+    with pytest.raises(DataError, match=r"future covariates .*'promo'.* must be known for the 3 steps to forecast"):
         forecaster.predict()
     with pytest.raises(DataError, match=r"column 'promo': must be .*known ahead"):
         forecaster.predict(future=ahead.assign(promo=[0, None, 0] * 2))
@@ -85,7 +85,7 @@ def test_irregular_calendar_takes_the_times_of_the_future(missing: str) -> None:
     for found in (forecaster.predict(future=to_come), forecaster.predict_quantiles(future=to_come)):
         assert found["ds"].tolist() == to_come["ds"][:3].tolist()
     for future in (None, to_come[:2]):
-        with pytest.raises(DataError, match=r"must have 3 times .*its calendar is irregular, got [02]; pass them in future"):
+        with pytest.raises(DataError, match=r"must have 3 times .*its calendar is irregular, got [02]; "):
             forecaster.predict(future=future)
 
 
@@ -95,8 +95,36 @@ def test_irregular_integer_times_need_them_too() -> None:
     forecaster = small().fit(replace(whole, series=(replace(whole.series[0], times=times),), step=Step.irregular))
     future = read_panel({"id": ["a"] * 3, "ds": times[-1] + np.array([2, 3, 9])}, like=forecaster.panel_, ahead=True)
     assert forecaster.predict(future=future)["ds"].tolist() == (times[-1] + np.array([2, 3, 9])).tolist()
-    with pytest.raises(DataError, match=r"Forecaster: future must have 3 times of series 'a' after .*, got 0; pass their rows"):
+    with pytest.raises(DataError, match=r"predict: series 'a' must have 3 times after .*, got 0; add their rows, without a target"):
         forecaster.predict()
+
+
+def test_rows_behind_the_last_target_are_what_is_known_ahead() -> None:
+    table = daily(43, promo=np.arange(43) % 2)
+    table.loc[40:, "y"] = np.nan
+    forecaster = small(columns=Columns(future=("promo",))).fit(table[:40])
+    expected = forecaster.predict(future=table.loc[40:, ["ds", "promo"]])
+    assert forecaster.predict(table).equals(expected)
+    assert forecaster.predict_quantiles(X=table).equals(forecaster.predict_quantiles(future=table.loc[40:, ["ds", "promo"]]))
+    with pytest.raises(DataError, match="future covariates of series 'series' must be known at"):
+        forecaster.predict(table[:42])
+    assert forecaster.fit(table).predict()["ds"].tolist() == expected["ds"].tolist()
+
+
+def test_missing_values_at_the_end_are_warned_of_where_nothing_is_known_ahead(fitted: Forecaster) -> None:
+    longer = np.r_[wave(60), np.nan, np.nan]
+    for predict in (fitted.predict, lambda X: fitted.predict_quantiles(X=X)):
+        with pytest.warns(UserWarning, match=r"^y: values are missing at the end.*the last 2 of series 'series', forecast from 62 on") as told:
+            assert predict(longer)["ds"].tolist() == [62, 63, 64]
+        assert told[0].filename == __file__
+
+
+def test_times_in_several_columns_come_back_so() -> None:
+    table = daily(40)
+    parts = {name: getattr(table["ds"].dt, name) for name in ("year", "month", "day")}
+    found = small(columns=Columns(time="year,month,day")).fit(pd.DataFrame({**parts, "y": table["y"]})).predict()
+    assert found.columns.tolist() == ["year", "month", "day", "y"]
+    assert found[["year", "month", "day"]].to_numpy().tolist() == [[2024, 2, day] for day in (10, 11, 12)]
 
 
 def test_quantiles_have_a_column_each(fitted: Forecaster) -> None:
@@ -330,7 +358,7 @@ def test_loaded_forecaster_needs_data_and_says_so(fitted: Forecaster, tmp_path: 
         ({"lookback": 0}, "Forecaster: lookback must be a whole number of at least 1, got 0"),
         ({"epochs": 0}, "TrainingSettings: epochs must be a whole number of at least 1, got 0"),
         ({"missing": "guess"}, "missing: strategy must be one of .*, got 'guess'"),
-        ({"scaling": "log"}, "Scaling: method must be one of .*, got 'log'"),
+        ({"scaling": "log"}, "(?i)scaling: .*must be one of .*, got 'log'"),
         ({"cell": "gruu"}, "gruu"),
         ({"random_state": np.random.RandomState(0)}, "random_state must be a whole number or None, got a RandomState; give a number"),
         ({"random_state": -1}, "TrainingSettings: seed must be a whole number of at least 0"),
@@ -386,3 +414,14 @@ def test_unknown_future_covariate_in_a_panel_is_refused() -> None:
     named = replace(panel, series=(replace(panel.series[0], future=future),), columns=Columns("id", future=("promo",)), future_names=("promo",))
     with pytest.raises(DataError, match="train: the future covariate 'promo' of series 'a' must be known at step 20, got nan; fill it in"):
         small().fit(named)
+
+
+def test_further_settings_of_the_windows_are_given_by_name(tmp_path: Path) -> None:
+    days = {"ds": pd.date_range("2024-01-01", periods=60), "y": wave(60)}
+    plain, bare = (small(windows={"calendar_features": shown}).fit(days) for shown in (True, False))
+    assert plain.model_.network.shape.past > bare.model_.network.shape.past
+    assert Forecaster.load(bare.save(tmp_path / "model")).get_params()["windows"]["calendar_features"] is False
+    with pytest.raises(OptionError, match="scaling must be given once, got it in windows too"):
+        small(windows={"scaling": "none"}).fit(days)
+    with pytest.raises(OptionError, match="covariate_scaling: must be one of standard, none, got 'robust'"):
+        small(windows={"covariate_scaling": "robust"}).fit(days)

@@ -11,8 +11,9 @@ import pytest
 from grus.data.splitting import Split, split
 from grus.errors import DataError, OptionError
 from grus.evaluation.baselines import standard
+from grus.evaluation.catalogue import BASELINES, choose_baselines
 from grus.tasks.forecast import ForecastModel, WindowSettings
-from grus.tasks.judging import BASELINES, BacktestPlan, choose_baselines, judge, name_of, parts_before, standard_for, windows_of
+from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, small, wave
 
 SETTINGS = WindowSettings(LOOKBACK, HORIZON)

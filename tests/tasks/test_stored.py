@@ -119,9 +119,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "foreign": (
         "config.json",
         lambda path: path.write_text('{"model_type": "bert"}') and None,
-        "must be of a grus forecaster of version 1, got None",
+        "must be of a grus forecaster of version 2, got None",
     ),
-    "later": ("config.json", edit(lambda found: found.update(version=2)), "got 'grus forecaster' of version 2; load it with the version"),
+    "later": ("config.json", edit(lambda found: found.update(version=3)), "got 'grus forecaster' of version 3; load it with the version"),
 }
 
 
@@ -235,6 +235,37 @@ def fail_rename(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", failing)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from grus.tasks.forecaster import Forecaster
+model, place, after = Forecaster.load(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+rename, count = Path.rename, 0
+
+def killed(self, target):
+    global count
+    if count == after:
+        os._exit(9)
+    count += 1
+    return rename(self, target)
+
+Path.rename = killed
+model.save(place, scores={"gru": {"mae": 0.75}}, overwrite=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_save_killed_between_any_two_renames_leaves_the_old_or_the_new_folder(fitted: Forecaster, place: Path, tmp_path: Path, renames: int) -> None:
+    source = fitted.save(tmp_path / "source")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(source), str(place), str(renames)], check=False)
+    assert done.returncode == (9 if renames < 2 else 0)
+    np.testing.assert_array_equal(Forecaster.load(place).predict(PANEL)["y"], fitted.predict()["y"])
+    fitted.save(place, scores={"gru": {"mae": 0.5}}, overwrite=True)
+    assert b"0.5" in contents(place)["README.md"]
+    assert not place.with_name(".model.previous").exists()
 
 
 @pytest.mark.parametrize("case", ["full disk", "read-only", "rename", "interrupted"])

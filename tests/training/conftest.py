@@ -6,19 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from grus.training import TrainingSettings
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.threads import one_thread as one_thread
 
 
 @dataclass(frozen=True)
@@ -29,6 +21,7 @@ class Rows:
     y: Tensor
     size: int = 8
     before: Callable[[int, int], None] = lambda epoch, step: None
+    digest: str | None = None
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.size)

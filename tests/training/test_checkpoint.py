@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from grus.errors import DataError, OptionError
+from grus.errors import CheckpointError, DataError, OptionError
 from grus.training import Checkpoints, Quiet, Snapshot, fit, state
-from tests.training.conftest import bits, linear_rows, settings, small_network, squared
+from tests.training.conftest import Rows, bits, linear_rows, settings, small_network, squared
 
 FILES = ("best.safetensors", "last.safetensors", "optimiser.safetensors", "state.json")
 
@@ -134,7 +134,7 @@ def test_crash_in_the_save_after_an_interrupted_one_leaves_a_whole_generation(mo
 def test_both_generations_torn_is_refused_with_both_reasons(two: Path) -> None:
     (two / "last.safetensors").write_bytes(b"x")
     (two / "previous/state.json").write_text("{")
-    with pytest.raises(DataError, match=r"last\.safetensors must be .* 1 bytes of another checksum.*previous/state\.json: must be the JSON"):
+    with pytest.raises(CheckpointError, match=r"last\.safetensors must be .* 1 bytes of another checksum.*previous/state\.json: must be the JSON"):
         Checkpoints(two, resume=True).load()
 
 
@@ -143,8 +143,8 @@ def test_both_generations_torn_is_refused_with_both_reasons(two: Path) -> None:
     [
         ("[1]", "must be the state of a training run"),
         ('{"format": "other"}', "must be the state of a training run"),
-        ('{"format": "grus.training", "version": 2}', "must be of version 1, got 2"),
-        ('{"format": "grus.training", "version": 1, "files": {}}', "another checksum"),
+        ('{"format": "grus.training", "version": 1}', "must be of version 2, got 1"),
+        ('{"format": "grus.training", "version": 2, "files": {}}', "another checksum"),
         ('{"format": "grus.training", "version": NaN}', "NaN, which JSON does not have"),
         ("[" * 100_000, "must be the JSON that fit wrote"),
         ("\udcff", "must be the JSON that fit wrote"),
@@ -152,7 +152,7 @@ def test_both_generations_torn_is_refused_with_both_reasons(two: Path) -> None:
 )
 def test_foreign_state_is_refused(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(CheckpointError, match=said):
         Checkpoints(tmp_path, resume=True).load()
 
 
@@ -163,7 +163,7 @@ def test_a_pickle_in_place_of_weights_is_refused(two: Path) -> None:
 
 
 def test_nothing_to_resume_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"state\.json: must be there to resume, got no such file"):
+    with pytest.raises(CheckpointError, match=r"state\.json: must be there to resume, got no such file"):
         Checkpoints(tmp_path, resume=True).load()
 
 
@@ -183,7 +183,7 @@ def small_files() -> Iterator[None]:
 
 def test_full_disk_leaves_the_files_of_before(two: Path, small_files: None) -> None:
     before = contents(two)
-    with pytest.raises(DataError, match=r"must take a checkpoint of \d+ bytes, got File too large; the checkpoint of before is kept"):
+    with pytest.raises(CheckpointError, match=r"must take a checkpoint of \d+ bytes, got File too large; the checkpoint of before is kept"):
         Checkpoints(two, resume=True).save(snapshot(3))
     assert contents(two) == before
 
@@ -192,7 +192,7 @@ def test_full_disk_leaves_the_files_of_before(two: Path, small_files: None) -> N
 def test_read_only_folder_leaves_the_files_of_before(two: Path) -> None:
     before = contents(two)
     two.chmod(0o555)
-    with pytest.raises(DataError, match="got Permission denied"):
+    with pytest.raises(CheckpointError, match="got Permission denied"):
         Checkpoints(two, resume=True).save(snapshot(3))
     two.chmod(0o755)
     assert contents(two) == before
@@ -205,7 +205,7 @@ def test_read_only_file_system_leaves_the_files_of_before(two: Path, monkeypatch
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DataError, match="got Read-only file system"):
+    with pytest.raises(CheckpointError, match="got Read-only file system"):
         Checkpoints(two, resume=True).save(snapshot(3))
     monkeypatch.undo()
     assert contents(two) == before
@@ -214,7 +214,7 @@ def test_read_only_file_system_leaves_the_files_of_before(two: Path, monkeypatch
 def test_fit_into_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     network = small_network()
-    with pytest.raises(DataError, match="must take a checkpoint"):
+    with pytest.raises(CheckpointError, match="must take a checkpoint"):
         fit(network, squared, linear_rows(8, 0), None, settings(), folder=tmp_path / "file")
     assert bits(network) == bits(small_network())
 
@@ -229,7 +229,7 @@ def test_fit_with_a_disk_that_fills_gives_the_best_weights_and_the_checkpoint_of
                 monkeypatch.setattr("grus.training.checkpoint._write", fill)
 
     network = small_network()
-    with pytest.raises(DataError, match="No space left on device"):
+    with pytest.raises(CheckpointError, match="No space left on device"):
         fit(network, squared, linear_rows(24, 0), None, settings(), folder=tmp_path, reporter=FillAfterTwo())
     monkeypatch.undo()
     assert len(Checkpoints(tmp_path / "checkpoints", resume=True).load().note["history"]) == 2
@@ -250,8 +250,39 @@ def test_fit_resumes_from_the_previous_checkpoint_to_the_same_bits(tmp_path: Pat
 
 def test_fit_resumed_with_another_network_is_refused(tmp_path: Path) -> None:
     fit(small_network(), squared, linear_rows(8, 0), None, settings(), folder=tmp_path)
-    with pytest.raises(DataError, match=r"the checkpoint's 0\.bias must be none as in the network, got torch\.float32 \[4\]"):
+    with pytest.raises(CheckpointError, match=r"the checkpoint's 0\.bias must be none as in the network, got torch\.float32 \[4\]"):
         fit(nn.Linear(2, 1), squared, linear_rows(8, 0), None, settings(), folder=tmp_path, resume=True)
+
+
+def resumed_on(folder: Path, network: nn.Module, train: Rows, validation: Rows | None) -> None:
+    fit(network, squared, train, validation, settings(), folder=folder, resume=True)
+
+
+def test_fit_resumed_on_other_data_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    """Fewer batches, no validation, and as many batches of other values."""
+    train, validation = linear_rows(24, 0, digest="a" * 64), linear_rows(8, 1, digest="v")
+    fit(small_network(), squared, train, validation, settings(), folder=tmp_path)
+    before, network = contents(tmp_path), small_network(9)
+    others: list[tuple[Rows, Rows | None, str]] = [
+        (linear_rows(9, 0, digest="a" * 64), validation, "train must be that of the run to resume, 3 batches of digest a{12}…, got 2"),
+        (linear_rows(24, 0, digest="b"), validation, "train must be .* digest a{12}…, got 3 batches of digest b…; pass the same data, or"),
+        (linear_rows(24, 0), validation, "train must be .*, got 3 batches; pass"),
+        (train, None, "validation must be that of the run to resume, 1 batch of digest v…, got None"),
+        (train, linear_rows(8, 1, digest="w"), "validation must be .*, got 1 batch of digest w…"),
+        (train, linear_rows(9, 1, digest="v"), "validation must be .*, got 2 batches of digest v…"),
+    ]
+    for train_of_another, validation_of_another, said in others:
+        with pytest.raises(DataError, match=f"fit: {said}"):
+            resumed_on(tmp_path, network, train_of_another, validation_of_another)
+    assert bits(network) == bits(small_network(9))
+    assert contents(tmp_path) == before
+    resumed_on(tmp_path, network, train, validation)
+
+
+def test_fit_resumed_with_validation_that_the_run_had_not_is_refused(tmp_path: Path) -> None:
+    fit(small_network(), squared, linear_rows(24, 0), None, settings(), folder=tmp_path)
+    with pytest.raises(DataError, match="validation must be that of the run to resume, None, got 1 batch; pass the same data"):
+        resumed_on(tmp_path, small_network(), linear_rows(24, 0), linear_rows(8, 1))
 
 
 class Growing:

@@ -16,7 +16,7 @@ from hypothesis import settings as example_count
 from hypothesis import strategies as st
 from torch import nn
 
-from grus.errors import BackendError, DataError, OptionError
+from grus.errors import BackendError, DataError, OptionError, TrainingError
 from grus.training import History, Quiet, TrainingSettings, fit
 from grus.training.steps import count_samples
 from tests.training.conftest import Rows, bits, linear_rows, settings, small_network, squared, untimed
@@ -231,7 +231,7 @@ def test_fit_names_epoch_step_and_gradients_that_are_not_finite(wrong: float, tm
 
     network = small_network()
     spoiling = dataclasses.replace(train, before=spoil)
-    with pytest.raises(DataError, match=r"at epoch 3, step 2 \(gradient not finite: 0\.weight, 0\.bias, 3\.weight and 1 more\)"):
+    with pytest.raises(TrainingError, match=r"at epoch 3, step 2 \(gradient not finite: 0\.weight, 0\.bias, 3\.weight and 1 more\)"):
         fit(network, squared, spoiling, None, settings(), folder=tmp_path)
     two = small_network()
     fit(two, squared, linear_rows(24, 0), None, settings(epochs=6), folder=tmp_path / "two", reporter=InterruptAfter(2))
@@ -242,12 +242,12 @@ def test_fit_names_epoch_step_and_gradients_that_are_not_finite(wrong: float, tm
 def test_fit_names_weights_that_are_not_finite() -> None:
     network = small_network()
     network[3].bias.data.fill_(float("nan"))
-    with pytest.raises(DataError, match=r"epoch 1, step 1 \(not finite: 3\.bias\)"):
+    with pytest.raises(TrainingError, match=r"epoch 1, step 1 \(not finite: 3\.bias\)"):
         fit(network, squared, linear_rows(8, 0), None, settings())
 
 
 def test_fit_refuses_a_validation_loss_that_is_not_finite() -> None:
-    with pytest.raises(DataError, match="got inf in validation after epoch 1"):
+    with pytest.raises(TrainingError, match="got inf in validation after epoch 1"):
         fit(small_network(), squared, linear_rows(8, 0), Rows(torch.zeros(1, 2), torch.tensor([[float("inf")]])), settings())
 
 
@@ -318,6 +318,36 @@ def test_fit_resumed_gives_the_bits_of_a_run_without_pause(schedule: str, after:
     for name in ("last", "best", "optimiser"):
         parts, one = ((tmp_path / run / f"checkpoints/{name}.safetensors").read_bytes() for run in ("parts", "whole"))
         assert parts == one
+
+
+def test_fit_does_not_use_gradients_that_were_there_before() -> None:
+    fresh, used = small_network(), small_network()
+    for weight in used.parameters():
+        weight.grad = torch.full_like(weight, 1e3)
+    expected = fit(fresh, squared, linear_rows(24, 0), None, settings(epochs=2))
+    found = fit(used, squared, linear_rows(24, 0), None, settings(epochs=2))
+    assert untimed(found.epochs) == untimed(expected.epochs)
+    assert bits(used) == bits(fresh)
+
+
+def test_fit_resumed_with_the_network_that_was_interrupted_gives_the_same_bits(tmp_path: Path) -> None:
+    """The interrupt comes between a gradient and its update."""
+    left = [5]
+
+    class Pressed(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            super().step(closure)
+
+    straight, network = small_network(), small_network()
+    fit(straight, squared, linear_rows(24, 0), None, settings())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grus.training.schedule.AdamW", Pressed)
+        assert len(fit(network, squared, linear_rows(24, 0), None, settings(), folder=tmp_path).epochs) == 1
+    fit(network, squared, linear_rows(24, 0), None, settings(), folder=tmp_path, resume=True)
+    assert bits(network) == bits(straight)
 
 
 def test_fit_resumed_after_its_end_changes_nothing(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from grus.errors import DataError
-from grus.training import Bar, History, JsonLines, Quiet, fit
+from grus.errors import DataError, TrainingError
+from grus.training import Bar, History, JsonLines, Lines, PacedLines, Quiet, bar_or_lines, fit
 from tests.training.conftest import linear_rows, settings, small_network, squared
 
 ROW = {"epoch": 1, "loss": 0.5, "validation_loss": 0.25}
@@ -58,7 +58,7 @@ def test_reporter_is_finished_when_the_run_fails() -> None:
     recorder = Recorder()
     train = linear_rows(8, 0)
     train.y.fill_(float("inf"))
-    with pytest.raises(DataError):
+    with pytest.raises(TrainingError):
         fit(small_network(), squared, train, None, settings(), reporter=recorder)
     assert recorder.calls == [("start", 6, 1), ("finish", None)]
 
@@ -135,3 +135,51 @@ def test_bar_follows_a_whole_run() -> None:
     fit(small_network(), squared, linear_rows(12, 0), linear_rows(8, 1), settings(), reporter=Bar(console))
     assert "epoch 6/6" in stream.getvalue()
     assert "best epoch" in stream.getvalue()
+
+
+def test_lines_say_what_is_trained_and_one_epoch_every_few_seconds() -> None:
+    """Epochs of 2 s: the first line at once, the next when 5 s have passed, the last at the end."""
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(stream, "training gru on sales.csv", clock)
+    lines.start(6, 100)
+    history = History()
+    for epoch in range(1, 7):
+        clock.now_s = 2.0 * epoch
+        history.epochs.append({"epoch": epoch, "loss": 1 / epoch, "validation_loss": 0.25})
+        lines.epoch(history.epochs[-1])
+    lines.finish(history)
+    assert stream.getvalue().splitlines() == [
+        "training gru on sales.csv: at most 6 epochs of 100 steps",
+        "epoch 1/6  loss 1  validation 0.25  2 s",
+        "epoch 4/6  loss 0.25  validation 0.25  8 s",
+        "epoch 6/6  loss 0.1667  validation 0.25  12 s",
+    ]
+
+
+def test_lines_of_a_run_without_validation_end_with_the_last_epoch() -> None:
+    stream = io.StringIO()
+    history = fit(small_network(), squared, linear_rows(12, 0), None, settings(epochs=3), reporter=Lines(stream, "training"))
+    told = stream.getvalue().splitlines()
+    assert told[0] == "training: at most 3 epochs of 2 steps"
+    assert told[1].startswith(f"epoch 1/3  loss {history.epochs[0]['loss']:.4g}  ")
+    assert told[-1].startswith(f"epoch 3/3  loss {history.epochs[2]['loss']:.4g}  ")
+
+
+def test_paced_lines_lose_only_what_a_later_line_replaces() -> None:
+    clock, stream = Clock(), io.StringIO()
+    lines = PacedLines(stream, clock)
+    for now_s, line in ((0.0, "a"), (1.0, "b"), (4.9, "c"), (5.0, "d"), (9.0, "e")):
+        clock.now_s = now_s
+        lines.write(line)
+    assert stream.getvalue() == "a\nd\n"
+    lines.flush()
+    lines.flush()
+    assert stream.getvalue() == "a\nd\ne\n"
+
+
+def test_bar_is_for_terminals_and_lines_for_the_rest() -> None:
+    assert isinstance(bar_or_lines(terminal()[0], "training"), Bar)
+    stream = io.StringIO()
+    lines = bar_or_lines(Console(file=stream), "training")
+    lines.start(1, 2)
+    assert stream.getvalue() == "training: at most 1 epochs of 2 steps\n"

@@ -60,15 +60,27 @@ def test_one_cycle_rises_for_three_tenths_and_falls() -> None:
     assert found[-1] == pytest.approx(RATE / 25e4)
 
 
-def test_plateau_halves_after_three_epochs_without_a_better_loss() -> None:
+def rates_after(losses: tuple[float, ...]) -> list[float]:
     optimiser, schedule = start(100, schedule="plateau")
     found: list[float] = []
-    for loss in (2.0, 1.0, 1.5, 1.0, 1.2, 1.1, 0.5):
+    for loss in losses:
         optimiser.step()
         schedule.step()
         schedule.end_epoch(loss)
         found.append(schedule.learning_rate)
-    np.testing.assert_allclose(found, [RATE] * 5 + [RATE / 2] * 2)
+    return found
+
+
+@pytest.mark.parametrize("shift", [0.0, -100.0])
+def test_plateau_halves_after_three_epochs_without_a_better_loss(shift: float) -> None:
+    """An equal loss is no better one; a loss may be negative, as −log p is."""
+    losses = tuple(loss + shift for loss in (2.0, 1.0, 1.5, 1.0, 1.25, 1.125, 1.0, 1.5, 0.5, 0.75))
+    np.testing.assert_allclose(rates_after(losses), [RATE] * 4 + [RATE / 2] * 3 + [RATE / 4] * 3)
+
+
+@pytest.mark.parametrize("start_at", [3.0, 1e-3, -3.0])
+def test_plateau_counts_any_smaller_loss_as_better(start_at: float) -> None:
+    assert rates_after(tuple(start_at - 1e-9 * epoch for epoch in range(8))) == [RATE] * 8
 
 
 @example_count(max_examples=40)

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GrusError as error:
         if debug:
             raise
-        return _refuse(str(error))
+        return _refuse("\n  ".join([str(error), *getattr(error, "__notes__", ())]))
     except OSError as error:
         if debug:
             raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -42,9 +43,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
     """One row per forecaster, one column per metric."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDTH)
+    console = _console()
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     table.add_column("forecaster", no_wrap=True)
     metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
@@ -53,6 +52,30 @@ def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
     for name, row in scores.items():
         table.add_row(name, *(_number(row[metric]) if metric in row else "" for metric in metrics))
     console.print(table)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of text: within the width of a terminal, one line per row elsewhere."""
+    console, shown = _console(), [header, *rows]
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        for row in shown:
+            print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in shown[1:]:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDTH)
+
+
+def print_note(sentence: str) -> None:
+    """Something that is no result and no error, on stderr."""
+    print(f"grus: {sentence}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

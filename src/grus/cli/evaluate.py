@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grus.cli.console import load_module, print_json, print_scores
+from grus.cli.console import load_module, print_json, print_note, print_scores
 
 EXAMPLE = "Example: grus evaluate runs/sales --json"
 
@@ -28,3 +29,6 @@ def evaluate(
         print_json(scores)
     else:
         print_scores(scores)
+    if data is None and reporter == "bar":
+        again = shlex.join(["grus", "fit", "--config", str(run / "config.yaml"), "--set", "data.test=0", "--out", f"{run}-final"])
+        print_note(f"grus predict {run} forecasts with this network, which has not learnt from the test part; to train one that has: {again}")

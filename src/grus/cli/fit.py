@@ -1,4 +1,4 @@
-"""`grus fit`: a configuration from a file and from options, a new run folder, the training."""
+"""`grus fit`: a configuration from a file and from options, the table, a new run folder, the training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grus.cli.console import load_module, print_facts, print_json
+from grus.cli.console import load_module, print_facts, print_json, print_rows
 from grus.errors import OptionError
 
 if TYPE_CHECKING:
     from grus.tasks.config import Config
     from grus.tasks.draft import Draft
     from grus.tasks.folder import RunFolder
+    from grus.tasks.keys import Key
 
 EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
 DATA, NETWORK, RUN = "The data", "The network and its training", "The run"
@@ -25,7 +26,9 @@ def fit(
     data: Annotated[Path | None, typer.Argument(help="Table of the series: CSV or Parquet.", metavar="DATA", show_default=False)] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=DATA)] = None,
     target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=DATA)] = None,
-    time: Annotated[str | None, typer.Option(help="Column of the times (default ds).", metavar="COLUMN", rich_help_panel=DATA)] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Column of the times, or year,month,day,hour (default ds).", metavar="COLUMN", rich_help_panel=DATA)
+    ] = None,
     id: Annotated[
         str | None, typer.Option(help="Column that tells series apart (default one series).", metavar="COLUMN", rich_help_panel=DATA)
     ] = None,
@@ -42,6 +45,9 @@ def fit(
         list[str] | None,
         typer.Option("--set", help="Any key of the configuration, such as model.hidden_size=128.", metavar="KEY=VALUE", rich_help_panel=RUN),
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every key for --set and config files, and do nothing else.", rich_help_panel=RUN)
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder of the run (default run).", show_default=False, metavar="FOLDER", rich_help_panel=RUN)] = Path(
         "run"
     ),
@@ -51,6 +57,9 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.", rich_help_panel=RUN)] = False,
 ) -> None:
     """Train a network on a table of series. Options win over the file, --set over both."""
+    if keys:
+        _print_keys(as_json)
+        return
     options = {"task": task, "data.path": None if data is None else str(data), "data.horizon": horizon, "data.target": target, "data.time": time}
     options |= {"data.id": id, "data.past": _columns(past, "--past"), "data.future": _columns(future, "--future")}
     options |= {"data.static": _columns(static, "--static"), "data.missing": missing, "model.cell": cell}
@@ -62,11 +71,15 @@ def fit(
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
     run = load_module("grus.tasks.forecast_run", "fit")
-    folder, settings = _prepare(
-        out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], resume, overwrite
-    )
+    folders = load_module("grus.tasks.folder", "fit")
+    found: RunFolder | None = folders.open(out) if resume else None
+    settings = _settle(out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], found)
+    if found is None:
+        folders.check_place(out, overwrite=overwrite)
+    parts = run.prepare_run(settings)
+    folder: RunFolder = found or folders.create(out, settings, overwrite=overwrite)
     try:
-        summary = run.fit_run(settings, folder, reporter="json" if as_json else "quiet" if quiet else "bar", resume=resume)
+        summary = run.fit_run(settings, folder, parts, reporter="json" if as_json else "quiet" if quiet else "bar", resume=resume)
     except BaseException:
         if not resume:
             folder.withdraw()
@@ -80,13 +93,17 @@ def fit(
         raise typer.Exit(130)
 
 
-def _prepare(
-    out: Path, file: Path | None, options: Mapping[str, Any], assignments: list[str], resume: bool, overwrite: bool
-) -> tuple[RunFolder, Config]:
-    """The run's folder, new or found again, and its configuration, in which the path of the data is absolute."""
-    configs, folders = load_module("grus.tasks.config", "fit"), load_module("grus.tasks.folder", "fit")
-    drafts = load_module("grus.tasks.draft", "fit")
-    found: RunFolder | None = folders.open(out) if resume else None
+def _print_keys(as_json: bool) -> None:
+    keys: list[Key] = load_module("grus.tasks.keys", "fit").list_keys()
+    if as_json:
+        print_json([key._asdict() for key in keys])
+    else:
+        print_rows(keys[0]._fields, keys)
+
+
+def _settle(out: Path, file: Path | None, options: Mapping[str, Any], assignments: list[str], found: RunFolder | None) -> Config:
+    """The configuration of a new run or of one found again; the path of its data is absolute."""
+    configs, drafts = load_module("grus.tasks.config", "fit"), load_module("grus.tasks.draft", "fit")
     written: Draft = drafts.Draft("grus fit")
     if file is not None or found is not None:
         written = drafts.Draft.read(file or (found and found.config_file))
@@ -97,11 +114,9 @@ def _prepare(
     settings: Config = configs.check(written)
     if settings.data.path is not None:  # a relative path would mean another file when the run is used from elsewhere
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": settings.data.path.absolute()})})
-    if found is None:
-        return folders.create(out, settings, overwrite=overwrite), settings
-    if changed := configs.differences(found.config, settings):
+    if found is not None and (changed := configs.differences(found.config, settings)):
         raise OptionError(f"grus fit --resume: {out} must go on as it began, got another {', '.join(changed)}; leave it out, or name another --out.")
-    return found, settings
+    return settings
 
 
 def _require(written: Draft) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grus.cli.console import load_module
+from grus.cli.console import load_module, print_note
 
 EXAMPLE = "Example: grus predict runs/sales --data - --levels 0.1,0.9 < sales.csv > forecast.csv"
 
@@ -24,7 +24,7 @@ def predict(
     folders = load_module("grus.tasks.folder", "predict")
     folder = folders.open(run, needs=["model"])
     source = sys.stdin if data == "-" else None if data is None else Path(data)
-    table = load_module("grus.tasks.forecast_run", "predict").predict_run(folder, source, chosen)
+    table = load_module("grus.tasks.forecast_run", "predict").predict_run(folder, source, chosen, print_note)
     text: str = table.to_csv(index=False, lineterminator="\n")
     if out == "-":
         sys.stdout.write(text)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from grus.data.calendar import Step
 from grus.data.cycles import cycle_positions
+from grus.data.order import show
 from grus.data.panel import Panel, Series
 from grus.data.scaling import Affine, affine
 from grus.errors import DataError
@@ -25,12 +26,13 @@ def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, cycles: tup
     names = panel.future_names
     if future is None and names:
         raise DataError(
-            f"Windows.last: future covariates {list(names)} must be known for {horizon} steps after the panel, got no panel of them; "
-            "pass one as future."
+            f"predict: the future covariates {', '.join(map(repr, names))} must be known for the {horizon} steps to forecast, got none; "
+            "give a table of them as future, or their rows behind the last known target."
         )
     if future is not None and future.future_names != names:
         raise DataError(
-            f"Windows.last: future covariates must be {list(names)}, got {list(future.future_names)}; read the future as the training panel was read."
+            f"predict: future covariates must be {list(names)}, those of the training data, got {list(future.future_names)}; "
+            "name the same columns and categories."
         )
     to_come = {} if future is None else {series.id: series for series in future.series}
     parts: list[NDArray[np.float64]] = []
@@ -54,20 +56,20 @@ def _times(step: Step, series: Series, future: Series | None, horizon: int) -> N
     times = series.times[:0] if future is None else future.times[future.times > series.times[-1]][:horizon]
     if len(times) < horizon:
         raise DataError(
-            f"Windows.last: series {series.id!r} must have {horizon} times after {series.times[-1]}, as its calendar is irregular, "
-            f"got {len(times)}; pass them in future."
+            f"predict: series {series.id!r} must have {horizon} times after {show(series.times[-1])}, as its calendar is irregular, "
+            f"got {len(times)}; give them in the table of the future."
         )
     return times
 
 
 def _covariates(series: Series, future: Series | None, times: NDArray[Any]) -> NDArray[np.float64]:
     if future is None:
-        raise DataError(f"Windows.last: series {series.id!r} must be in the panel of future covariates, got none of that name; add its rows.")
+        raise DataError(f"predict: series {series.id!r} must have future covariates, got none of that name; add its rows to the table of the future.")
     places = np.minimum(np.searchsorted(future.times, times), len(future.times) - 1)
     absent = times[(future.times[places] != times) | np.isnan(future.future[places]).any(axis=1)]
     if absent.size:
         raise DataError(
-            f"Windows.last: future covariates of series {series.id!r} must be known at {absent[0]}, got none ({absent.size} times lack them); "
-            "add those rows."
+            f"predict: the future covariates of series {series.id!r} must be known at {show(absent[0])}, got none "
+            f"({absent.size} of {len(times)} times lack them); add those rows."
         )
     return future.future[places]

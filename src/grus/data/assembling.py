@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grus.data.calendar import DAY_NS, Step, Times, infer
 from grus.data.checks import Defects, Rule, notice
 from grus.data.covariates import Categories, Covariates, encode
+from grus.data.order import Rows, check_order, show
 from grus.data.panel import Columns, Panel, Series, Values
 from grus.data.parsing import Column, labels, numbers, times
 from grus.data.sources import Table
@@ -18,7 +18,6 @@ from grus.errors import DataError
 
 ONLY = "series"  # the id of the one series of a table without an id column
 SPARSE = 1000  # steps of the calendar per row, beyond which the step is surely not meant
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +39,13 @@ def assemble(table: Table, known: Known) -> Panel:
 
     Raises: DataError naming the rows that cannot be used.
     """
-    roles, defects = known.columns, Defects(table.name, table.place)
+    roles, defects = known.columns, Defects(table.name, table.place, len(table))
     stamps, findings = times(Column.of(roles.time, table.columns[roles.time]), defects)
     ids, codes = _ids(table, roles, defects)
     target, past, static = _measured(table, known, defects)
     future = encode(table, roles.future, known.categories, defects, "known ahead")
     defects.refuse()
-    rows = _check_order(stamps, codes, roles, defects)
+    rows = check_order(stamps, codes, roles, defects, target)
     _check_static(table, roles, rows, defects)
     defects.refuse()
     step = _calendar(table.name, stamps, rows, known, defects)
@@ -90,31 +89,19 @@ def _measured(table: Table, known: Known, defects: Defects) -> tuple[Values, Cov
     return numbers(Column.of(roles.target, table.columns[roles.target]), defects), past, static
 
 
-def _check_order(stamps: Times, codes: Rows, roles: Columns, defects: Defects) -> list[Rows]:
-    """The rows of each series; times that repeat or go back are defects."""
-    order = np.argsort(codes, kind="stable")
-    same = np.diff(codes[order]) == 0
-    back = order[1:][same & (np.diff(stamps[order].astype(np.int64)) < 0)]
-    by_time = np.lexsort((np.arange(len(codes)), stamps, codes))
-    repeats = (np.diff(codes[by_time]) == 0) & (np.diff(stamps[by_time].astype(np.int64)) == 0)
-    first = dict(zip(by_time[1:][repeats].tolist(), by_time[:-1][repeats].tolist(), strict=True))
-    remedy = "keep one row for each time" if roles.id is not None else "keep one row for each time, or name the column that tells series apart"
-    if stamps.dtype.kind == "M" and (stamps.astype(np.int64) % DAY_NS).any():
-        remedy += "; the hour that repeats when summer time ends needs times in UTC or with their offset"
-    rule = Rule(roles.time, "a time of its own", remedy)
-    defects.add(first, rule, lambda row: f"{_show(stamps[row])} again, first in {defects.place(first[row])}")
-    sort = "sort the rows by time" if roles.id is None else f"sort the rows by {roles.id} and {roles.time}"
-    defects.add(back, Rule(roles.time, "later than the time before it", sort), lambda row: _show(stamps[row]))
-    return np.split(order, np.flatnonzero(~same) + 1)
-
-
 def _check_static(table: Table, roles: Columns, rows: Sequence[Rows], defects: Defects) -> None:
+    first = np.zeros(len(table), np.int64)
+    for chosen in rows:
+        first[chosen] = chosen[0]
     for name in (name for name in roles.static if name in table.columns):
         column = Column.of(name, table.columns[name])
         texts = labels(column)
-        for chosen in rows:
-            rule = Rule(name, f"{column.got(chosen[0])} as in {defects.place(chosen[0])}", "give the series one value, or name the column in past")
-            defects.add(chosen[texts[chosen] != texts[chosen[0]]], rule, column.got)
+        rule = Rule(name, "the same in every row of a series", "give the series one value, or name the column in past")
+
+        def got(row: int, column: Column = column) -> str:
+            return f"{column.got(row)}, but {column.got(int(first[row]))} in {defects.place(int(first[row]))}"
+
+        defects.add(np.flatnonzero(texts != texts[first]), rule, got)
 
 
 def _calendar(name: str, stamps: Times, rows: Sequence[Rows], known: Known, defects: Defects) -> Step:
@@ -129,10 +116,19 @@ def _calendar(name: str, stamps: Times, rows: Sequence[Rows], known: Known, defe
     misfits = [chosen[step.misfits(times)] for chosen, times in zip(rows, series, strict=True)]
     if known.allow_irregular and known.step is None and any(map(len, misfits)):
         return Step.irregular
-    remedy = "correct the time, give another step=, or keep the times as they are with allow_irregular=True"
-    rule = Rule(known.columns.time, f"on the calendar of step {step.name!r}", remedy)
-    defects.add(np.concatenate(misfits), rule, lambda row: _show(stamps[row]))
+    stray = np.concatenate(misfits)
+    remedy = "correct the time, give another step, or keep the times as they are with step='irregular'"
+    cause = _why_off(series, known.step) if 2 * len(stray) > len(stamps) else ""
+    defects.add(stray, Rule(known.columns.time, f"on the calendar of step {step.name!r}", remedy, cause), lambda row: show(stamps[row]))
     return step
+
+
+def _why_off(series: Sequence[Times], given: Step | None) -> str:
+    """Why most times do not fit the step."""
+    if given is None:
+        return "the times seem to have no step"
+    found = infer(series)
+    return f"the times fit the step {found.name!r}" if found is not None and not any(found.misfits(times).size for times in series) else ""
 
 
 def _grid(name: str, id: str, stamps: Times, step: Step) -> Times:
@@ -156,7 +152,7 @@ def _check_future(grid: Times, at: Rows, chosen: Rows, roles: Columns, defects: 
     counts = dict(zip(chosen[after].tolist(), (np.diff(at)[after - 1] - 1).tolist(), strict=True))
     firsts = dict(zip(chosen[after].tolist(), grid[at[after - 1] + 1], strict=True))
     rule = Rule(roles.future[0], "given for every step, because it is known ahead", "add those rows")
-    defects.add(chosen[after], rule, lambda row: f"no row for the {counts[row]} before it, from {_show(firsts[row])} on")
+    defects.add(chosen[after], rule, lambda row: f"no row for the {counts[row]} before it, from {show(firsts[row])} on")
 
 
 def _spread(values: Values, at: Rows, length: int) -> Values:
@@ -183,9 +179,3 @@ def _after(panel: Panel, earlier: Panel, name: str) -> Panel:
         raise DataError(f"{name}: series must be those of the earlier panel, got {unknown[0]!r}; leave it out, or read its history first.")
     series = tuple(replace(entry, static=static[entry.id]) for entry in panel)
     return replace(panel, series=series, static_names=earlier.static_names, categories=earlier.categories)
-
-
-def _show(time: object) -> str:
-    """A time without the zeros of its nanoseconds."""
-    text = str(time)
-    return text.removesuffix("000000000").rstrip(".").removesuffix("T00:00:00") if "T" in text else text

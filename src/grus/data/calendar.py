@@ -90,6 +90,9 @@ class Step:
             raise OptionError("Step.between: the calendar must be regular to list its times, got an irregular one; use the times of the series.")
         if self.is_integer:
             return np.arange(int(first), int(last) + 1, int(self.name), dtype=np.int64)
+        if self.length is not None:  # as date_range has them, in a hundredth of its time
+            start, stop = (int(np.datetime64(time, "ns").astype(np.int64)) for time in (first, last))
+            return (start + self.length * np.arange((stop - start) // self.length + 1)).astype("datetime64[ns]")
         return _nanoseconds(pd.date_range(pd.Timestamp(first), pd.Timestamp(last), freq=_offset(self.name)))
 
     def misfits(self, times: Times) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,41 +19,64 @@ Place = Callable[[int], str]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a column, or the whole row, must be, and what to do where it is not."""
+    """What a column, or the whole row, must be, and what to do where it is not. `cause` is what explains many such rows at once."""
 
     column: str | None
     must: str
     remedy: str
+    cause: str = ""
 
 
 @dataclass
 class Defects:
-    """The defects of one table, told together. `place` names a row, counted from 0, as an editor shows it."""
+    """The defects of a table of `rows` rows, told together. `place` names a row, counted from 0, as an editor shows it."""
 
     name: str
     place: Place
-    count: int = 0
-    kept: list[tuple[int, Rule, str]] = field(default_factory=list[tuple[int, Rule, str]])
+    rows: int
+    counts: dict[Rule, int] = field(default_factory=dict[Rule, int])
+    shown: dict[Rule, list[tuple[int, str]]] = field(default_factory=dict[Rule, list[tuple[int, str]]])
 
-    def add(self, rows: Iterable[Any] | NDArray[Any], rule: Rule, got: Callable[[int], str]) -> None:
+    def add(self, rows: Sequence[int] | NDArray[Any], rule: Rule, got: Callable[[int], str]) -> None:
         """Each of `rows` breaks the rule; `got` says with what."""
-        found = sorted(int(row) for row in rows)
-        self.count += len(found)
-        self.kept += [(row, rule, got(row)) for row in found[:SHOWN]]
+        found = np.sort(np.asarray(rows, np.int64))
+        if not found.size:
+            return
+        self.counts[rule] = self.counts.get(rule, 0) + found.size
+        first = [(row, got(row)) for row in found[:SHOWN].tolist()]
+        self.shown[rule] = sorted([*self.shown.get(rule, []), *first])[:SHOWN]
 
     def refuse(self) -> None:
-        """Raises: DataError with the first defects, if there are any."""
-        if not self.count:
+        """Raises: DataError with the cause and the first defects, if there are any."""
+        if not self.counts:
             return
-        told = [
-            f"{self.place(row)}{'' if rule.column is None else f', column {rule.column!r}'}: must be {rule.must}, got {got}; {rule.remedy}."
-            for row, rule, got in sorted(self.kept, key=lambda entry: entry[0])[:SHOWN]
-        ]
-        if self.count == 1:
-            raise DataError(told[0])
-        more = self.count - len(told)
-        head = f"{self.name}: every row must be usable, got {self.count} defects; mend these" + (f" and {more} more:" if more else ":")
-        raise DataError("\n  ".join([head, *told]))
+        kinds = sorted(self.counts, key=lambda rule: (not rule.cause, self.shown[rule][0]))
+        if len(kinds) == 1:
+            raise DataError(self._tell_kind(kinds[0]))
+        told = [self._tell_first(rule) for rule in kinds[:SHOWN]]
+        more = [f"and {len(kinds) - SHOWN} more kinds of defects"] if len(kinds) > SHOWN else []
+        head = f"{self.name}: every row must be usable, got {sum(self.counts.values())} defects of {len(kinds)} kinds; mend these:"
+        raise DataError("\n  ".join([head, *told, *more]))
+
+    def _tell_kind(self, rule: Rule) -> str:
+        """One kind alone: the cause first, then examples."""
+        count, shown = self.counts[rule], self.shown[rule]
+        if count == 1:
+            return self._tell_first(rule)
+        examples = [f"{self.place(row)}: got {got}" for row, got in shown]
+        more = [f"and {count - len(shown)} more"] if count > len(shown) else []
+        column = "" if rule.column is None else f", column {rule.column!r}"
+        return "\n  ".join([f"{self.name}{column}: must be {rule.must}, got {self._extent(rule)}; {rule.remedy}.", *examples, *more])
+
+    def _tell_first(self, rule: Rule) -> str:
+        """One kind among others: its first row, and how many there are."""
+        row, got = self.shown[rule][0]
+        extent = f" (in all {self._extent(rule)})" if self.counts[rule] > 1 else ""
+        column = "" if rule.column is None else f", column {rule.column!r}"
+        return f"{self.place(row)}{column}: must be {rule.must}, got {got}{extent}; {rule.remedy}."
+
+    def _extent(self, rule: Rule) -> str:
+        return f"{self.counts[rule]} of {self.rows} rows where it is not{rule.cause and ': '}{rule.cause}"
 
 
 def notice(panel: Panel, inserted: int) -> tuple[str, ...]:

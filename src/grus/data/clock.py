@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from grus.data.checks import Defects, Rule
+from grus.data.parsing import EXACT, Column, is_text
 from grus.data.sources import Table
 
 PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -27,11 +30,16 @@ def parts_of(time: str, source: Any) -> tuple[str, ...]:
 
 
 def join_times(table: Table, time: str, parts: tuple[str, ...]) -> Table:
-    """The table with one column of ISO times in place of its parts, each as text; what is no time is refused when it is read."""
+    """The table with one more column, the ISO times of its parts, as text; what is no time is refused when it is read.
+
+    Raises: DataError for a part that is no whole number.
+    """
+    defects = Defects(table.name, table.place, len(table))
     texts = [
-        _compute.utf8_lpad(_compute.cast(_text(table.columns[name]), pa.string()), width=4 if at == 0 else 2, padding="0")
+        _compute.utf8_lpad(_text(Column.of(name, table.columns[name]), defects), width=4 if at == 0 else 2, padding="0")
         for at, name in enumerate(parts)
     ]
+    defects.refuse()
     joined = texts[0]
     for at, text in enumerate(texts[1:], 1):
         joined = _compute.binary_join_element_wise(joined, text, _BEFORE[at])
@@ -39,13 +47,20 @@ def join_times(table: Table, time: str, parts: tuple[str, ...]) -> Table:
         joined = _compute.binary_join_element_wise(joined, "01", "-")
     if len(parts) == 4:
         joined = _compute.binary_join_element_wise(joined, "00", ":")
-    rest = {name: column for name, column in table.columns.items() if name not in parts}
-    return replace(table, columns={time: joined, **rest})
+    return replace(table, columns={**table.columns, time: joined})  # the parts stay: an hour may be a covariate too
 
 
-def _text(column: Any) -> Any:
-    """Whole numbers without a fraction: 2010.0 is the year 2010."""
-    array = column if isinstance(column, (pa.Array, pa.ChunkedArray)) else pa.array(column)
-    if pa.types.is_floating(array.type):
-        return _compute.cast(array, pa.int64())
-    return array
+def _text(column: Column, defects: Defects) -> Any:
+    """Whole numbers as text: 2010.0 is the year 2010."""
+    array, kind = column.array, column.array.type
+    if is_text(kind):
+        return array.cast(pa.string())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        values = np.where(column.missing, 0, array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)).astype(np.float64)
+        fits = (values == np.rint(values)) & (np.abs(values) <= EXACT)
+        whole = pa.array(np.where(fits, values, 0).astype(np.int64), mask=column.missing)
+    else:
+        fits = np.full(len(array), pa.types.is_integer(kind)) | column.missing
+        whole = array if fits.all() else pa.nulls(len(array), pa.int64())
+    defects.add(np.flatnonzero(~fits), Rule(column.name, "a whole number", "correct it, or leave the column out of the time"), column.got)
+    return whole.cast(pa.string())

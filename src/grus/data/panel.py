@@ -102,6 +102,15 @@ class Panel:
                 return series
         raise DataError(f"Panel: id must be one of its {len(self)} series, got {id!r}; see [series.id for series in panel].")
 
+    def with_season(self, season: int) -> Panel:
+        """The same series, held to repeat themselves after so many steps.
+
+        Raises: OptionError.
+        """
+        if not isinstance(season, int) or isinstance(season, bool) or season < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OptionError(f"season: must be a whole number of at least 1, got {season!r}; give the steps after which a series repeats itself.")
+        return replace(self, step=replace(self.step, season=season))
+
     def cut(self, until: Any) -> Panel:
         """Every series before the time `until`, which is left out: what is known when forecasting from it.
 

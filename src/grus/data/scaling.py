@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from grus.data.moments import Moments
 from grus.data.panel import Panel
 from grus.errors import DataError, OptionError
 
@@ -86,21 +87,9 @@ class Scaling:
             OptionError: an option or a range is not allowed
             DataError: a series or a column has no value in its range
         """
-        if method not in METHODS:
-            raise OptionError(f"Scaling: method must be one of {', '.join(METHODS)}, got {method!r}; choose one of them.")
-        if covariates not in COVARIATE_METHODS:
-            raise OptionError(f"Scaling: covariates must be one of {', '.join(COVARIATE_METHODS)}, got {covariates!r}; choose one of them.")
-        check_ranges("Scaling", panel, ranges)
-        parts = list(zip(panel.series, ranges, strict=True))
-        return Scaling(
-            method,
-            covariates,
-            _interval(panel, ranges),
-            _fit_target(panel, ranges, method),
-            _fit_columns("past", panel.past_names, [series.past[low:high] for series, (low, high) in parts], covariates),
-            _fit_columns("future", panel.future_names, [series.future[low:high] for series, (low, high) in parts], covariates),
-            _fit_columns("static", panel.static_names, [series.static[None] for series in panel.series], covariates),
-        )
+        fit = ScalingFit(method, covariates)
+        fit.add(panel, ranges)
+        return fit.finish()
 
     def refit(self, panel: Panel, ranges: Ranges) -> Scaling:
         """For series it has not seen: each measured anew under a method that goes by series, all else as it was."""
@@ -120,15 +109,17 @@ class Scaling:
         pairs = ((self.past, panel.past_names), (self.future, panel.future_names), (self.static, panel.static_names))
         for fitted, names in pairs:
             if fitted.names != tuple(names):
-                raise DataError(f"Scaling: columns must be {list(fitted.names)}, got {list(names)}; read the panel as the training panel was read.")
+                raise DataError(
+                    f"Scaling: covariates must be {list(fitted.names)}, those of the training data, got {list(names)}; give the same columns."
+                )
         ids = _ids(panel)
         if ids == self.target.names:
             return self
         unseen = sorted(set(ids) - set(self.target.names))
         if unseen:
             raise DataError(
-                f"Scaling: series must be among the {len(self.target.names)} it was fitted on, got {unseen[0]!r} ({len(unseen)} unseen); "
-                "call refit with the new panel first."
+                f"Scaling: series must be among the {len(self.target.names)} that it was fitted on, got {unseen[0]!r} ({len(unseen)} unseen); "
+                "call refit on the new panel first."
             )
         return replace(self, target=self.target.take(ids))
 
@@ -163,6 +154,68 @@ class Scaling:
             raise DataError(f"Scaling: keys must be {', '.join(wanted)}, got {', '.join(sorted(values))}; the file is damaged or of another kind.")
         columns = [Affine.from_dict(values[name]) for name in wanted[3:]]
         return Scaling(str(values["method"]), str(values["covariates"]), float(values["interval"]), *columns)
+
+
+class ScalingFit:
+    """A scaling measured on one panel after another: what it holds grows with the number of series, not with their steps.
+
+    Panels that come in parts have the shifts and scales of the whole, but for rounding.
+
+    Raises: OptionError for a method that is not allowed.
+    """
+
+    def __init__(self, method: str = "standard", covariates: str = "standard") -> None:
+        check_methods(method, covariates)
+        self.method, self.covariates = method, covariates
+        self._targets: list[Affine] = []
+        self._pooled = Moments.of([np.zeros(0)])
+        self._columns: dict[str, Moments] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._interval = 1.0
+
+    def add(self, panel: Panel, ranges: Ranges) -> None:
+        """Measure the steps of ``ranges``.
+
+        Raises: OptionError for a range that is not one; DataError where a series has no value in its range, or a second panel is irregular.
+        """
+        check_ranges("Scaling", panel, ranges)
+        if self._targets and not panel.step.is_regular:
+            raise DataError("Scaling: panels that come in parts must have a regular calendar, got an irregular one; read the data as one panel.")
+        parts = list(zip(panel.series, ranges, strict=True))
+        self._interval = _interval(panel, ranges)
+        self._targets.append(_fit_target(panel, ranges, "none" if self.method == "global" else self.method))
+        if self.method == "global":
+            self._pooled += Moments.of([np.concatenate([series.target[low:high] for series, (low, high) in parts])])
+        self._names = {"past": panel.past_names, "future": panel.future_names, "static": panel.static_names}
+        for role, names in self._names.items():
+            rows = [series.static[None] if role == "static" else getattr(series, role)[low:high] for series, (low, high) in parts]
+            table = np.concatenate(rows)
+            found = Moments.of([table[:, column] for column in range(len(names))])
+            self._columns[role] = self._columns[role] + found if role in self._columns else found
+
+    def finish(self) -> Scaling:
+        """The scaling of all that was added.
+
+        Raises: DataError where a column has no value.
+        """
+        roles = (_fit_columns(role, names, self._columns[role], self.covariates) for role, names in self._names.items())
+        return Scaling(self.method, self.covariates, self._interval, self._target(), *roles)
+
+    def _target(self) -> Affine:
+        names = tuple(name for part in self._targets for name in part.names)
+        shift, scale, mean = (np.concatenate([getattr(part, name) for part in self._targets]) for name in ("shift", "scale", "mean"))
+        if self.method == "global":
+            shift = np.full(len(names), self._pooled.mean[0])
+            scale = np.full(len(names), self._pooled.deviation[0] or 1.0)
+            mean = (mean - shift) / scale
+        return Affine(names, shift, scale, mean)
+
+
+def check_methods(scaling: str, covariate_scaling: str) -> None:
+    """Raises: OptionError unless both are names of ``METHODS`` and ``COVARIATE_METHODS``."""
+    for name, value, allowed in (("scaling", scaling, METHODS), ("covariate_scaling", covariate_scaling, COVARIATE_METHODS)):
+        if value not in allowed:
+            raise OptionError(f"{name}: must be one of {', '.join(allowed)}, got {value!r}; choose one of them.")
 
 
 def affine(scaling: Affine, values: Values) -> Values:
@@ -208,7 +261,7 @@ def _none(known: Values) -> Pair:
     return 0.0, 1.0
 
 
-MEASURES: dict[str, Callable[[Values], Pair]] = {"standard": _standard, "global": _standard, "robust": _robust, "minmax": _minmax, "none": _none}
+MEASURES: dict[str, Callable[[Values], Pair]] = {"standard": _standard, "robust": _robust, "minmax": _minmax, "none": _none}
 
 
 def _measure(known: Values, method: str) -> Pair:
@@ -227,22 +280,18 @@ def _fit_target(panel: Panel, ranges: Ranges, method: str) -> Affine:
                 f"Scaling: series {series.id!r} must have a measured target in its training range [{low}, {high}), got none; "
                 "leave the series out or widen the range."
             )
-    pairs = [_measure(np.concatenate(known), method)] * len(known) if method == "global" else [_measure(part, method) for part in known]
-    shift, scale = np.array(pairs, np.float64).T
+    shift, scale = np.array([_measure(part, method) for part in known], np.float64).T
     return Affine(_ids(panel), shift, scale, (np.array([part.mean() for part in known]) - shift) / scale)
 
 
-def _fit_columns(role: str, names: tuple[str, ...], parts: list[Values], method: str) -> Affine:
-    shift, scale, mean = np.zeros(len(names)), np.ones(len(names)), np.zeros(len(names))
-    for column, name in enumerate(names):
-        values = np.concatenate([part[:, column] for part in parts])
-        known = values[~np.isnan(values)]
-        if not known.size:
-            raise DataError(f"Scaling: {role} column {name!r} must have a value in the training ranges, got none; leave the column out.")
-        if not np.isin(known, (0, 1)).all():
-            shift[column], scale[column] = _measure(known, method)
-        mean[column] = (known.mean() - shift[column]) / scale[column]
-    return Affine(tuple(names), shift, scale, mean)
+def _fit_columns(role: str, names: tuple[str, ...], found: Moments, method: str) -> Affine:
+    empty = np.flatnonzero(found.count == 0)
+    if empty.size:
+        raise DataError(f"Scaling: {role} column {names[empty[0]]!r} must have a value in the training ranges, got none; leave the column out.")
+    left = found.flags if method == "standard" else np.ones(len(names), np.bool_)
+    shift = np.where(left, 0.0, found.mean)
+    scale = np.where(left | (found.deviation == 0), 1.0, found.deviation)
+    return Affine(tuple(names), shift, scale, (found.mean - shift) / scale)
 
 
 def _interval(panel: Panel, ranges: Ranges) -> float:

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cache
 from itertools import accumulate
@@ -20,15 +18,15 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.dataset as dataset
 
-from grus.data.checks import Defects, Place, Rule
+from grus.data.checks import Place
+from grus.data.delimited import Delimited, shortened
 from grus.data.panel import Columns
 from grus.errors import DataError, OptionError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-BOM = b"\xef\xbb\xbf"
+LISTED = 20  # columns in a message
 SUFFIXES = ".csv, .csv.gz, .tsv, .tsv.gz, .parquet or a folder of Parquet files"
 
 
@@ -49,7 +47,7 @@ def open_table(source: Any, roles: Columns, wanted: Sequence[str]) -> Table:
 
     Raises: DataError where it cannot be read or lacks a column or every row; OptionError for a source of another kind.
     """
-    table = _open(source, roles, wanted)
+    table = _open(source, roles, tuple(dict.fromkeys(wanted)))
     if len(table) == 0:
         raise DataError(f"{table.name}: must hold rows, got none; check that it was written to its end.")
     return table
@@ -92,10 +90,11 @@ def check_columns(name: str, there: Iterable[Any], wanted: Sequence[str]) -> Non
         if len(names) == 1 and ";" in names[0]:
             remedy = "its values seem to be separated by semicolons, write commas"
         elif near:
-            remedy = f"perhaps {near[0]!r} was meant"
+            remedy = f"perhaps {shortened(near[0])} was meant"
         else:
             remedy = "name the columns with Columns(id=…, time=…, target=…)"
-        raise DataError(f"{name}: column {column!r} must be there, got {', '.join(map(repr, names))}; {remedy}.")
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        raise DataError(f"{name}: column {column!r} must be there, got {', '.join(map(shortened, names[:LISTED]))}{more}; {remedy}.")
 
 
 def _read_text(path: Path, wanted: Sequence[str]) -> Table:
@@ -103,77 +102,18 @@ def _read_text(path: Path, wanted: Sequence[str]) -> Table:
     delimiter = DELIMITERS.get(path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix)
     if delimiter is None:
         raise OptionError(f"read_panel: source must end in {SUFFIXES}, got {str(path)!r}; rename or convert it.")
-    data = _decoded(path)
-    try:
-        header = next((fields for _, fields in _records(data, delimiter)), [])
-    except csv.Error as error:
-        raise DataError(f"{path}, row 1: must be the names of the columns, got text that is no CSV ({error}); check its quotes.") from error
-    check_columns(str(path), header, wanted)
-    ragged: list[Any] = []
-
-    def note(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
-    options = arrow_csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=list(wanted))
-    shape = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in data, invalid_row_handler=note)
-    try:
-        table = arrow_csv.read_csv(pa.BufferReader(data), parse_options=shape, convert_options=options)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: must be CSV, got text that is not ({error}); check its quotes.") from error
-
-    @cache
-    def lines() -> list[int]:
-        return [line for line, _ in _records(data, delimiter)][1:]
-
-    def place(row: int) -> str:
-        return f"{path}, row {lines()[row]}"
-
-    if ragged:
-        _refuse_ragged(str(path), [fields for _, fields in _records(data, delimiter)], place)
-    return Table(str(path), {name: table.column(name).combine_chunks() for name in wanted}, place)
-
-
-def _refuse_ragged(name: str, records: Sequence[Sequence[str]], place: Place) -> None:
-    width = len(records[0])
-    rule = Rule(None, f"{width} values, one for each column", "quote values that hold the separator, and leave a missing one empty")
-    defects = Defects(name, place)
-    defects.add((row for row, fields in enumerate(records[1:]) if len(fields) != width), rule, lambda row: str(len(records[row + 1])))
-    defects.refuse()
-
-
-def _decoded(path: Path) -> bytes:
-    """The content of a text file, without a byte order mark."""
-    data = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
-            raise DataError(f"{path}: must be compressed by gzip, got bytes that are not ({error}); compress it again.") from error
-    if not data.strip():
-        raise DataError(f"{path}: must hold a row of column names and rows of values, got an empty file; write it again.")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row, value = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise DataError(f"{path}, row {row}: must be UTF-8, got byte 0x{value:02x} at position {error.start}; save the file as UTF-8.") from error
-    return data.removeprefix(BOM)
-
-
-def _records(data: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not blank, each with the line it starts in."""
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), delimiter=delimiter)
-    start = 1
-    for fields in reader:
-        if fields:
-            yield start, fields
-        start = reader.line_num + 1
+    text = Delimited.of(path, delimiter)
+    check_columns(text.name, text.header, wanted)
+    return Table(text.name, text.columns(wanted), text.place)
 
 
 def _read_parquet(path: Path, wanted: Sequence[str]) -> Table:
-    found = open_dataset(path)
-    check_columns(str(path), found.schema.names, wanted)
-    table = found.to_table(columns=list(wanted))
+    found = open_dataset(path, wanted)
+    try:
+        table = found.to_table(columns=list(wanted))
+        table.validate(full=True)  # texts of a damaged file may be no UTF-8
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: must be Parquet that can be read, got a fault ({_line(error)}); write it again.") from error
 
     @cache
     def ends() -> list[int]:
@@ -186,20 +126,34 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> Table:
     return Table(str(path), {name: table.column(name).combine_chunks() for name in wanted}, place)
 
 
-def open_dataset(path: Path) -> Any:
+def open_dataset(path: Path, wanted: Sequence[str] = ()) -> Any:
     """A Parquet file, or a folder of them, of which nothing is read yet.
 
-    Raises: DataError where there is none.
+    Raises: DataError where there is none, or where one of them lacks a wanted column.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: must be a Parquet file or a folder of them, got nothing there; check the path.")
     try:
         found = dataset.dataset(path, format="parquet", partitioning="hive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path}: must be Parquet, got another content ({error}); write it with pandas, polars or pyarrow.") from error
+        schemas = [fragment.physical_schema for fragment in found.get_fragments()]
+        there = [schema.names for schema in schemas]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: must be Parquet, got another content ({_line(error)}); write it with pandas, polars or pyarrow.") from error
     if not found.files:
         raise DataError(f"{path}: must hold Parquet files, got none; check the folder.")
-    return found
+    try:  # whole numbers in one file and others in the next are numbers
+        unified = dataset.dataset(
+            path, pa.unify_schemas([found.schema, *schemas], promote_options="permissive"), format="parquet", partitioning="hive"
+        )
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: must hold files whose columns are of one type, got others ({_line(error)}); write them alike.") from error
+    for fragment, names in zip(unified.get_fragments(), there, strict=True):  # a column that one file lacks would be missing there
+        check_columns(fragment.path, [*names, *dataset.get_partition_keys(fragment.partition_expression)], wanted)
+    return unified
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
 
 
 def _of_series(source: Any, roles: Columns, wanted: Sequence[str]) -> Table:
@@ -209,11 +163,11 @@ def _of_series(source: Any, roles: Columns, wanted: Sequence[str]) -> Table:
 def _of_frame(source: Any, roles: Columns, wanted: Sequence[str]) -> Table:
     """A pandas table; its index is the time where no column is and it is named so, or holds dates and has no name."""
     there = list(source.columns)
-    index = source.index
+    index, names = source.index, [str(entry) for entry in there]
     dates = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex))
     from_index = roles.time not in there and (index.name == roles.time or (dates and index.name is None))
     check_columns("the pandas table", [*there, roles.time] if from_index else there, wanted)
-    columns = {name: index.to_series() if from_index and name == roles.time else source[name] for name in wanted}
+    columns = {name: index.to_series() if from_index and name == roles.time else source.iloc[:, names.index(name)] for name in wanted}
     return _in_memory("the pandas table", {name: _pandas(column) for name, column in columns.items()}, wanted)
 
 
@@ -224,7 +178,13 @@ def _pandas(column: Any) -> Any:
 
 def _in_memory(name: str, columns: Mapping[Any, Any], wanted: Sequence[str]) -> Table:
     check_columns(name, columns, wanted)
-    arrays = {column: _arrow(columns[column]) for column in wanted}
+    named = {str(column): values for column, values in columns.items()}
+    for column in wanted:
+        if np.ndim(named[column]) != 1 if hasattr(named[column], "ndim") else not isinstance(named[column], Iterable):
+            raise DataError(
+                f"{name}, column {column!r}: must be values in one dimension, got {type(named[column]).__name__}; give one value per row."
+            )
+    arrays = {column: _arrow(named[column]) for column in wanted}
     lengths = {column: len(array) for column, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{name}: columns must be of one length, got {lengths}; give every column a value per row.")
@@ -235,8 +195,19 @@ def _arrow(values: Any) -> Any:
     """Values as an Arrow array; text where they are of no single type."""
     if isinstance(values, pa.Array):
         return values
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in ("Y", "M", "W", "h", "m"):
+        values = values.astype("datetime64[s]")  # Arrow has no such units
     try:
         found = pa.array(values, from_pandas=True)
+        is_mixed = pa.types.is_temporal(found.type) and getattr(values, "dtype", np.dtype(object)).kind == "O" and _differ(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, OverflowError):
-        found = pa.array([None if value is None or value is pd.NA else str(value) for value in values])
+        is_mixed, found = True, pa.nulls(0)
+    if is_mixed:
+        found = pa.array([None if value is None or value is pd.NA or value is pd.NaT else str(value) for value in values])
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def _differ(values: Iterable[Any]) -> bool:
+    """Whether some dates have a time of day or a zone and others none, which Arrow would pass over."""
+    known = [value for value in values if isinstance(value, date) and value is not pd.NaT]
+    return len({(isinstance(value, datetime), getattr(value, "tzinfo", None) is None) for value in known}) > 1

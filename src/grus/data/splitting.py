@@ -14,6 +14,7 @@ from grus.errors import DataError, OptionError
 
 Amount = float | int | str | date | np.datetime64
 Range = tuple[int, int]
+LISTED = 5  # series in a finding
 LEAST = 1e-9  # a fraction below it would need more steps than a series has
 
 
@@ -38,7 +39,7 @@ def split(panel: Panel, validation: Amount, test: Amount, *, at_least: int = 1, 
     validation, test: a fraction of each series (a float below 1, rounded down), a number of steps (an int), or the time of the first target (a
     text or date); 0 is none. On a panel of integer times an int is still a number of steps.
     at_least: steps that must be left for training.
-    short: what becomes of a series that is too short for the parts: an error, or it is dropped and listed in the findings.
+    short: what becomes of series that are too short for the parts: an error that counts them, or they are dropped and listed in the findings.
 
     Raises: OptionError for an amount that is none of these; DataError for a series that is too short.
 
@@ -59,20 +60,26 @@ def split(panel: Panel, validation: Amount, test: Amount, *, at_least: int = 1, 
         raise OptionError(f"split: validation and test must leave something for training, got fractions of {fractions:g} together; ask for less.")
     kept: list[Series] = []
     ranges: list[tuple[Range, Range, Range]] = []
-    dropped: list[str] = []
+    reasons: list[str] = []
     for series in panel:
         reason = _too_short(series, validation, test, at_least)
         if reason is None:
             kept.append(series)
             ranges.append(_ranges(series.times, validation, test))
-        elif short == "error":
-            raise DataError(f"split: {reason}; ask for less, or leave out what is too short with short='drop'.")
         else:
-            dropped.append(f"dropped: {reason}")
-    if not kept:
-        raise DataError(f"split: a series must be left, got {len(dropped)} that are too short, the first {dropped[0]!r}; ask for less.")
+            reasons.append(reason)
+    if reasons and (short == "error" or not kept):
+        remedy = "make validation and test smaller" + (", or leave out what is too short with short='drop'" if kept else "")
+        raise DataError(f"split: {reasons[0]} ({len(reasons)} of {len(panel)} series are too short); {remedy}.")
     train, val, tests = zip(*ranges, strict=True)
-    return Split(replace(panel, series=tuple(kept)), train, val, tests, tuple(dropped))
+    return Split(replace(panel, series=tuple(kept)), train, val, tests, _dropped(reasons, len(panel)))
+
+
+def _dropped(reasons: list[str], total: int) -> tuple[str, ...]:
+    if not reasons:
+        return ()
+    more = f" and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
+    return (f"dropped: {len(reasons)} of {total} series that are too short: {'; '.join(reasons[:LISTED])}{more}",)
 
 
 def _check(name: str, amount: Any, panel: Panel) -> None:

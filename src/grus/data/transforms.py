@@ -59,8 +59,6 @@ class Transform:
         Shapes: series, origins [N]; forecasts and the result [N, H, Q], quantiles and the point, which is the last of Q.
         Raises: DataError where a difference has no known value to stand on.
         """
-        if self.name == "none":
-            return forecasts
         found = forecasts.copy()
         if self.differs:
             base = np.stack([self._before(panel.series[at], origin, min(found.shape[1], self.season)) for at, origin in _pairs(series, origins)])
@@ -68,16 +66,28 @@ class Transform:
                 part = found[:, start : start + self.season]
                 part += base[:, : part.shape[1], None]
                 base = part[..., -1]
-        return np.exp(found) if self.name.startswith("log") else found
+        return self.unlevel(found)
+
+    def level(self, values: Values) -> Values:
+        """The target on the scale that is forecast or differenced: its logarithm, or itself."""
+        return np.log(values) if self.name.startswith("log") else values
+
+    def unlevel(self, values: Values) -> Values:
+        """The inverse of ``level``."""
+        return np.exp(values) if self.name.startswith("log") else values
 
     def _forward(self, series: Series) -> Values:
-        values = self._log(series)
-        return np.concatenate([np.full(min(self.season, len(values)), np.nan), values[self.season :] - values[: -self.season]]) if self.differs else values
+        values = self._levels(series)
+        return (
+            np.concatenate([np.full(min(self.season, len(values)), np.nan), values[self.season :] - values[: -self.season]])
+            if self.differs
+            else values
+        )
 
     def _before(self, series: Series, origin: int, count: int) -> Values:
         """The values from one season before the origin on."""
         start = origin - self.season
-        history = self._log(series, origin)
+        history = self._levels(series, origin)
         known = np.flatnonzero(~np.isnan(history))
         if not known.size:
             raise DataError(
@@ -85,18 +95,16 @@ class Transform:
             )
         return np.interp(np.arange(start, start + count), known, history[known])
 
-    def _log(self, series: Series, until: int | None = None) -> Values:
+    def _levels(self, series: Series, until: int | None = None) -> Values:
         values = series.target[:until]
-        if not self.name.startswith("log"):
-            return values
         wrong = np.flatnonzero(values <= 0)
-        if wrong.size:
+        if wrong.size and self.name.startswith("log"):
             at = int(wrong[0])
             raise DataError(
                 f"transform: every target must be above 0 for {self.name!r}, got {values[at]:g} in series {series.id!r} at {series.times[at]}; "
                 f"take {'seasonal_difference' if self.differs else 'none'}."
             )
-        return np.log(values)
+        return self.level(values)
 
 
 def _pairs(series: Places, origins: Places) -> zip[tuple[int, int]]:

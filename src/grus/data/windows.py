@@ -1,4 +1,8 @@
-"""Windows of a panel: what a network sees of the past, what is known ahead, and what it is to forecast."""
+"""Windows of a panel: what a network sees of the past, what is known ahead, and what it is to forecast.
+
+Nothing is put in buckets by length, since nothing differs in length: every window has L steps behind and H ahead, whatever its series has.
+A window that reaches back beyond the start of its series marks those steps as missing, so each batch is one array without further padding.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,7 @@ class Windows:
     keep_partial: also windows whose horizon passes the end of the range; their targets from there on are NaN, and covariates after
     the last step of the series are 0.
     min_known: targets that must have been measured.
+    may_be_empty: no window at all is no error.
 
     A window has at least one measured value in its past. Where the series starts later than the window, the steps before count as missing, with
     future covariates and calendar 0. The calendar gives sines and cosines of the place in the day, week and year, as far as the step has them.
@@ -73,10 +78,13 @@ class Windows:
         stride: int = 1,
         keep_partial: bool = False,
         min_known: int = 1,
+        may_be_empty: bool = False,
     ) -> None:
         for name, value, least in (("lookback", lookback, 1), ("horizon", horizon, 1), ("stride", stride, 1), ("min_known", min_known, 0)):
             if value < least:
                 raise OptionError(f"Windows: {name} must be at least {least}, got {value}; give a number of steps.")
+        if not isinstance(calendar_features, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OptionError(f"Windows: calendar_features must be True or False, got {calendar_features!r}; choose one of them.")
         check_ranges("Windows", panel, ranges)
         self.panel, self.lookback, self.horizon, self.scaling = panel, lookback, horizon, scaling.align(panel)
         self._fill, masked = parse(missing)
@@ -87,10 +95,16 @@ class Windows:
         self._cut_targets = keep_partial
         self.channels = self._table.channels
         self.series, self.origins = _select(self._table, ranges, lookback, horizon, stride, keep_partial, min_known)
+        if not (len(self) or may_be_empty):
+            raise _no_window(ranges, horizon, min_known)
         self._views = _Views.of(self._table, lookback, horizon)
 
     def __len__(self) -> int:
         return len(self.origins)
+
+    def batches(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return -(-len(self) // batch_size)
 
     def batch(self, indices: ArrayLike) -> Batch:
         """The windows of these numbers, 0 to len − 1, in this order."""
@@ -123,8 +137,8 @@ class Windows:
         if empty.size:
             series_id = self.panel.series[int(empty[0])].id
             raise DataError(
-                f"Windows.last: series {series_id!r} must have a measured value in its last {self.lookback} steps, got none; "
-                "leave the series out or look back further."
+                f"predict: series {series_id!r} must have a measured value in its last {self.lookback} steps, got none "
+                f"({empty.size} of {len(series)} series have none); leave it out or look back further."
             )
         if self.channels.future:
             batch.future[:] = known_ahead(self.panel, future, self.scaling.future, self._cycles, self.horizon)
@@ -200,10 +214,12 @@ def _select(
         kept = origin[(count[middle] > count[start]) & (count[end] - count[middle] >= min_known)]
         series.append(np.full(len(kept), number, np.int64))
         origins.append(kept)
-    if not any(part.size for part in origins):
-        longest = max((high - low for low, high in ranges), default=0)
-        raise DataError(
-            f"Windows: ranges must hold a window with a measured past, {horizon} steps ahead and {min_known} of them measured, got none "
-            f"in {len(ranges)} series, the longest range {longest} steps; shorten the horizon or widen the ranges."
-        )
     return np.concatenate(series), np.concatenate(origins)
+
+
+def _no_window(ranges: Ranges, horizon: int, min_known: int) -> DataError:
+    longest = max((high - low for low, high in ranges), default=0)
+    return DataError(
+        f"Windows: a series must have a measured value before {horizon} steps of which {min_known} are measured, got none such in "
+        f"{len(ranges)} series, of which at most {longest} steps are used here; shorten the horizon, look back further or give more data."
+    )

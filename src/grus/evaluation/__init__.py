@@ -19,7 +19,7 @@ from grus.evaluation.baselines import (
 from grus.evaluation.conformal import AdaptiveConformal, ConformalQuantiles, SplitConformal
 from grus.evaluation.metrics import coverage, crps_quantiles, mae, mape, mase, owa, pinball, rmse, seasonal_scale, smape, width, winkler
 from grus.evaluation.rolling import Model, Prediction, origins, run_backtest
-from grus.evaluation.seeds import Difference, Spread, compare, spread
+from grus.evaluation.seeds import Difference, Spread, compare, spread, spreads
 
 __all__ = [
     "AdaptiveConformal",
@@ -51,6 +51,7 @@ __all__ = [
     "seasonal_scale",
     "smape",
     "spread",
+    "spreads",
     "standard",
     "width",
     "winkler",

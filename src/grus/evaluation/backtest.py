@@ -1,4 +1,5 @@
 """The record of a backtest: what was forecast from where, what came, and the scores of both."""
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -6,13 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from grus.errors import DataError, GrusError, OptionError, ShapeError
 from grus.evaluation import metrics
+from grus.evaluation.seeds import Spread, spreads
 
 Array = NDArray[np.float64]
 VERSION = 1
@@ -21,12 +24,22 @@ MODEL_METRICS = ("crps", "coverage", "width", "winkler")
 NO_ERROR = ("coverage", "width")  # larger is not worse
 
 
+class Failure(NamedTuple):
+    """Why a baseline gave no forecast of a window."""
+
+    series: str
+    time: str  # of the window's first step
+    message: str
+
+
 @dataclass(frozen=True, eq=False)
 class Backtest:
     """W forecasts of H steps each, and the truth.
 
     The first of `forecasts` is the model's, the others are baselines; `quantiles` are the model's and may be empty. `scale` divides the errors
-    for MASE: it comes from the history before the origin, and is NaN where that gives none. `seconds` is the time each forecaster took.
+    for MASE: it comes from the history before the origin, and is NaN where that gives none. `seconds` is the time each forecaster took. `seeds` has
+    the model's scores on the same windows by the seed of its training, its own among them; it is empty where one alone was tried.
+    `failures` tells of each window that a baseline could not forecast; the forecast is NaN there, and its scores are over the other windows.
 
     Shapes: series and origins [W]; times, truth, each forecast and each quantile [W, H], NaN = truth not known; scale [W].
     Raises: ShapeError, DataError.
@@ -42,6 +55,8 @@ class Backtest:
     quantiles: Mapping[float, Array]
     scale: Array
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict[str, tuple[Failure, ...]])
 
     def __post_init__(self) -> None:
         W, H = len(self.series), self.horizon
@@ -63,6 +78,11 @@ class Backtest:
         return next(iter(self.forecasts))
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many of the windows each forecaster could forecast. Scores over fewer than all of them do not compare with the others."""
+        return {name: len(self) - len(self.failures.get(name, ())) for name in self.forecasts}
+
+    @property
     def intervals(self) -> tuple[tuple[float, float], ...]:
         """The pairs of levels (τ, 1 − τ) that are there, the widest first."""
         low = sorted(level for level in self.quantiles if level < 0.5)
@@ -71,10 +91,15 @@ class Backtest:
     def scores(self) -> dict[str, dict[str, float]]:
         """Every forecaster's mae, rmse, smape and mase, and for the model with quantiles crps, coverage, width and winkler.
 
-        The last three are those of the widest interval. mase is over the windows that have a scale, NaN where none has.
+        The last three are those of the widest interval. mase is over the windows that have a scale, NaN where none has. Where a baseline failed,
+        `windows` says how many windows each forecaster's scores are over.
         Raises: DataError where no truth is known.
         """
-        return {name: {metric: float(self._measure(metric, name, None)) for metric in self._metrics(name)} for name in self.forecasts}
+        found = {name: {metric: float(self._measure(metric, name, None)) for metric in self._metrics(name)} for name in self.forecasts}
+        if self.failures:
+            for name, count in self.counts.items():
+                found[name]["windows"] = float(count)
+        return found
 
     def by_horizon(self, metric: str) -> dict[str, Array]:
         """A metric of `scores` for each step ahead: forecaster → [H], NaN where no truth is known at that step.
@@ -104,14 +129,18 @@ class Backtest:
         order = np.argsort(-errors, kind="stable")  # NaN goes last
         return [int(window) for window in order[~np.isnan(errors[order])][:count]]
 
-    def table(self) -> list[list[str]]:
-        """The scores as rows of text, the header first, then the forecasters by their mae; four significant digits."""
-        scores = self.scores()
-        columns = list(scores[self.model])
-        ranked = sorted(scores, key=lambda name: scores[name]["mae"])
-        rows = [[name, *(f"{scores[name][column]:.4g}" if column in scores[name] else "" for column in columns)] for name in ranked]
-        times = [f"{self.seconds[name]:.3g}" if name in self.seconds else "" for name in ranked]
-        return [["forecaster", *columns, "seconds"], *([*row, seconds] for row, seconds in zip(rows, times, strict=True))]
+    def table(self) -> pd.DataFrame:
+        """The scores: a row per forecaster, the lowest mae first, a column per metric, NaN where it has none; last, the seconds it took."""
+        found = pd.DataFrame.from_dict(self.scores(), orient="index").rename_axis("forecaster")
+        found["seconds"] = pd.Series(self.seconds, dtype=np.float64)
+        return found.sort_values(POINT_METRICS[0], kind="stable")
+
+    def over_seeds(self, confidence: float = 0.95) -> dict[str, Spread]:
+        """For each metric the model's mean over the seeds and its interval; metrics that a seed has no value of are left out.
+
+        Raises: DataError where fewer than two seeds were tried.
+        """
+        return spreads(self.seeds, confidence)
 
     def _metrics(self, name: str) -> tuple[str, ...]:
         if name != self.model or not self.quantiles:
@@ -120,7 +149,7 @@ class Backtest:
 
     def _measure(self, metric: str, name: str, axis: int | None) -> Array:
         if metric in POINT_METRICS:
-            return self._measure_point(metric, self.forecasts[name], axis)
+            return self._measure_point(metric, name, axis)
         if metric == "crps":
             return metrics.crps_quantiles(self.truth, np.stack(list(self.quantiles.values()), -1), list(self.quantiles), axis=axis)
         low, high = self.intervals[0]
@@ -131,13 +160,17 @@ class Backtest:
         }
         return rules[metric](self.truth, self.quantiles[low], self.quantiles[high], axis=axis)
 
-    def _measure_point(self, metric: str, forecast: Array, axis: int | None) -> Array:
+    def _measure_point(self, metric: str, name: str, axis: int | None) -> Array:
+        forecast = self.forecasts[name]
+        own = np.where(np.isnan(forecast), np.nan, self.truth) if name in self.failures else self.truth
+        if np.all(np.isnan(own)) and not np.all(np.isnan(self.truth)):
+            return np.full_like(metrics.mae(self.truth, np.zeros_like(self.truth), axis=axis), np.nan)
         if metric != "mase":
-            return getattr(metrics, metric)(self.truth, forecast, axis=axis)
+            return getattr(metrics, metric)(own, forecast, axis=axis)
         scale = np.where(self.scale > 0, self.scale, np.nan)[:, None]
-        truth = self.truth / scale
+        truth = own / scale
         if np.all(np.isnan(truth)):
-            return np.full_like(metrics.mae(self.truth, forecast, axis=axis), np.nan)
+            return np.full_like(metrics.mae(own, forecast, axis=axis), np.nan)
         return metrics.mae(truth, forecast / scale, axis=axis)
 
     def to_json(self) -> str:
@@ -157,6 +190,8 @@ class Backtest:
             "quantiles": {repr(float(level)): to_lists(f"quantile {level}", array) for level, array in self.quantiles.items()},
             "scale": to_lists("scale", self.scale),
             "seconds": dict(self.seconds),
+            "seeds": {str(seed): {name: None if np.isnan(score) else score for name, score in row.items()} for seed, row in self.seeds.items()},
+            "failures": {name: [list(failure) for failure in found] for name, found in self.failures.items()},
         }
         return json.dumps(content, allow_nan=False)
 
@@ -189,7 +224,17 @@ def _read(content: Mapping[str, Any]) -> Backtest:
         quantiles={float(level): from_lists(rows) for level, rows in content["quantiles"].items()},
         scale=from_lists(content["scale"]),
         seconds=content["seconds"],
+        seeds={int(seed): _scores(row) for seed, row in content.get("seeds", {}).items()},
+        failures=read_failures(content.get("failures", {})),
     )
+
+
+def read_failures(content: Mapping[str, list[list[str]]]) -> dict[str, tuple[Failure, ...]]:
+    return {name: tuple(Failure(series, time, message) for series, time, message in found) for name, found in content.items()}
+
+
+def _scores(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: np.nan if score is None else float(score) for name, score in row.items()}
 
 
 def to_lists(name: str, array: Array) -> list[Any]:

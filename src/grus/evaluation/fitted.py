@@ -7,6 +7,7 @@ It stands apart from `baselines` because statsforecast takes seconds to import.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,28 @@ Array = NDArray[np.float64]
 LONGEST_SEASON = 24
 
 
+class Fitted(ABC):
+    """A rule that statsforecast fits to the history at every origin. Gaps are interpolated first."""
+
+    name: str
+    last: int | None
+
+    def forecast(self, history: Array, horizon: int, season: int) -> Array:
+        """The mean. Shapes: history [T], result [H]."""
+        return self._fit(_tail(self.name, history, self.last), horizon, season, None)["mean"]
+
+    def quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> Array:
+        """Shapes: history [T], result [H, Q], Q levels."""
+        return _stack(self._fit(_tail(self.name, history, self.last), horizon, season, _intervals(levels)), levels)
+
+    @abstractmethod
+    def _fit(self, values: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
+        """The mean and the central intervals, by statsforecast's names, from values without gaps."""
+
+
 @dataclass(frozen=True)
-class Ets:
-    """Exponential smoothing, its error, trend and season chosen by AICc. Gaps are interpolated first.
+class Ets(Fitted):
+    """Exponential smoothing, its error, trend and season chosen by AICc.
 
     A season of over 24 steps is removed by STL and repeated as it was last; ETS without a season forecasts the rest. `last` keeps only that
     many steps of the history, where all of it would take too long.
@@ -37,24 +57,17 @@ class Ets:
     last: int | None = None
     name: str = "ETS"
 
-    def forecast(self, history: Array, horizon: int, season: int) -> Array:
-        return self._fit(history, horizon, season, None)["mean"]
-
-    def quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> Array:
-        return _stack(self._fit(history, horizon, season, _intervals(levels)), levels)
-
-    def _fit(self, history: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
-        values = _tail(self.name, history, self.last)
-        if season > LONGEST_SEASON:
-            if len(values) < 2 * season:
-                raise DataError(f"{self.name}: history must have two seasons of {season} steps, got {len(values)} steps; start later.")
-            return _run(self.name, MSTL(season_length=season), values, horizon, intervals)
-        return _run(self.name, AutoETS(season_length=season), values, horizon, intervals)
+    def _fit(self, values: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
+        if season <= LONGEST_SEASON:
+            return _run(self.name, AutoETS(season_length=season), values, horizon, intervals)
+        if len(values) < 2 * season:
+            raise DataError(f"{self.name}: history must have two seasons of {season} steps, got {len(values)} steps; start later.")
+        return _run(self.name, MSTL(season_length=season), values, horizon, intervals)
 
 
 @dataclass(frozen=True)
-class AutoArima:
-    """ARIMA, its orders chosen stepwise by AICc. Gaps are interpolated first.
+class AutoArima(Fitted):
+    """ARIMA, its orders chosen stepwise by AICc.
 
     A season of over 24 steps enters as a regression on `harmonics` pairs of sine and cosine, with ARIMA errors without a season. `last` keeps
     only that many steps of the history, where all of it would take too long.
@@ -66,14 +79,7 @@ class AutoArima:
     harmonics: int = 5
     name: str = "ARIMA"
 
-    def forecast(self, history: Array, horizon: int, season: int) -> Array:
-        return self._fit(history, horizon, season, None)["mean"]
-
-    def quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> Array:
-        return _stack(self._fit(history, horizon, season, _intervals(levels)), levels)
-
-    def _fit(self, history: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
-        values = _tail(self.name, history, self.last)
+    def _fit(self, values: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
         if season <= LONGEST_SEASON:
             return _run(self.name, AutoARIMA(season_length=season), values, horizon, intervals)
         if not 1 <= self.harmonics < season / 2:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.errors import DataError, OptionError
-from grus.evaluation.backtest import from_lists, to_lists
+from grus.evaluation.backtest import Failure, from_lists, read_failures, to_lists
 
 Array = NDArray[np.float64]
 NAME = "backtest.jsonl"
@@ -19,22 +19,25 @@ NAME = "backtest.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The forecasts of N windows. Shapes: each forecast and quantile [N, H]."""
+    """The forecasts of N windows, NaN in those that `failures` tells of. Shapes: each forecast and quantile [N, H]."""
 
     forecasts: dict[str, Array]
     quantiles: dict[float, Array]
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict[str, tuple[Failure, ...]])
 
     def to_json(self) -> str:
         forecasts = {name: to_lists(name, array) for name, array in self.forecasts.items()}
         quantiles = {repr(float(level)): to_lists(f"quantile {level}", array) for level, array in self.quantiles.items()}
-        return json.dumps({"forecasts": forecasts, "quantiles": quantiles, "seconds": self.seconds}, allow_nan=False)
+        failures = {name: [list(failure) for failure in found] for name, found in self.failures.items()}
+        return json.dumps({"forecasts": forecasts, "quantiles": quantiles, "seconds": self.seconds, "failures": failures}, allow_nan=False)
 
     @staticmethod
     def from_json(line: str) -> Part:
         content: dict[str, Any] = json.loads(line)
         forecasts = {name: from_lists(rows) for name, rows in content["forecasts"].items()}
-        return Part(forecasts, {float(level): from_lists(rows) for level, rows in content["quantiles"].items()}, content["seconds"])
+        quantiles = {float(level): from_lists(rows) for level, rows in content["quantiles"].items()}
+        return Part(forecasts, quantiles, content["seconds"], read_failures(content["failures"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class Journal:
 
 
 def _header(digest: str) -> str:
-    return json.dumps({"backtest": 1, "sha256": digest}) + "\n"
+    return json.dumps({"backtest": 2, "sha256": digest}) + "\n"
 
 
 def _read(path: Path, digest: str) -> tuple[Part, ...]:

@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.data.panel import Panel
+from grus.data.order import show
+from grus.data.panel import Panel, Series
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation.backtest import Array, Backtest
+from grus.evaluation.backtest import Array, Backtest, Failure
 from grus.evaluation.baselines import Baseline
 from grus.evaluation.journal import Journal, Part
 from grus.evaluation.metrics import seasonal_scale
@@ -112,8 +113,9 @@ def run_backtest(
 
     With a folder, what is finished is kept in backtest.jsonl there, and `resume` goes on from it; the result is that of an uninterrupted run,
     but for its seconds. A model is told from another by its name alone. `on_progress` is told the number of windows done and of all.
+    A window that a baseline cannot forecast, by its DataError or with numbers that are not finite, is NaN and told in `Backtest.failures`.
 
-    Raises: OptionError, ShapeError; DataError where a forecaster cannot forecast, or the folder's file is of another run.
+    Raises: OptionError, ShapeError; DataError where the model cannot forecast, or the folder's file is of another run.
     """
     plan = _plan(panel, windows, horizon, model, baselines)
     journal = Journal.open(folder, plan.digest(), resume)
@@ -128,7 +130,7 @@ def run_backtest(
         found.seconds[model.name] = time.perf_counter() - began
         for baseline in baselines:
             began = time.perf_counter()
-            found.forecasts[baseline.name] = np.stack([_apply(baseline, plan, window) for window in part])
+            _add(found, baseline, plan, part)
             found.seconds[baseline.name] = time.perf_counter() - began
         journal.append(found)
         done.append(found)
@@ -189,12 +191,24 @@ def _forecast(plan: _Plan, part: NDArray[np.int64], predict: Predict) -> Part:
     return Part({plan.model.name: np.asarray(found.point, np.float64)}, {q: np.asarray(array, np.float64) for q, array in found.quantiles.items()})
 
 
-def _apply(baseline: Baseline, plan: _Plan, window: NDArray[np.int64]) -> Array:
-    series, origin = plan.panel.series[int(window[0])], int(window[1])
-    try:
-        found = baseline.forecast(series.target[:origin].copy(), plan.horizon, plan.season)
-    except DataError as error:
-        raise DataError(f"run_backtest: series {series.id!r}, origin {origin}: {error}") from error
+def _add(part: Part, baseline: Baseline, plan: _Plan, windows: NDArray[np.int64]) -> None:
+    """The baseline's forecasts of these windows, NaN where it has none, and why."""
+    rows: list[Array] = []
+    failures: list[Failure] = []
+    for index, origin in zip(windows[:, 0].tolist(), windows[:, 1].tolist(), strict=True):
+        series = plan.panel.series[int(index)]
+        try:
+            rows.append(_apply(baseline, plan, series, origin))
+        except DataError as error:
+            rows.append(np.full(plan.horizon, np.nan))
+            failures.append(Failure(series.id, show(series.times[origin]), str(error)))
+    part.forecasts[baseline.name] = np.stack(rows)
+    if failures:
+        part.failures[baseline.name] = tuple(failures)
+
+
+def _apply(baseline: Baseline, plan: _Plan, series: Series, origin: int) -> Array:
+    found = baseline.forecast(series.target[:origin].copy(), plan.horizon, plan.season)
     if found.shape != (plan.horizon,):
         raise ShapeError(f"run_backtest: {baseline.name!r} must forecast [H] = [{plan.horizon}], got {list(found.shape)}.")
     _check_finite(repr(baseline.name), series.id, origin, found)
@@ -224,4 +238,5 @@ def _record(plan: _Plan, done: Sequence[Part]) -> Backtest:
         quantiles={level: np.concatenate([part.quantiles[level] for part in done]) for level in levels[0]},
         scale=np.array([seasonal_scale(series.target[:origin], plan.season) for series, origin in chosen]),
         seconds={name: sum(part.seconds[name] for part in done) for name in names},
+        failures={name: found for name in names if (found := tuple(failure for part in done for failure in part.failures.get(name, ())))},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,18 @@ def spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
     mean, deviation = float(found.mean()), float(found.std(ddof=1))
     half = float(stdtrit(len(found) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(found))
     return Spread(mean, deviation, mean - half, mean + half, len(found))
+
+
+def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95) -> dict[str, Spread]:
+    """From seed → metric → score, the spread of every metric that all seeds have a finite value of.
+
+    Raises: OptionError; DataError for fewer than two seeds.
+    """
+    if len(scores) < 2:
+        raise DataError(f"spreads: scores must be of at least two seeds, got {len(scores)}; run more seeds.")
+    rows = list(scores.values())
+    shared = [name for name in rows[0] if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
+    return {name: spread([row[name] for row in rows], confidence) for name in shared}
 
 
 def compare(

@@ -12,6 +12,7 @@ from torch.nn.functional import huber_loss, l1_loss, mse_loss, softplus
 from grus.errors import OptionError
 
 _POINT_LOSSES = {"mae": l1_loss, "mse": mse_loss}
+SAME_LEVEL = 1e-9  # 1 − 0.9 is 0.09999999999999998
 
 
 class Head(ABC):
@@ -58,7 +59,11 @@ class Head(ABC):
         """
 
     def loss(self, parameters: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum of the losses of the known targets, and how many they are; a NaN target has no part in value or gradient."""
+        """The sum of the losses of the known targets, and how many they are; a NaN target has no part in value or gradient.
+
+        Numerics: in float32 at least, as bfloat16 counts to 256 only.
+        """
+        parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
         known = ~target.isnan()
         filled = torch.where(known, target, self.point(parameters).detach())
         weight = known.to(parameters.dtype)
@@ -131,8 +136,9 @@ class QuantileHead(Head):
         return torch.stack([self._quantile(parameters, level) for level in levels], -1)
 
     def _quantile(self, parameters: Tensor, level: float) -> Tensor:
-        if level in self.levels:
-            return parameters[..., self.levels.index(level)]
+        for at, trained in enumerate(self.levels):
+            if abs(level - trained) < SAME_LEVEL:
+                return parameters[..., at]
         if not self.levels[0] < level < self.levels[-1]:
             raise OptionError(
                 f"QuantileHead: levels must lie within the trained {self.levels[0]} to {self.levels[-1]}, got {level}; train with that level."

@@ -137,6 +137,14 @@ def time_text(time: Any) -> str:
     return text.removesuffix(" 00:00:00").removesuffix(":00") if isinstance(time, np.datetime64) else text
 
 
+def time_texts(times: NDArray[Any]) -> list[str]:
+    """Times as text, all with the clock where one is not at midnight."""
+    if times.dtype.kind != "M":
+        return [time_text(time) for time in times]
+    unit = next(unit for unit in ("D", "m", "s", "ns") if (times.astype(f"M8[{unit}]") == times).all())
+    return [str(time).replace("T", " ") for time in times.astype(f"M8[{unit}]")]
+
+
 def number(value: float, decimals: int | None = None) -> str:
     """A number for reading: `decimals`, or about four figures; "–" where it is missing."""
     if not math.isfinite(value):

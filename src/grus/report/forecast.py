@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,16 @@ from grus.report.axes import Array, Axis, number, positions, time_axis, value_ax
 from grus.report.charts import Band, Chart, Line, Mark, Rule, Table, missing_spans
 from grus.report.gates import gate_section
 from grus.report.page import Document, Section
-from grus.report.records import Backtest, Example, GateTrace, Words, cells, intervals
+from grus.report.records import Backtest, Example, GateTrace, Past, Words, cells, intervals
 from grus.report.residuals import bias_sentence, correlations, drift, histogram
-from grus.report.scores import answer, coverage_by_horizon, coverage_sentence, coverage_table, error_by_horizon, scope, score_table
+from grus.report.scores import answer, best_rival, coverage_by_horizon, coverage_sentence, coverage_table, error_by_horizon, scope, score_table
+from grus.report.seeds import seed_section
 
-__all__ = ["Backtest", "Example", "ForecastPage", "GateTrace"]
+__all__ = ["Backtest", "Example", "ForecastPage", "GateTrace", "Past"]
 
 WORST = 4
 HISTORY = 4  # horizons of history drawn before a forecast, so that the forecast stays wide enough to read
+LEAST_HISTORY = 24  # steps of it before a short one
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,8 @@ class ForecastPage:
 
     `history` holds one mapping per epoch with epoch, loss and, where there was validation, validation_loss. `model_name` is the model's name in
     `backtest.forecasts`; the other names there are baselines. `target` and `unit` name what is forecast, `step` one step of time ("hour").
+    `past` has by series what the worst forecasts are drawn after, `lookback` steps of it. `seeds` has the model's scores by the seed of its
+    training, where it was judged with several.
     Units: forecasts, truths and examples in the unit of the data, undone from any scaling.
     Raises: OptionError if the backtest has no forecasts by `model_name`, or none of its scores is `metric`.
     """
@@ -47,6 +51,9 @@ class ForecastPage:
     unit: str = ""
     step: str = "step"
     metric: str = "mae"
+    past: Mapping[str, Past] = field(default_factory=dict[str, Past])
+    lookback: int = 0
+    seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
 
     def __post_init__(self) -> None:
         scores = self.backtest.scores()
@@ -68,7 +75,7 @@ class ForecastPage:
             chart = learning(self.history)
             sections.append(Section("Learning curves", charts=(chart,)))
         sections.append(self._residuals())
-        worst = tuple(window(self.backtest, int(index), words, place) for place, index in enumerate(self.backtest.worst(WORST, self.model_name), 1))
+        worst = tuple(self._worst())
         if worst:
             text = "The forecasts with the largest error, the worst first: look here for what the model does not know."
             sections.append(Section("Worst forecasts", (text,), charts=worst, small=True))
@@ -87,9 +94,19 @@ class ForecastPage:
             found.append(Section("The forecast", charts=charts))
         tables = (score_table(backtest, words), coverage_table(backtest, words))
         found.append(Section("Scores beside baselines", tables=tuple(table for table in tables if table is not None)))
+        if len(self.seeds) > 1:
+            found.append(seed_section(self.seeds, backtest, words, self.metric))
         ahead = (error_by_horizon(backtest, words, self.metric), coverage_by_horizon(backtest, words))
         found.append(Section("Error by horizon", charts=tuple(chart for chart in ahead if chart is not None)))
         return found
+
+    def _worst(self) -> Iterator[Chart]:
+        rival = best_rival(self.backtest, self.model_name, self.metric)
+        shown = min(self.lookback, drawn_before(self.backtest.horizon))
+        for place, index in enumerate(self.backtest.worst(WORST, self.model_name), 1):
+            known = self.past.get(self.backtest.series[int(index)])
+            before = None if known is None else known.before(self.backtest.times[int(index), 0], shown)
+            yield window(self.backtest, int(index), self.words, place, before, rival)
 
     def _residuals(self) -> Section:
         words = self.words
@@ -101,9 +118,14 @@ class ForecastPage:
         return Section("Residual checks", tuple(text), charts=tuple(chart for chart in charts if chart is not None))
 
 
+def drawn_before(horizon: int) -> int:
+    """The most steps that are drawn before a forecast."""
+    return max(HISTORY * horizon, LEAST_HISTORY)
+
+
 def fan(example: Example, words: Words, place: int) -> Chart:
     """The end of the history with its gaps, the forecast with its intervals, and the truth where it is known."""
-    drawn = min(len(example.times), HISTORY * len(example.point))
+    drawn = min(len(example.times), drawn_before(len(example.point)))
     times, values = example.times[-drawn:], example.values[-drawn:]
     x, ahead = positions(times), positions(example.forecast_times)
     truth = np.full(len(ahead), np.nan) if example.truth is None else example.truth
@@ -122,18 +144,22 @@ def fan(example: Example, words: Words, place: int) -> Chart:
     return Chart(f"forecast-{place}", f"{example.series}, from {start}", text, across, up, marks, table, caption)
 
 
-def window(backtest: Backtest, index: int, words: Words, place: int) -> Chart:
-    """One window of the backtest."""
-    times: NDArray[Any] = backtest.times[index]
+def window(backtest: Backtest, index: int, words: Words, place: int, before: Past | None = None, rival: str | None = None) -> Chart:
+    """One window of the backtest after what was measured before it, beside a baseline's forecast."""
+    ahead: NDArray[Any] = backtest.times[index]
     truth: Array = backtest.truth[index]
     point: Array = backtest.forecasts[words.model][index]
-    x, quantiles = positions(times), {level: rows[index] for level, rows in backtest.quantiles.items()}
-    marks: list[Mark] = [missing_spans(x, truth), *interval_marks(x, quantiles)]
-    marks += [Line(x, point, "model", f"{words.model}, forecast"), Line(x, truth, "truth", "measured")]
+    times, values = (ahead, truth) if before is None else (np.concatenate([before.times, ahead]), np.concatenate([before.values, truth]))
+    x, quantiles = positions(ahead), {level: rows[index] for level, rows in backtest.quantiles.items()}
+    other = {} if rival is None else {rival: backtest.forecasts[rival][index]}
+    marks: list[Mark] = [missing_spans(positions(times), values), *interval_marks(x, quantiles)]
+    marks += [Rule(float(x[0]), upright=True)] if len(times) > len(ahead) else []
+    marks += [Line(x, row, "best", f"{name} (best baseline)") for name, row in other.items()]
+    marks += [Line(x, point, "model", f"{words.model}, forecast"), Line(positions(times), values, "truth", "measured")]
     error = words.amount(float(np.nanmean(np.abs(truth - point)))) if np.isfinite(truth).any() else "not known"
-    title = f"{backtest.series[index]}, from {words.time(times[0])}: off by {error}"
-    up = value_axis(words.with_unit(words.target), truth, point, *quantiles.values())
-    table = forecast_table(times, truth, point, quantiles, words)
+    title = f"{backtest.series[index]}, from {words.time(ahead[0])}: off by {error}"
+    up = value_axis(words.with_unit(words.target), values, point, *other.values(), *quantiles.values())
+    table = forecast_table(ahead, truth, point, quantiles, words, other)
     return Chart(f"worst-{place}", title, f"{title} on average.", time_axis(times, words.step), up, marks, table)
 
 
@@ -146,16 +172,17 @@ def interval_marks(x: Array, quantiles: Mapping[float, Array]) -> list[Mark]:
 
 
 def forecast_table(
-    times: NDArray[np.generic],
+    times: NDArray[Any],
     truth: Array,
     point: Array,
     quantiles: Mapping[float, Array],
     words: Words,
+    others: Mapping[str, Array] | None = None,
 ) -> Table:
-    levels = sorted(quantiles)
-    columns = [[words.time(time) for time in times], cells(truth), cells(point), *(cells(quantiles[level]) for level in levels)]
-    head = ("time", words.with_unit("measured"), words.with_unit("forecast"), *(f"quantile {level:g}" for level in levels))
-    return Table(head, tuple(zip(*columns, strict=True)))
+    levels, beside = sorted(quantiles), others or {}
+    columns = [cells(column) for column in (truth, point, *beside.values(), *(quantiles[level] for level in levels))]
+    head = ("time", words.with_unit("measured"), words.with_unit("forecast"), *beside, *(f"quantile {level:g}" for level in levels))
+    return Table(head, tuple(zip(words.times(times), *columns, strict=True)))
 
 
 def learning(history: Sequence[Mapping[str, float]]) -> Chart:

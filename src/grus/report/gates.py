@@ -27,7 +27,7 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     across = Axis(span.low - half_step(x), span.high + half_step(x), span.label, span.kind)
     label = f"{words.target}, as read"
     text = f"The input of {len(x)} steps that the gates below belong to."
-    table = Table(("time", label), tuple(zip((words.time(time) for time in trace.times), cells(trace.input), strict=True)))
+    table = Table(("time", label), tuple(zip(words.times(trace.times), cells(trace.input), strict=True)))
     marks: tuple[Mark, ...] = (missing_spans(x, trace.input), Line(x, trace.input, "truth", "input"))
     up = value_axis(label, trace.input)
     letters = max(len(tick) for wanted in range(2, 9) for _, tick in up.ticks(wanted))
@@ -49,7 +49,7 @@ def gate_chart(name: str, values: Array, trace: GateTrace, across: Axis, words: 
     near = f"{100 * float((np.abs(values) > 0.9).mean()):.0f} % of its values lie {'beyond ±0.9' if signed else 'above 0.9'}"
     near += "" if signed else f", {100 * float((values < 0.1).mean()):.0f} % below 0.1"
     scale = f"−{limit:.3g} (orange) to {limit:.3g} (blue)" if signed else f"0 (clear) to {limit:.3g} (blue)"
-    columns = ([words.time(time) for time in trace.times], cells(mean), cells(low), cells(high))
+    columns = (words.times(trace.times), cells(mean), cells(low), cells(high))
     table = Table(("time", "mean over units", "least", "greatest"), tuple(zip(*columns, strict=True)))
     text = f"Gate {title}: {values.shape[1]} units over {len(values)} steps. {near}."
     up = Axis(0.0, float(values.shape[1]), "unit", "count")

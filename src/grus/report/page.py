@@ -19,6 +19,7 @@ from grus.report.svg import svg, swatch
 # Each chart is drawn once for a desk and once for a phone, so that its lettering is legible on both.
 WIDE, NARROW = ("wide", 880, 340), ("narrow", 346, 260)
 HALF = ("wide", 420, 270)
+LEAST_LETTERS, PADDING = 6, 2  # of a table's column, as the style sheet sets them
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def render(report: Report) -> str:
     """The page as HTML. All text is escaped."""
     folder = files("grus.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["pictures"], environment.filters["swatch"] = _pictures, _swatch
+    environment.filters.update(pictures=_pictures, swatch=_swatch, letters=_letters)
     template = environment.from_string((folder / "template.html").read_text("utf-8"))
     return template.render(document=report.document(), style=Markup((folder / "style.css").read_text("utf-8")))
 
@@ -84,6 +85,19 @@ def _umask() -> int:
 def _pictures(chart: Chart, small: bool) -> Markup:
     """The chart's drawings; `svg` escapes every text it places."""
     return Markup("".join(svg(chart, *size) for size in (HALF if small else WIDE, NARROW)))
+
+
+def _letters(table: Table, folded: bool) -> int:
+    """About how many letters wide a table is at least: in less room its hint to scroll shows. Only heads, and names in front, break into words."""
+
+    def words(text: str) -> int:
+        return max(map(len, text.split()), default=0)
+
+    columns = [
+        max([words(name), *(len(row[place]) if place or folded else words(row[place]) for row in table.rows)])
+        for place, name in enumerate(table.head)
+    ]
+    return sum(max(width, LEAST_LETTERS) + PADDING for width in columns)
 
 
 def _swatch(mark: Mark) -> Markup:

@@ -13,7 +13,7 @@ from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, 
 from grus.report.page import Report
 from grus.report.svg import colours
 
-INK, ACCENT, SOFT, FAINT = "#1b2127", "#1672a8", "#59636d", "#a4abb1"
+INK, ACCENT, SOFT, FAINT = "#1b2127", "#1672a8", "#59636d", "#868e95"
 STROKES = {
     "truth": (INK, "-", 1.2),
     "model": (ACCENT, "-", 2.0),

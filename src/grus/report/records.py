@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.errors import ShapeError
-from grus.report.axes import Array, number, time_text
+from grus.report.axes import Array, number, time_text, time_texts
 
 
 class Backtest(Protocol):
@@ -63,6 +63,26 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
+class Past:
+    """All that was measured of a series, from which a page draws what came before a forecast.
+
+    Shapes: times and values [T], NaN = missing.
+    """
+
+    times: NDArray[Any]
+    values: Array
+
+    def __post_init__(self) -> None:
+        check_sizes("Past", {"values": (self.values, len(self.times))})
+
+    def before(self, time: Any, count: int) -> Past:
+        """The last `count` steps before a time, which is left out."""
+        stop = int(np.count_nonzero(self.times < time))
+        start = max(0, stop - count)
+        return Past(self.times[start:stop], self.values[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
 class GateTrace:
     """The gates over the window an example was read from.
 
@@ -110,6 +130,9 @@ class Words:
 
     def time(self, time: Any) -> str:
         return time_text(time)
+
+    def times(self, times: NDArray[Any]) -> list[str]:
+        return time_texts(times)
 
 
 def cells(values: Array, *, least: bool = False) -> list[str]:

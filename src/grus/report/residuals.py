@@ -115,7 +115,7 @@ def drift(backtest: Backtest, words: Words) -> Chart:
     x, y = positions(starts)[order], mean[order]
     label = "mean error / series' spread" if scaled else words.with_unit("mean error")
     text = f"{what.capitalize()}, {len(y)} of them in the order of their start, between {words.figure(y.min())} and {words.figure(y.max())}."
-    rows = tuple(zip((words.time(starts[i]) for i in order), (names[int(i)] for i in order), cells(y), strict=True))
+    rows = tuple(zip(words.times(starts[order]), (names[int(i)] for i in order), cells(y), strict=True))
     marks = [Rule(0.0), Dots(x, y, "spots", what)]
     across, up = time_axis(starts, words.step), value_axis(label, y, np.zeros(1))
     return Chart("residual-drift", "Errors over time", text, across, up, marks, Table(("start", "series", label), rows), flat=True)

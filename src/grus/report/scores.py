@@ -46,15 +46,25 @@ class Verdict(NamedTuple):
     windows: int
 
 
-def judge(backtest: Backtest, model: str, metric: str) -> Verdict:
+def is_complete(backtest: Backtest, name: str) -> bool:
+    """Whether a forecaster has a forecast wherever there is a truth: otherwise its scores are over other windows than the model's."""
+    return not (np.isnan(backtest.forecasts[name]) & np.isfinite(backtest.truth)).any()
+
+
+def best_rival(backtest: Backtest, model: str, metric: str) -> str | None:
+    """The best baseline of those that forecast all that the model did."""
     scores = {name: found[metric] for name, found in backtest.scores().items() if metric in found}
-    rivals = {name: score for name, score in scores.items() if name != model and math.isfinite(score)}
-    if not rivals:
-        return Verdict(scores[model], None, math.nan, 0, 0)
-    rival = min(rivals, key=lambda name: rivals[name])
+    rivals = {name: score for name, score in scores.items() if name != model and math.isfinite(score) and is_complete(backtest, name)}
+    return min(rivals, key=lambda name: rivals[name], default=None)
+
+
+def judge(backtest: Backtest, model: str, metric: str) -> Verdict:
+    scores, rival = backtest.scores(), best_rival(backtest, model, metric)
+    if rival is None:
+        return Verdict(scores[model][metric], None, math.nan, 0, 0)
     known = np.isfinite(backtest.truth).any(axis=1)
     ours, theirs = (np.nanmean(np.abs(backtest.truth - backtest.forecasts[name])[known], axis=1) for name in (model, rival))
-    return Verdict(scores[model], rival, rivals[rival], int((ours < theirs).sum()), int(known.sum()))
+    return Verdict(scores[model][metric], rival, scores[rival][metric], int((ours < theirs).sum()), int(known.sum()))
 
 
 def answer(backtest: Backtest, words: Words, metric: str) -> str:
@@ -83,7 +93,7 @@ def percent(share: float) -> str:
 def scope(backtest: Backtest, words: Words) -> str:
     """On what the answer rests."""
     count, series, known = len(backtest.truth), len(set(backtest.series)), int(np.isfinite(backtest.truth).sum())
-    first, last = words.time(backtest.times.min()), words.time(backtest.times.max())
+    first, last = words.times(np.array([backtest.times.min(), backtest.times.max()]))
     forecasts = f"{count} forecast{'' if count == 1 else 's'} of {words.steps(backtest.horizon)}"
     scored = f"{known} of {backtest.truth.size} forecast values were measured and are scored"
     return f"Backtest: {forecasts}, {series} series, {first} to {last}; {scored}."
@@ -95,11 +105,12 @@ def score_table(backtest: Backtest, words: Words) -> Table:
     models = [words.model, *(name for name in scores if name != words.model)]
     metrics = list(dict.fromkeys(metric for name in models for metric in scores[name] if metric not in IN_OTHER_TABLE))
     columns = {metric: np.array([scores[name].get(metric, math.nan) for name in models], np.float64) for metric in metrics}
+    whole = np.array([is_complete(backtest, name) for name in models])
     strong = {
         (row, column)
         for column, (metric, values) in enumerate(columns.items(), 1)
-        if metric in METRICS and np.isfinite(values).sum() > 1
-        for row in np.flatnonzero(values == np.nanmin(values)).tolist()
+        if metric in METRICS and np.isfinite(values[whole]).sum() > 1
+        for row in np.flatnonzero(whole & (values == np.nanmin(values[whole]))).tolist()
     }
     head = (METRICS[metric] if metric in METRICS else Metric(metric, "") for metric in metrics)
     names = ("", *(words.with_unit(entry.label) if entry.in_unit else entry.label for entry in head))

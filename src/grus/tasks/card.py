@@ -29,7 +29,6 @@ def make_card(title: str, facts: Sequence[tuple[str, str]], scores: Mapping[str,
         lines.append("Not judged yet: `backtest` compares it with baselines.")
     if findings:
         lines += ["", "## Noticed in the data", "", *(f"- {' '.join(finding.split())}" for finding in findings)]
-    lines += ["", "## Made with", "", ", ".join(f"{name} {number}" for name, number in versions().items())]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import new_class
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator, model_validator
 
 from grus.errors import OptionError
 from grus.tasks import draft, mistakes
@@ -35,6 +35,8 @@ Missing = Literal[
 ]  # fmt: skip
 Scaling = Literal["standard", "robust", "minmax", "global", "none"]
 Transform = Literal["none", "log", "seasonal_difference", "log_seasonal_difference"]
+Short = Literal["error", "drop"]
+Baseline = Literal["last value", "mean", "drift", "seasonal naive", "seasonal drift", "naive 2", "ETS", "ARIMA"]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -101,8 +103,25 @@ class _Part(BaseModel):
 class DataConfig(_Part):
     """Which table, what its columns are, and how it is cut; steps are those of the series' calendar.
 
-    `validation` and `test` are the last part of each series: a fraction below 1, a number of steps, or the date that it begins on.
-    A relative `path` starts from the working directory.
+    horizon: steps to forecast.
+    path: the table; a relative one starts from the working directory.
+    id: column that tells series apart; null is a table of one series.
+    time: column of the times, or several such as year,month,day,hour.
+    target: column to forecast.
+    past: columns known up to the moment of forecasting.
+    future: columns known ahead too.
+    static: columns with one value per series.
+    step: from one time to the next, such as h, D or MS, or irregular; null finds it.
+    season: steps after which the series repeats itself; null is the customary one of the step.
+    missing: what stands for missing values.
+    scaling: units of the network, fitted on the training part.
+    transform: of the target, before the network sees it.
+    covariate_scaling: units of the covariates, over all series.
+    calendar_features: sines and cosines of the place in day, week and year, as far as the step has them.
+    validation: the part before the test part; a fraction below 1, a number of steps, or the date that it begins on.
+    test: the last part of each series, given likewise; 0 trains on all.
+    short: what becomes of series that are too short for these parts.
+    lookback: steps that the network sees; null is two seasons, and at least two horizons.
     """
 
     horizon: int = Field(ge=1)
@@ -114,12 +133,27 @@ class DataConfig(_Part):
     future: tuple[Name, ...] = ()
     static: tuple[Name, ...] = ()
     step: Name | None = None
+    season: int | None = Field(default=None, ge=1)
     missing: Missing = "forward+mask"
     scaling: Scaling = "standard"
     transform: Transform = "none"
+    covariate_scaling: Literal["standard", "none"] = "standard"
+    calendar_features: bool = True
     validation: Share = 0.1
     test: Share = 0.1
+    short: Short = "error"
     lookback: int | None = Field(default=None, ge=1)
+
+    @field_validator("step")
+    @classmethod
+    def _step_is_known(cls, step: str | None) -> str | None:
+        try:
+            if step is not None:
+                import_module("grus.data.calendar").Step.of(step)
+        except OptionError as error:
+            must = "a pandas offset alias such as h, D or MS, a whole number or irregular"
+            raise ValueError(f"data.step must be {must}, got {step!r}; write one of these.") from error
+        return step
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
@@ -138,14 +172,24 @@ class DataConfig(_Part):
 
 
 class BacktestConfig(_Part):
-    """How the test part is forecast: one forecast every `stride` steps (null: the horizon), the network trained anew after `refit` of them.
+    """How the test part is forecast.
 
-    `baselines` are names (null: the standard ones).
+    stride: steps from one forecast to the next; null is the horizon.
+    refit: the network is trained anew after so many forecasts, or never.
+    baselines: what stands beside the network; null is all that cost nothing.
     """
 
     stride: int | None = Field(default=None, ge=1)
     refit: Annotated[int | Literal["never"], PlainValidator(_refit)] = "never"
-    baselines: tuple[Name, ...] | None = None
+    baselines: tuple[Baseline, ...] | None = None
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_are_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in names or () if (names or ()).count(name) > 1]
+        if twice:
+            raise ValueError(f"backtest.baselines must each be named once, got {twice[0]!r} again; leave it out.")
+        return names
 
 
 class Config(_Part):
@@ -156,6 +200,16 @@ class Config(_Part):
     model: Annotated[ForecastSettings, PlainValidator(partial(_section, "model"))] = Field(default_factory=_default_section("model"))
     training: Annotated[TrainingSettings, PlainValidator(partial(_section, "training"))] = Field(default_factory=_default_section("training"))
     backtest: BacktestConfig = BacktestConfig()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if (self.data.missing == "gru_d") != self.model.missing_aware:
+            cell = self.model.cell if isinstance(self.model.cell, str) else self.model.cell.name
+            must = "gru_d beside a cell that reads what is missing, as gru_d does, and beside no other"
+            raise ValueError(f"data.missing must be {must}, got {self.data.missing} beside {cell}; take gru_d for both, or for neither.")
+        if self.data.validation == 0 and self.training.schedule == "plateau":
+            raise ValueError("training.schedule must be another than plateau without a validation part, got data.validation 0; change one of them.")
+        return self
 
     def to_yaml(self) -> str:
         """Every value, those left at their defaults too; `load` gives an equal configuration."""
@@ -186,10 +240,18 @@ def check(written: Draft) -> Config:
     Raises: OptionError with a line for every mistake.
     """
     try:
-        return Config.model_validate_json(json.dumps(written.tree), strict=True)
+        return Config.model_validate_json(json.dumps(_completed(written.tree)), strict=True)
     except ValidationError as error:
         found = mistakes.sentences(error, written, partial(_keys, str(written.tree.get("task", "forecast"))))
         raise OptionError("\n".join(found)) from error
+
+
+def _completed(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with what goes with gru_d, the cell or the treatment of what is missing, where nothing else is written."""
+    data, model = (cast(dict[str, Any], part) if isinstance(part := tree.get(name, {}), dict) else {} for name in ("data", "model"))
+    if "gru_d" not in (data.get("missing"), model.get("cell")):
+        return tree
+    return {**tree, "data": {"missing": "gru_d", **data}, "model": {"cell": "gru_d", "missing_aware": True, **model}}
 
 
 def differences(first: Config, second: Config) -> list[str]:
@@ -205,8 +267,12 @@ def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
     return found
 
 
+def classes(task: str) -> dict[str, type[BaseModel]]:
+    """The class of every section, in the order of a file; "" is the configuration itself."""
+    found: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig}
+    return found | {name: section_class(task, name) for name in SECTIONS.get(task, {})} | {"backtest": BacktestConfig}
+
+
 def _keys(task: str) -> dict[str, tuple[str, ...]]:
     """The keys of every section; "" has the sections themselves."""
-    classes: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "backtest": BacktestConfig}
-    classes |= {name: section_class(task, name) for name in SECTIONS.get(task, {})}
-    return {name: tuple(part.model_fields) for name, part in classes.items()}
+    return {name: tuple(part.model_fields) for name, part in classes(task).items()}

@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grus.errors import DataError, OptionError
@@ -40,6 +40,7 @@ class RunFolder:
     """
 
     path: Path
+    made: tuple[Path, ...] = field(default=(), compare=False, repr=False)  # folders that were made for it, the innermost first
 
     @property
     def marker(self) -> Path:
@@ -90,10 +91,14 @@ class RunFolder:
         return load(self.config_file)
 
     def withdraw(self) -> None:
-        """Take back a run that has nothing but its configuration, so that its place is free again; leave any other as it is."""
-        if {entry.name for entry in self.path.iterdir()} <= {"run.json", "config.yaml"}:
-            self.config_file.unlink(missing_ok=True)
-            self.marker.unlink(missing_ok=True)
+        """Take back a run of which no epoch was finished, with the folders that were made for it; leave any other as it is."""
+        begun = self.log.exists() and self.log.stat().st_size
+        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "log.jsonl", "checkpoints"}:
+            return
+        _clear(self)
+        for place in self.made:
+            if not any(place.iterdir()):
+                place.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -110,22 +115,31 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
-    """A folder for a new run, which holds its marker and its configuration; `overwrite` removes the run that is there, and nothing else.
+def check_place(path: str | Path, *, overwrite: bool = False) -> None:
+    """Whether `create` may make a run there.
 
     Raises: OptionError if the folder holds a run and `overwrite` was not asked for, or if it holds other files.
     """
     folder = RunFolder(Path(path))
     if folder.path.exists() and not folder.path.is_dir():
         raise OptionError(f"{path}: must be a folder, got a file; name another --out.")
-    folder.path.mkdir(parents=True, exist_ok=True)
     if folder.marker.exists():
         _kind(folder)
         if not overwrite:
             raise OptionError(f"{path}: must be a new folder, got one that holds a run; give --overwrite to replace it, or another --out.")
-        _clear(folder)
-    elif any(folder.path.iterdir()):
+    elif folder.path.exists() and any(folder.path.iterdir()):
         raise OptionError(f"{path}: must be a new or an empty folder, got {_describe(folder.path)}; name another --out.")
+
+
+def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
+    """A folder for a new run, which holds its marker and its configuration; `overwrite` removes the run that is there, and nothing else.
+
+    Raises: OptionError as `check_place` does.
+    """
+    check_place(path, overwrite=overwrite)
+    folder = RunFolder(Path(path), _make(Path(path)))
+    if folder.marker.exists():
+        _clear(folder)
     try:
         with folder.marker.open("x", encoding="utf-8") as file:
             file.write(json.dumps({"kind": KIND, "version": VERSION}) + "\n")
@@ -133,6 +147,13 @@ def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunF
         raise OptionError(f"{path}: must be a new folder, got one that another run has just taken; name another --out.") from error
     write_text(folder.config_file, config.to_yaml())
     return folder
+
+
+def _make(path: Path) -> tuple[Path, ...]:
+    """Make a folder and those above it; the ones that were not there, the innermost first."""
+    made = tuple(place for place in (path, *path.parents) if not place.exists())
+    path.mkdir(parents=True, exist_ok=True)
+    return made
 
 
 def open(path: str | Path, *, needs: Iterable[str] = ()) -> RunFolder:

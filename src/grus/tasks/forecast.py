@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from grus.data.panel import Panel
-from grus.data.scaling import Affine, Scaling
+from grus.data.scaling import Affine, Scaling, check_methods
 from grus.data.splitting import Range
 from grus.data.transforms import Transform
 from grus.data.windows import Batch, Windows
@@ -41,7 +41,8 @@ def check_count(who: str, name: str, value: object) -> None:
 class WindowSettings:
     """What a network is shown: how far back and ahead, what stands for missing values, and in which units.
 
-    missing, scaling, transform: as in ``grus.data``. stride: steps between the windows of training.
+    missing, scaling, covariate_scaling, transform: as in ``grus.data``. calendar_features: sines and cosines of the place in day, week and year.
+    stride: steps between the windows of training.
     """
 
     lookback: int
@@ -50,8 +51,11 @@ class WindowSettings:
     scaling: str = "standard"
     stride: int = 1
     transform: str = "none"
+    covariate_scaling: str = "standard"
+    calendar_features: bool = True
 
     def __post_init__(self) -> None:
+        check_methods(self.scaling, self.covariate_scaling)
         for name in ("lookback", "horizon", "stride"):
             check_count("WindowSettings", name, getattr(self, name))
 
@@ -68,7 +72,7 @@ class ForecastModel:
     """A trained network and all that it takes to forecast with it.
 
     like: the training panel without its series: columns, step, categories, findings.
-    intervals: for each pair of levels (low, high) its correction, measured on the validation part.
+    intervals: for each pair of levels (low, high) its correction, measured on the validation part in the units of each series' scale.
     facts: what it was trained on, as names and values for a reader.
     """
 
@@ -186,6 +190,7 @@ class ForecastModel:
             settings.lookback,
             settings.horizon,
             missing=settings.missing,
+            calendar_features=settings.calendar_features,
             scaling=_measured(self.scaling, panel, known),
             keep_partial=keep_partial,
             min_known=0,
@@ -215,16 +220,18 @@ class ForecastModel:
                 shown = windows.scaling.invert(batch.series, given.double().numpy())
                 found.append(transform.invert(panel, batch.series, batch.origin, shown))
         *quantiles, points = np.moveaxis(np.concatenate(found), -1, 0)
-        corrected = self._corrected(dict(zip(asked, quantiles, strict=True)))
+        scale = windows.scaling.target.scale[np.concatenate([batch.series for batch in batches])][:, None]
+        corrected = self._corrected(dict(zip(asked, quantiles, strict=True)), transform, scale)
         return Prediction(points, {level: corrected[level] for level in wanted})
 
-    def _corrected(self, raw: Mapping[float, Array]) -> Mapping[float, Array]:
+    def _corrected(self, raw: Mapping[float, Array], transform: Transform, scale: Array) -> Mapping[float, Array]:
         """Corrected intervals are widened where they would cross one within; other levels stay between the corrected ones."""
         if not self.intervals or not raw:
             return raw
         found = dict(raw)
         for (low, high), correction in self.intervals.items():
-            found[low], found[high] = correction.interval(raw[low], raw[high])
+            ends = correction.interval(transform.level(raw[low]) / scale, transform.level(raw[high]) / scale)
+            found[low], found[high] = (transform.unlevel(end * scale) for end in ends)
         for levels, outer in ((self.levels[::-1], np.minimum), (self.levels, np.maximum)):
             side = [level for level in levels if (level <= 0.5 if outer is np.minimum else level >= 0.5)]
             for inside, level in pairwise(side):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,13 @@ from grus.evaluation.rolling import Progress
 from grus.models.settings import ForecastSettings
 from grus.tasks import stored
 from grus.tasks.card import make_card
+from grus.tasks.ends import blank_ends, known_and_ahead
+from grus.tasks.facts import training_facts
 from grus.tasks.forecast import ForecastModel, WindowSettings, check_count
 from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
 from grus.tasks.learning import train
+from grus.tasks.seeds import check_seeds, finished, over_seeds
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
 
 Table = Any  # a path, a table, an array or a Panel: see ``grus.data.read_panel``
@@ -39,12 +43,12 @@ class Forecaster(BaseEstimator):
     """Forecasts the next `horizon` steps of one series or of many with one network.
 
     horizon, lookback: steps ahead and steps back; lookback None: two seasons, at least two horizons, at most 512.
-    columns: which column is what, where the data is a table.
+    columns: which column is what, where the data is a table. season: the steps after which the series repeats itself, as in ``read_panel``.
     missing: what stands for values that are not there, as in ``grus.data.missing``; "gru_d" goes with cell="gru_d".
     transform: of the target, as in ``grus.data.transforms``; "log_seasonal_difference" for series that grow and repeat.
     validation_split: the last part of each series: chooses the best epoch and corrects the intervals. A fraction, a number of steps or a date.
     random_state: decides every random draw; None draws a seed, which ``seed_`` records.
-    model, training: further settings by name, of ``ForecastSettings`` and ``TrainingSettings``.
+    model, training, windows: further settings by name, of ``ForecastSettings``, ``TrainingSettings`` and ``WindowSettings``.
     verbose: 0 is silent, 1 draws a progress bar on stderr.
 
     Learnt: model_, history_, seed_, panel_ (the training data), split_.
@@ -73,14 +77,17 @@ class Forecaster(BaseEstimator):
         batch_size: int = 32,
         random_state: int | None = 0,
         columns: Columns | None = None,
+        season: int | None = None,
         model: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
+        windows: Mapping[str, Any] | None = None,
         verbose: int = 1,
     ) -> None:
         self.horizon, self.lookback, self.cell, self.hidden_size = horizon, lookback, cell, hidden_size
         self.missing, self.scaling, self.transform, self.validation_split = missing, scaling, transform, validation_split
         self.epochs, self.batch_size, self.random_state = epochs, batch_size, random_state
-        self.columns, self.model, self.training, self.verbose = columns, model, training, verbose
+        self.columns, self.season, self.model, self.training, self.windows = columns, season, model, training, windows
+        self.verbose = verbose
 
     # --- learning ----------------------------------------------------------------------------------------------------------------
     def fit(self, X: Table, y: None = None) -> Self:
@@ -99,10 +106,10 @@ class Forecaster(BaseEstimator):
         if y is not None:
             raise OptionError("Forecaster: y must be None, as the target is a column of X, got something; name it in columns.")
         if not isinstance(X, Panel):
-            return read_panel(X, like=like) if like is not None else read_panel(X, self.columns)
+            return read_panel(X, like=like) if like is not None else read_panel(X, self.columns, season=_plain(self.season))
         if self.columns is not None and X.columns != self.columns:
             raise OptionError(f"Forecaster: columns must be those of the panel, {X.columns}, got {self.columns}; leave them out.")
-        return X
+        return X if self.season is None else X.with_season(_plain(self.season))
 
     def _split(self, panel: Panel, test: Amount) -> Split:
         return split(panel, self.validation_split, test)
@@ -110,7 +117,8 @@ class Forecaster(BaseEstimator):
     def _learn(self, parts: Split, start: ForecastModel | None) -> None:
         seed = self._seed()
         model, history = self._train(parts, start, seed, self._reporter())
-        self.model_ = replace(model, facts=tuple(self._facts(parts, model, history, seed)))
+        facts = training_facts(parts, model, self._training_settings(seed), history)
+        self.model_ = replace(model, facts=tuple(facts))
         self.history_, self.seed_, self.panel_, self.split_ = history, seed, parts.panel, parts
 
     def _train(self, parts: Split, start: ForecastModel | None, seed: int, reporter: Reporter) -> tuple[ForecastModel, History]:
@@ -122,7 +130,8 @@ class Forecaster(BaseEstimator):
         check_count("Forecaster", "horizon", horizon)
         lookback = min(max(2 * season, 2 * horizon), 512) if self.lookback is None else _plain(self.lookback)
         check_count("Forecaster", "lookback", lookback)
-        return WindowSettings(lookback, horizon, self.missing, self.scaling, transform=self.transform)
+        own = {"lookback": lookback, "horizon": horizon, "missing": self.missing, "scaling": self.scaling, "transform": self.transform}
+        return WindowSettings(**_joined("windows", own, self.windows))
 
     def _model_settings(self) -> ForecastSettings:
         own = {"cell": self.cell, "hidden_size": self.hidden_size, "missing_aware": len(get_cell(self.cell).inputs) > 1}
@@ -149,7 +158,8 @@ class Forecaster(BaseEstimator):
 
         A series of the training data keeps its units; others are measured on what X holds of them.
 
-        future: the future covariates of these steps, where the network reads any, and their times, where the calendar is irregular.
+        future: the future covariates of these steps, where the network reads any, and their times, where the calendar is irregular; without it
+        rows behind the last known target give them. Where neither is needed such rows are steps like others, and a warning says so.
         """
         panel, ahead = self._given(X, future)
         found = self.model_.predict(panel, ahead, ())
@@ -168,7 +178,14 @@ class Forecaster(BaseEstimator):
         """What to forecast from, and what is known ahead of it."""
         self._check_fitted()
         panel = self._panel(X)
-        return panel, future if future is None or isinstance(future, Panel) else read_panel(future, like=panel, ahead=True)
+        if future is None:
+            known, ahead = known_and_ahead(panel)
+            ahead = ahead if [len(series) for series in known] != [len(series) for series in panel] else None
+        else:
+            known, ahead = panel, future if isinstance(future, Panel) else read_panel(future, like=panel, ahead=True)
+        if (sentence := blank_ends(known)) is not None:
+            warnings.warn(sentence, stacklevel=3)
+        return known, ahead
 
     def _panel(self, X: Table | None) -> Panel:
         if X is not None:
@@ -186,6 +203,7 @@ class Forecaster(BaseEstimator):
         stride: int | None = None,
         refit: int | Literal["never"] = "never",
         baselines: Sequence[str] | None = None,
+        seeds: Sequence[int] = (),
         folder: Path | None = None,
         resume: bool = False,
         on_progress: Progress | None = None,
@@ -194,21 +212,28 @@ class Forecaster(BaseEstimator):
 
         A copy of this forecaster is trained on what precedes the test part (and again after each `refit` origins, on what precedes them), so this
         one may be fitted or not. With a folder an interrupted backtest can be resumed.
+
+        seeds: the same is done with each of these too; ``seeds`` of what is returned then has their scores, ``over_seeds()`` mean and interval.
         """
-        plan = BacktestPlan(stride, refit, None if baselines is None else tuple(baselines))
+        plan, own = BacktestPlan(stride, refit, None if baselines is None else tuple(baselines)), self._seed()
+        others = check_seeds(seeds, own)
         if resume and self.random_state is None:
             raise OptionError("Forecaster: random_state must be a number for a backtest that is resumed, got None; give the same one each time.")
         if X is None and not hasattr(self, "model_"):
             raise OptionError("Forecaster: X must be the data to test on before anything is fitted, got None; pass it.")
         panel = self._panel(X) if hasattr(self, "model_") else self._read(X, None)
-        parts, seed, windows = self._split(panel, test), self._seed(), self._windows(panel.step.season)
+        parts, windows = self._split(panel, test), self._windows(panel.step.season)
         windows_of(parts.panel, parts.test, plan, windows)  # tells what cannot be tested before anything is trained
 
-        def retrain(origin: int) -> ForecastModel:
-            return self._train(parts_before(parts, origin, plan, windows), None, seed, quiet)[0]
+        def run(seed: int, plan: BacktestPlan, place: Path | None) -> Backtest:
+            def retrain(origin: int) -> ForecastModel:
+                return finished(self._train(parts_before(parts, origin, plan, windows), None, seed, quiet))
 
-        model, _ = self._train(parts, None, seed, self._reporter())
-        return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=folder, resume=resume, on_progress=on_progress)
+            model = finished(self._train(parts, None, seed, self._reporter()))
+            return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=resume, on_progress=on_progress)
+
+        found = run(own, plan, folder)
+        return over_seeds(found, own, others, lambda seed, place: run(seed, replace(plan, baselines=()), place), folder, resume=resume)
 
     def score(self, X: Table, y: None = None) -> float:
         """1 − MAE / MAE of the cheapest baselines' best, over the last horizon of each series in X: above 0 is better than all of them.
@@ -252,6 +277,8 @@ class Forecaster(BaseEstimator):
             scaling=windows.scaling,
             transform=windows.transform,
             columns=model.like.columns,
+            season=model.like.step.season,
+            windows={name: getattr(windows, name) for name in ("stride", "covariate_scaling", "calendar_features")},
             model={name: value for name, value in settings.model_dump().items() if name not in own},
         )
         found.model_, found.panel_, found.history_ = model, model.like, History()
@@ -261,26 +288,6 @@ class Forecaster(BaseEstimator):
         """What was learnt from what, for a reader."""
         self._check_fitted()
         return list(self.model_.facts)
-
-    def _facts(self, parts: Split, model: ForecastModel, history: History, seed: int) -> list[tuple[str, str]]:
-        panel, windows = parts.panel, model.windows
-        steps = sum(len(series) for series in panel)
-        known = sum(int((~np.isnan(series.target)).sum()) for series in panel)
-        return [
-            ("target", panel.columns.target),
-            ("series", f"{len(panel)}, {steps} steps, {steps - known} without a value"),
-            ("step and season", f"{panel.step.name}, {panel.step.season}"),
-            ("times", f"{min(series.times[0] for series in panel)} to {max(series.times[-1] for series in panel)}"),
-            ("lookback and horizon", f"{windows.lookback} and {windows.horizon} steps"),
-            ("missing values", windows.missing),
-            ("transform", windows.transform),
-            ("scaling", windows.scaling),
-            ("validation", str(self.validation_split)),
-            ("network", f"{name_of(model)}, {sum(weight.numel() for weight in model.network.parameters())} weights"),
-            ("seed", str(seed)),
-            ("epochs", f"{len(history.epochs)}, best {history.best_epoch}, stopped by {history.stopped}"),
-            ("training time", f"{sum(row['seconds'] for row in history.epochs):.1f} s"),
-        ]
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):

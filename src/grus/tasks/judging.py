@@ -14,14 +14,10 @@ from grus.data.panel import Panel, Series
 from grus.data.splitting import Range, Split
 from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
-from grus.evaluation.baselines import Baseline, Drift, LastValue, Mean, SeasonalDrift, SeasonalNaive, standard
-from grus.evaluation.fitted import AutoArima, Ets
-from grus.evaluation.naive2 import Naive2
+from grus.evaluation.baselines import Baseline, standard
+from grus.evaluation.catalogue import check_baselines, choose_baselines
 from grus.evaluation.rolling import Model, Predict, Progress, run_backtest
 from grus.tasks.forecast import ForecastModel, WindowSettings
-
-_ALL: tuple[Callable[[], Baseline], ...] = (LastValue, Mean, Drift, SeasonalNaive, SeasonalDrift, Naive2, Ets, AutoArima)
-BASELINES = {make().name: make for make in _ALL}
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class BacktestPlan:
     """How the test part is forecast.
 
     stride: steps between the origins; None: the horizon. refit: the network is trained anew after so many origins, on all that precedes.
-    baselines: names of ``BASELINES``; None: those that cost nothing.
+    baselines: names of ``grus.evaluation.catalogue``; None: those that cost nothing.
 
     Raises: OptionError.
     """
@@ -42,20 +38,7 @@ class BacktestPlan:
         for name, value, other in (("stride", self.stride, None), ("refit", self.refit, "never")):
             if value != other and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise OptionError(f"backtest: {name} must be a whole number of at least 1, or {other!r}, got {value!r}; give one of these.")
-        choose_baselines(self.baselines, 1)
-
-
-def choose_baselines(names: Sequence[str] | None, season: int) -> tuple[Baseline, ...]:
-    """The baselines of these names.
-
-    Raises: OptionError for a name that is none.
-    """
-    if names is None:
-        return standard(season)
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise OptionError(f"backtest: baselines must be among {', '.join(BASELINES)}, got {unknown[0]!r}; choose one of them.")
-    return tuple(BASELINES[name]() for name in names)
+        check_baselines(self.baselines or ())
 
 
 def judge(

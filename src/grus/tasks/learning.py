@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from grus.data.missing import parse
 from grus.data.panel import Panel
 from grus.data.scaling import Scaling
 from grus.data.splitting import Split
+from grus.data.transforms import Transform
 from grus.data.windows import Windows
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ConformalQuantiles, needed
@@ -27,10 +30,16 @@ from grus.training import History, Reporter, TrainingSettings, fit, quiet, seede
 
 
 class WindowSource:
-    """Windows as the batches of a training run. `numbers` [series] tells the network which series it is shown; None: the panel's own order."""
+    """Windows as the batches of a training run.
 
-    def __init__(self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None) -> None:
-        self.windows, self.batch_size, self.shuffle = windows, batch_size, shuffle
+    numbers: [series], tells the network which series it is shown; None: the panel's own order.
+    digest: of what the windows hold, for a run that may be resumed.
+    """
+
+    def __init__(
+        self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None, digest: str | None = None
+    ) -> None:
+        self.windows, self.batch_size, self.shuffle, self.digest = windows, batch_size, shuffle, digest
         self.numbers = np.arange(len(windows.panel)) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -62,9 +71,9 @@ def train(
     """A network trained on the training ranges of a split, the best epoch chosen and the intervals corrected on its validation ranges.
 
     start: a model whose weights and units training goes on from; it stays as it is.
-    The scaling is fitted on the training ranges alone.
+    The scaling is fitted on the training ranges alone. An interrupted run with a folder gives the best network so far, for ``resume`` to go on with.
 
-    Raises: DataError, OptionError.
+    Raises: DataError, OptionError; KeyboardInterrupt for an interrupted run without a folder.
     """
     panel = windows.shown(split.panel)
     check_known("train", panel)
@@ -72,26 +81,44 @@ def train(
     if start is not None:
         _check_start(start, windows, settings, panel)
     _check_parts(split, windows.horizon)
-    scaling = Scaling.fit(panel, split.train, windows.scaling) if start is None else start.scaling
-    make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, missing=windows.missing, scaling=scaling)
+    scaling = Scaling.fit(panel, split.train, windows.scaling, windows.covariate_scaling) if start is None else start.scaling
+    given = {"missing": windows.missing, "calendar_features": windows.calendar_features}
+    make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, scaling=scaling, **given)
     learnt = make(split.train, stride=windows.stride)
     held = make(split.validation) if any(high > low for low, high in split.validation) else None
     channels, numbers = learnt.channels, places_in(scaling, panel)
     shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), len(panel))
     with seeded(training.seed):
         network = build(settings, shape) if start is None else deepcopy(start.network)
-    source = WindowSource(learnt, training.batch_size, numbers=numbers)
-    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers)
+    digests = [None if folder is None or part is None else digest_of(part, windows) for part in (learnt, held)]
+    source = WindowSource(learnt, training.batch_size, numbers=numbers, digest=digests[0])
+    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers, digest=digests[1])
     history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
+    if history.interrupted and folder is None:
+        raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
     model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
     return (model if held is None else calibrate(model, split.panel, held)), history
 
 
-def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastModel:
-    """The model with its intervals corrected on windows of a panel it was not trained on, so that they hold what they promise.
+def digest_of(windows: Windows, settings: WindowSettings) -> str:
+    """A checksum of all that decides the windows: the options, the units, which windows, and every series as far as they reach."""
+    found = sha256(repr(settings).encode() + json.dumps(windows.scaling.to_dict()).encode())
+    stops = np.zeros(len(windows.panel), np.int64)
+    np.maximum.at(stops, windows.series, windows.origins + windows.horizon)
+    arrays: list[NDArray[Any]] = [windows.series, windows.origins]
+    for series, stop in zip(windows.panel, stops.tolist(), strict=True):
+        arrays += [series.times[:stop], series.target[:stop], series.past[:stop], series.future[:stop], series.static]
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
 
-    An interval is a pair of levels (τ, 1 − τ). Windows that overlap are dependent, so of each series only every horizon-th counts; where that
-    leaves too few for a pair, it stays as the network gives it.
+
+def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastModel:
+    """The model with its intervals corrected on windows of a panel whose targets it was not fitted to, though they chose its epoch.
+
+    An interval is a pair of levels (τ, 1 − τ). Errors count in units of each series' scale, of logarithms where the target's transform takes them.
+    Windows that overlap are dependent, so of each series only every horizon-th counts; where that leaves too few for a pair, it stays as the
+    network gives it.
 
     Source: Romano, Patterson and Candès, Conformalized quantile regression, 2019.
     """
@@ -104,14 +131,19 @@ def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastMode
     chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
     targets: list[Any] = [series.target for series in panel]
     places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
-    truth: Array = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
+    transform, scale = Transform(model.windows.transform, panel.step.season), held.scaling.target.scale[held.series[chosen]][:, None]
+
+    def in_scale(values: Array) -> Array:
+        return transform.level(values) / scale
+
+    truth = in_scale(np.stack([targets[series][origin : origin + model.horizon] for series, origin in places]))
     batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
     given = replace(model, intervals={}).decode(panel, held, batches, None)
     intervals: dict[tuple[float, float], ConformalQuantiles] = {}
     for low, high in pairs:
         coverage = round(high - low, 9)
         if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
-            intervals[low, high] = ConformalQuantiles.fit(truth, given.quantiles[low], given.quantiles[high], coverage)
+            intervals[low, high] = ConformalQuantiles.fit(truth, in_scale(given.quantiles[low]), in_scale(given.quantiles[high]), coverage)
     return replace(model, intervals=intervals)
 
 

@@ -38,6 +38,10 @@ _MUST: dict[str, str] = {
 }
 
 
+# Classes whose own errors begin with their name, as they are met in Python too; in a configuration they are sections.
+SELF_NAMED = ("ForecastSettings", "TrainingSettings")
+
+
 def sentences(error: ValidationError, draft: Draft, sections: Callable[[], Mapping[str, tuple[str, ...]]]) -> list[str]:
     """One sentence for each mistake, in the order of the lines; `sections` names the keys of each, "" those at the top."""
     found: dict[Location, ErrorDetails] = {}
@@ -74,10 +78,16 @@ def _sentence(location: Location, details: ErrorDetails, sections: Callable[[], 
     if kind == "extra_forbidden":
         return f"{name} is unknown; {_remedy(location, sections())}"
     if kind == "value_error":
-        return str(context["error"])
+        return _placed(str(context["error"]), name)
     must = _MUST.get(kind)
     phrase = must.format_map(context) if must is not None else details["msg"].removeprefix("Input should be ")
     return f"{name} must be {phrase}, got {_shown(details['input'])}{_guess(details['input'], phrase) if kind == 'literal_error' else '.'}"
+
+
+def _placed(sentence: str, section: str) -> str:
+    """A sentence of the class that checks a section, which names itself, with the section in its place."""
+    who, _, rest = sentence.partition(": ")
+    return f"{section}.{rest}" if who in SELF_NAMED else sentence
 
 
 def _remedy(location: Location, sections: Mapping[str, tuple[str, ...]]) -> str:
@@ -88,7 +98,7 @@ def _remedy(location: Location, sections: Mapping[str, tuple[str, ...]]) -> str:
         if other != section and wrong in keys:
             return f"did you mean {other}.{wrong}?" if other else f"did you mean {wrong} at the top?"
     if near := difflib.get_close_matches(wrong, here, 1):
-        return f"did you mean {near[0]}?"
+        return f"did you mean {section}.{near[0]}?" if section else f"did you mean {near[0]}?"
     for other, keys in sections.items():
         if other != section and (near := difflib.get_close_matches(wrong, keys, 1, 0.75)):
             return f"did you mean {other}.{near[0]}?" if other else f"did you mean {near[0]} at the top?"
@@ -97,8 +107,9 @@ def _remedy(location: Location, sections: Mapping[str, tuple[str, ...]]) -> str:
 
 def _guess(value: Any, phrase: str) -> str:
     choices = [part.strip("' ") for part in phrase.replace(" or ", ", ").split(",")]
-    near = difflib.get_close_matches(value, choices, 1) if isinstance(value, str) else []
-    return f"; did you mean {near[0]}?" if near else "."
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(value.casefold(), folded, 1) if isinstance(value, str) else []
+    return f"; did you mean {folded[near[0]]}?" if near else "."
 
 
 def _shown(value: Any) -> str:

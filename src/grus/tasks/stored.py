@@ -37,13 +37,13 @@ from grus.models.forecast import ForecastNetwork, ForecastSettings, ForecastShap
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.training import seeded
 
-VERSION = 1
+VERSION = 2
 KIND = "grus forecaster"
 FILES = CONFIG, SCALERS, WEIGHTS, CARD = "config.json", "scalers.json", "model.safetensors", "README.md"
 
 
 def save(model: ForecastModel, path: str | Path, card: str, *, overwrite: bool = False) -> Path:
-    """Write the folder whole or not at all: beside its place first, then into it.
+    """Write the folder whole or not at all: beside its place first, then into it. A kill at any moment leaves the old one or the new one.
 
     card: the text of README.md.
 
@@ -52,6 +52,7 @@ def save(model: ForecastModel, path: str | Path, card: str, *, overwrite: bool =
     """
     folder = Path(os.path.abspath(path))
     _check_cell(model)
+    _finish_put(folder)
     _check_place(folder, overwrite)
     scalers = _text(_scalers(model))
     weights = pack_weights({name: value.contiguous() for name, value in model.network.state_dict().items()})
@@ -77,6 +78,8 @@ def load(path: str | Path) -> ForecastModel:
     Raises: DataError naming the file that is missing, damaged, of another model or of another kind.
     """
     folder = Path(path)
+    if not folder.exists() and _previous(folder).is_dir():  # a save was killed between its two renames
+        folder = _previous(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: must be a folder that save wrote, got {'a file' if folder.exists() else 'nothing there'}; check the path.")
     config = _parse(folder / CONFIG, _read(folder / CONFIG))
@@ -224,11 +227,23 @@ def _put(draft: Path, folder: Path) -> None:
     if not os.path.lexists(folder):
         draft.rename(folder)
         return
-    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    folder.rename(old)
+    folder.rename(_previous(folder))
     try:
         draft.rename(folder)
     except BaseException:
-        old.rename(folder)
+        _previous(folder).rename(folder)
         raise
+    _finish_put(folder)
+
+
+def _previous(folder: Path) -> Path:
+    """Where the old folder is while the new one takes its place."""
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _finish_put(folder: Path) -> None:
+    """What a save that was killed left to do: the old folder back, if the new one did not come, else away."""
+    old = _previous(folder)
+    if old.is_dir() and not os.path.lexists(folder):
+        old.rename(folder)
     shutil.rmtree(old, ignore_errors=True)  # the new one is in place: what cannot be removed of the old is no failure to save

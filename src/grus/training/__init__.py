@@ -5,7 +5,7 @@ from __future__ import annotations
 from grus.training.checkpoint import Checkpoints, Snapshot
 from grus.training.history import History
 from grus.training.loop import BatchSource, Objective, fit
-from grus.training.progress import Bar, JsonLines, Quiet, Reporter, quiet
+from grus.training.progress import Bar, JsonLines, Lines, PacedLines, Quiet, Reporter, bar_or_lines, quiet
 from grus.training.seeds import seed_everything, seeded
 from grus.training.settings import TrainingSettings
 
@@ -15,11 +15,14 @@ __all__ = [
     "Checkpoints",
     "History",
     "JsonLines",
+    "Lines",
     "Objective",
+    "PacedLines",
     "Quiet",
     "Reporter",
     "Snapshot",
     "TrainingSettings",
+    "bar_or_lines",
     "fit",
     "quiet",
     "seed_everything",

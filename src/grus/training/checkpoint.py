@@ -27,17 +27,17 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from grus.errors import DataError, OptionError
+from grus.errors import CheckpointError, OptionError
 
 FORMAT = "grus.training"
-VERSION = 1
+VERSION = 2
 STATE = "state.json"
 FILES = {"weights": "last.safetensors", "best": "best.safetensors", "optimiser": "optimiser.safetensors"}
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A run after a whole number of epochs; ``note`` is what JSON holds of it: settings, history, groups of the optimiser, schedule."""
+    """A run after a whole number of epochs; ``note`` is what JSON holds of it: settings, data, history, groups of the optimiser, schedule."""
 
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
@@ -61,7 +61,7 @@ class Checkpoints:
     def save(self, snapshot: Snapshot) -> None:
         """Write a generation; the one before it is kept.
 
-        Raises: DataError where the folder cannot take it; the files of before are then as they were.
+        Raises: CheckpointError where the folder cannot take it; the files of before are then as they were.
         """
         contents = {file: save_tensors(dict(getattr(snapshot, part)), {"format": "pt"}) for part, file in FILES.items()}
         files = {file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in contents.items()}
@@ -75,7 +75,7 @@ class Checkpoints:
             self._take_place(drafts)
         except OSError as error:
             size = sum(map(len, contents.values()))
-            raise DataError(
+            raise CheckpointError(
                 f"fit: {self.folder} must take a checkpoint of {size} bytes, got {error.strerror or error}; the checkpoint of before is kept: "
                 "make room or pass another folder."
             ) from error
@@ -95,20 +95,20 @@ class Checkpoints:
     def load(self) -> Snapshot:
         """The last generation, or with a warning the one before it where the last one is torn.
 
-        Raises: DataError where neither can be read.
+        Raises: CheckpointError where neither can be read.
         """
         refusals: list[str] = []
         for place in (self.folder, self._previous):
             try:
                 snapshot = self._read(place / STATE)
-            except DataError as error:
+            except CheckpointError as error:
                 refusals.append(str(error))
                 continue
             if refusals:
                 self._rotate = False  # the torn files must not take the place of the good ones
                 warnings.warn(f"{refusals[0]} The previous checkpoint is used.", RuntimeWarning, stacklevel=3)
             return snapshot
-        raise DataError(" ".join(refusals))
+        raise CheckpointError(" ".join(refusals))
 
     def _read(self, path: Path) -> Snapshot:
         note = _read_state(path)
@@ -118,7 +118,7 @@ class Checkpoints:
             try:
                 found[part] = load_tensors(data)
             except (SafetensorError, ValueError, KeyError) as error:
-                raise DataError(f"{path}: {file} must be safetensors, got {error}; restore it, or start anew in another folder.") from error
+                raise CheckpointError(f"{path}: {file} must be safetensors, got {error}; restore it, or start anew in another folder.") from error
         return Snapshot(**found, note=note)
 
     def _find(self, path: Path, file: str, wanted: Mapping[str, Any]) -> bytes:
@@ -131,7 +131,7 @@ class Checkpoints:
                 return data
             if got == "none":
                 got = f"{len(data)} bytes of another checksum"
-        raise DataError(
+        raise CheckpointError(
             f"{path}: {file} must be the {wanted['bytes']} bytes that were written, got {got}; restore it, or start anew in another folder."
         )
 
@@ -140,18 +140,18 @@ def _read_state(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: must be there to resume, got no such file; leave resume out to start a run.") from error
+        raise CheckpointError(f"{path}: must be there to resume, got no such file; leave resume out to start a run.") from error
     except OSError as error:
-        raise DataError(f"{path}: must be readable, got {error.strerror}; check its permissions.") from error
+        raise CheckpointError(f"{path}: must be readable, got {error.strerror}; check its permissions.") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: must be the JSON that fit wrote, got {error}; restore it, or start anew in another folder.") from error
+        raise CheckpointError(f"{path}: must be the JSON that fit wrote, got {error}; restore it, or start anew in another folder.") from error
     if not isinstance(note, dict) or cast(dict[str, Any], note).get("format") != FORMAT:
-        raise DataError(f"{path}: must be the state of a training run (format {FORMAT!r}), got another file; pass the folder of the run.")
+        raise CheckpointError(f"{path}: must be the state of a training run (format {FORMAT!r}), got another file; pass the folder of the run.")
     state = cast(dict[str, Any], note)
     if state.get("version") != VERSION:
-        raise DataError(f"{path}: must be of version {VERSION}, got {state.get('version')!r}; resume with the Grus that wrote it.")
+        raise CheckpointError(f"{path}: must be of version {VERSION}, got {state.get('version')!r}; resume with the Grus that wrote it.")
     if state.pop("sha256", None) != _checksum(state):
-        raise DataError(f"{path}: must be as fit wrote it, got content of another checksum; restore it, or start anew in another folder.")
+        raise CheckpointError(f"{path}: must be as fit wrote it, got content of another checksum; restore it, or start anew in another folder.")
     return state
 
 

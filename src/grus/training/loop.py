@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from grus.errors import BackendError, DataError, OptionError
+from grus.errors import BackendError, CheckpointError, DataError, OptionError
 from grus.training.checkpoint import Checkpoints
 from grus.training.history import History, Stopped
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
@@ -33,7 +33,10 @@ from grus.training.steps import Tally, count_samples, mean
 
 
 class BatchSource(Protocol):
-    """Batches, the same ones for the same epoch number and seed. A batch is whatever the objective takes."""
+    """Batches, the same ones for the same epoch number and seed. A batch is whatever the objective takes.
+
+    A source may have an attribute ``digest``, a text that is another one for other data; a run is then not resumed on other data.
+    """
 
     def __len__(self) -> int:
         """Batches per epoch, exactly."""
@@ -67,8 +70,8 @@ def fit(
     ``log.jsonl``; ``resume`` goes on from there to the same bits as without the pause. Ctrl-C writes a checkpoint of the last whole epoch and
     returns; a second one while it is written raises KeyboardInterrupt. Random states and threads are the caller's own again at the end.
 
-    Raises: OptionError, BackendError for what cannot be done; DataError for losses or gradients that are not finite, an epoch without
-    known targets, and files that cannot be read or written.
+    Raises: OptionError, BackendError for what cannot be done; DataError for an epoch without known targets and for other data than the run
+    to resume had; TrainingError for losses or gradients that are not finite; CheckpointError for files that cannot be read or written.
     """
     steps = _check(train, validation, settings, folder, resume)
     checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", resume=resume)
@@ -79,7 +82,8 @@ def fit(
         _, optimiser = fabric.setup(network, inner)  # in place; its wrapper of the network takes no frozen dataclass as a batch
         learning = [weight for weight in network.parameters() if weight.requires_grad]
         run = _Run(fabric, network, learning, optimiser, schedule, objective, settings, reporter)
-        keeper = Keeper(Parts(network, inner, schedule, settings), checkpoints)
+        data = {} if folder is None else {"train": _described(train), "validation": _described(validation)}
+        keeper = Keeper(Parts(network, inner, schedule, settings, data), checkpoints)
         history = keeper.begin(resume=resume)
         log = _log(folder, history)
         reporter.start(settings.epochs, steps)
@@ -126,6 +130,7 @@ class _Run:
         tally, started = Tally(self.network, number), time.perf_counter()
         rate = self.schedule.learning_rate
         self.network.train()
+        self.optimiser.zero_grad()  # of the caller, or of a run interrupted within a step
         for batch in islice(source.epoch(number, self.settings.seed), self.settings.steps_per_epoch):
             with self.fabric.autocast():
                 total, weight = self.objective(self.network, batch)
@@ -170,6 +175,11 @@ def _check(train: BatchSource, validation: BatchSource | None, settings: Trainin
     return min(len(train), settings.steps_per_epoch or len(train))
 
 
+def _described(source: BatchSource | None) -> dict[str, Any] | None:
+    """What a checkpoint notes of the data."""
+    return None if source is None else {"batches": len(source), "digest": getattr(source, "digest", None)}
+
+
 def _ended(history: History, settings: TrainingSettings) -> Stopped | None:
     done, best = len(history.epochs), history.best_epoch
     if done >= settings.epochs:
@@ -188,7 +198,7 @@ def _log(folder: Path | None, history: History) -> Reporter:
         draft.write_text("".join(map(json_line, history.epochs)), encoding="utf-8")
         draft.replace(path)
     except OSError as error:
-        raise DataError(f"fit: {path} must be writable, got {error.strerror or error}; make room or pass another folder.") from error
+        raise CheckpointError(f"fit: {path} must be writable, got {error.strerror or error}; make room or pass another folder.") from error
     return JsonLines(path)
 
 

@@ -1,4 +1,4 @@
-"""Who is told how a run goes: nobody, a bar in the terminal, or a file of JSON lines."""
+"""Who is told how a run goes: nobody, a bar in the terminal, plain lines in a log, or a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, SupportsFloat, TextIO
+from typing import IO, Protocol, SupportsFloat, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -15,6 +15,7 @@ from grus.errors import DataError
 from grus.training.history import History
 
 DRAW_EVERY_S = 0.1
+WRITE_EVERY_S = 5.0
 
 
 class Reporter(Protocol):
@@ -122,6 +123,58 @@ class Bar:
         left_s = (self._epochs * self._steps - done) * elapsed_s / (done - self._first)
         figures = f"{loss}{self._validation} · {self._samples / elapsed_s:,.0f} samples/s · {_clock_face(left_s)} left"
         self._progress.update(self._task, description=f"epoch {epoch}/{self._epochs}", completed=done, figures=figures, refresh=True)
+
+
+class PacedLines:
+    """Lines of text, the first at once, then one every few seconds at most; ``flush`` writes the last one that was held back."""
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._begun, self._next, self._held = clock(), float("-inf"), ""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first."""
+        return self._clock() - self._begun
+
+    def write(self, line: str) -> None:
+        self._held = line
+        if self._clock() >= self._next:
+            self.flush()
+            self._next = self._clock() + WRITE_EVERY_S
+
+    def flush(self) -> None:
+        if self._held:
+            self._stream.write(f"{self._held}\n")
+            self._stream.flush()
+            self._held = ""
+
+
+class Lines(Quiet):
+    """Plain lines for a log: what is trained, then epoch, loss, validation loss and the seconds since the start, one line every few seconds.
+
+    title: what is trained on what.
+    """
+
+    def __init__(self, stream: IO[str], title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._title, self._clock = stream, title, clock
+
+    def start(self, epochs: int, steps: int) -> None:
+        self._epochs, self._paced = epochs, PacedLines(self._stream, self._clock)
+        self._stream.write(f"{self._title}: at most {epochs} epochs of {steps} steps\n")
+        self._stream.flush()
+
+    def epoch(self, row: dict[str, float]) -> None:
+        validation = f"  validation {row['validation_loss']:.4g}" if "validation_loss" in row else ""
+        self._paced.write(f"epoch {int(row['epoch'])}/{self._epochs}  loss {row['loss']:.4g}{validation}  {self._paced.elapsed_s:.0f} s")
+
+    def finish(self, history: History) -> None:
+        self._paced.flush()
+
+
+def bar_or_lines(console: Console, title: str) -> Reporter:
+    """A bar where the console is a terminal, else plain lines: what suits whoever reads standard error."""
+    return Bar(console) if console.is_terminal else Lines(console.file, title)
 
 
 def _clock_face(seconds: float) -> str:

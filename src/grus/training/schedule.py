@@ -14,7 +14,7 @@ from grus.errors import OptionError
 from grus.training.settings import TrainingSettings
 
 PLATEAU_FACTOR = 0.5
-PLATEAU_PATIENCE = 3  # below the default patience of early stopping, which would else come first
+PLATEAU_EPOCHS = 3  # below the default patience of early stopping, which would else come first
 
 
 def make_optimiser(network: nn.Module, settings: TrainingSettings) -> AdamW:
@@ -48,7 +48,8 @@ class Schedule:
         elif settings.schedule == "one_cycle":
             self._by_step = OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
         elif settings.schedule == "plateau":
-            self._by_epoch = ReduceLROnPlateau(optimiser, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+            # PyTorch's patience is one less, the epochs let pass before; its own threshold takes a slightly worse negative loss for a better one.
+            self._by_epoch = ReduceLROnPlateau(optimiser, factor=PLATEAU_FACTOR, patience=PLATEAU_EPOCHS - 1, threshold=0.0, threshold_mode="abs")
 
     @property
     def learning_rate(self) -> float:

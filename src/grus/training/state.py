@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from grus.errors import DataError, OptionError
+from grus.errors import CheckpointError, DataError, OptionError
 from grus.training.checkpoint import Checkpoints, Snapshot
 from grus.training.history import History
 from grus.training.schedule import Schedule
@@ -23,12 +23,16 @@ MAY_CHANGE = ("threads", "patience")
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a run that change as it trains. Random numbers are not among them: each epoch is seeded anew."""
+    """The parts of a run that change as it trains, and what must not. Random numbers are not among them: each epoch is seeded anew.
+
+    data: of "train" and "validation", how many batches and of which digest; None for no validation.
+    """
 
     network: nn.Module
     optimiser: Optimizer
     schedule: Schedule
     settings: TrainingSettings
+    data: Mapping[str, Mapping[str, Any] | None]
 
     def take(self, history: History, best: Mapping[str, Tensor] | None) -> Snapshot:
         """A copy of everything; the weights are the best ones too where ``best`` is None."""
@@ -37,6 +41,7 @@ class Parts:
         moments = {f"{index}.{name}": _copy(value) for index, state in packed["state"].items() for name, value in state.items()}
         note = {
             "settings": self.settings.model_dump(mode="json"),
+            "data": dict(self.data),
             "history": [dict(row) for row in history.epochs],
             "groups": packed["param_groups"],
             "schedule": self.schedule.state(),
@@ -46,9 +51,10 @@ class Parts:
     def restore(self, snapshot: Snapshot) -> History:
         """Put a snapshot's content in place.
 
-        Raises: OptionError for other settings, DataError for another network.
+        Raises: OptionError for other settings, DataError for other data, CheckpointError for another network.
         """
         self._check_settings(snapshot.note["settings"])
+        self._check_data(snapshot.note["data"])
         _check_network(self.network.state_dict(), snapshot.weights)
         self.network.load_state_dict(dict(snapshot.weights))
         states: dict[int, dict[str, Tensor]] = {}
@@ -67,6 +73,14 @@ class Parts:
             if name not in free and saved.get(name) != value:
                 raise OptionError(
                     f"fit: {name} must be {saved.get(name)!r} as in the run to resume, got {value!r}; start a new run in another folder to change it."
+                )
+
+    def _check_data(self, saved: Mapping[str, Any]) -> None:
+        for name, ours in self.data.items():
+            if saved[name] != ours:
+                raise DataError(
+                    f"fit: {name} must be that of the run to resume, {_shown(saved[name])}, got {_shown(ours)}; "
+                    "pass the same data, or start a new run in another folder."
                 )
 
 
@@ -99,7 +113,7 @@ class Keeper:
             return
         try:
             self._checkpoints.save(self._newest)
-        except DataError:
+        except CheckpointError:
             self._checkpoints = None
             raise
         self._kept, self._written_at_s = True, time.monotonic()
@@ -118,8 +132,18 @@ def _copy(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
+def _shown(data: Mapping[str, Any] | None) -> str:
+    """The data in a message."""
+    if data is None:
+        return "None"
+    count, digest = data["batches"], data["digest"]
+    return f"{count} batch{'' if count == 1 else 'es'}" + (f" of digest {digest[:12]}…" if digest else "")
+
+
 def _check_network(ours: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
     for name in sorted({*ours, *saved}):
         want, got = (f"{weights[name].dtype} {list(weights[name].shape)}" if name in weights else "none" for weights in (ours, saved))
         if want != got:
-            raise DataError(f"fit: the checkpoint's {name} must be {want} as in the network, got {got}; build the network as for the run to resume.")
+            raise CheckpointError(
+                f"fit: the checkpoint's {name} must be {want} as in the network, got {got}; build the network as for the run to resume."
+            )

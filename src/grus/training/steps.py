@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grus.errors import DataError
+from grus.errors import DataError, TrainingError
 
 NAMED = 3  # parameters in a message
 
@@ -36,7 +36,7 @@ class Tally:
     def add(self, total: Tensor, weight: Tensor, norm: Tensor) -> None:
         """One step: the sum of its losses, their weight, and the norm of the gradient before clipping.
 
-        Raises: DataError where one of them is not finite.
+        Raises: TrainingError where one of them is not finite.
         """
         row = (total.detach(), weight.detach(), norm)
         if self._eager:
@@ -47,7 +47,7 @@ class Tally:
     def means(self) -> tuple[float, float]:
         """The loss over the weight, and the mean gradient norm.
 
-        Raises: DataError where one of the steps is not finite, or all weigh nothing.
+        Raises: TrainingError where one of the steps is not finite, DataError where all weigh nothing.
         """
         rows = [(float(total), float(weight), float(norm)) for total, weight, norm in self._rows]
         for step, row in enumerate(rows, 1):
@@ -58,7 +58,7 @@ class Tally:
         if all(map(math.isfinite, row)):
             return
         got = f"loss {row[0]:g} of weight {row[1]:g}, gradient of norm {row[2]:g}"
-        raise DataError(
+        raise TrainingError(
             f"fit: loss and gradient must be finite, got {got} at epoch {self._epoch}, step {step} ({_not_finite(self._network)}); "
             "lower learning_rate, or look for extreme values in the data."
         )
@@ -67,13 +67,13 @@ class Tally:
 def mean(totals: Iterable[float], weights: Iterable[float], where: str) -> float:
     """Σ totals / Σ weights.
 
-    Raises: DataError where that is not finite.
+    Raises: DataError where nothing has a weight, TrainingError where the mean is not finite.
     """
     total, weight = math.fsum(totals), math.fsum(weights)
     if weight <= 0:
         raise DataError(f"fit: {where} must hold at least one known target, got losses of weight {weight:g}; give more data.")
     if not math.isfinite(total / weight):
-        raise DataError(
+        raise TrainingError(
             f"fit: the loss must be finite, got {total / weight:g} in {where}; lower learning_rate, or look for extreme values in the data."
         )
     return total / weight

@@ -1,0 +1,65 @@
+"""The Transformer encoder against its equations, written plainly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear
+
+from grus.models import ForecastNetwork, ForecastSettings, ForecastShape, TensorBatch, build
+from tests.models.conftest import MakeBatch
+
+DOUBLE = torch.float64
+SHAPE = ForecastShape(lookback=7, horizon=3, past=2)
+SIZE = 8
+
+
+def network_for(**settings: object) -> ForecastNetwork:
+    given = {"encoder": "transformer", "hidden_size": SIZE, "normalisation": "none", "head": "point", **settings}
+    return build(ForecastSettings(**given), SHAPE).double()  # pyright: ignore[reportArgumentType]
+
+
+def projected(network: ForecastNetwork, batch: TensorBatch) -> Tensor:
+    """What the first block reads [B, L, D]: sines and cosines of the step are added side by side."""
+    steps, pairs = np.arange(7)[:, None], np.arange(SIZE // 2)[None]
+    angles = torch.tensor(steps / 10000.0 ** (2 * pairs / SIZE))
+    positions = torch.stack([torch.sin(angles), torch.cos(angles)], -1).reshape(7, SIZE)
+    return network.body.encoder.project(batch.past) + positions
+
+
+def attended(attention: nn.MultiheadAttention, x: Tensor, heads: int) -> Tensor:
+    """softmax(q kᵀ / sqrt(d)) v, head by head."""
+    query, key, value = linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
+    width, found = SIZE // heads, list[Tensor]()
+    for head in range(heads):
+        q, k, v = (part[..., head * width : (head + 1) * width] for part in (query, key, value))
+        found.append(torch.softmax(q @ k.transpose(1, 2) / width**0.5, -1) @ v)
+    return attention.out_proj(torch.cat(found, -1))
+
+
+def head_of(network: ForecastNetwork, sequence: Tensor) -> Tensor:
+    decoder = network.body.decoder
+    return decoder.output(torch.relu(decoder.hidden(network.body.encoder.blocks.norm(sequence)[:, -1])))
+
+
+@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (1, 4), (2, 2)])
+def test_transformer_equals_its_equations(make_batch: MakeBatch, layers: int, heads: int) -> None:
+    network, batch = network_for(num_layers=layers, attention_heads=heads), make_batch(SHAPE, dtype=DOUBLE)
+    x = projected(network, batch)
+    for number in range(layers):
+        block = network.body.encoder.blocks.layers[number]
+        x = x + attended(block.self_attn, block.norm1(x), heads)
+        x = x + block.linear2(gelu(block.linear1(block.norm2(x))))
+    torch.testing.assert_close(network(batch)[..., 0], head_of(network, x), rtol=1e-5, atol=1e-6)
+
+
+def test_transformer_drops_what_its_blocks_add_in_training_alone(make_batch: MakeBatch) -> None:
+    """At a dropout of almost 1 every block passes on what it read."""
+    network, batch = network_for(num_layers=2, dropout=1 - 1e-12), make_batch(SHAPE, dtype=DOUBLE)
+    network.body.decoder.dropout.p = 0.0
+    plain = network_for(num_layers=2)
+    plain.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network.train()(batch)[..., 0], head_of(network, projected(network, batch)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network.eval()(batch), plain.train()(batch))
