@@ -28,6 +28,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.layers
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.forecasting
 
 tables: .venv/.train
 	$(BIN)/python -m grus.cells.docs docs/cells

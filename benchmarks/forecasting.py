@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=128, help="windows of a step (default 128, neuralforecast's)")
     parser.add_argument("--rounds", type=int, default=3, help="fits of each forecaster, each with its own seed (default 3)")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GRUS_DATA", BESIDE)), metavar="FOLDER")
-    parser.add_argument("--quick", action="store_true", help="20 steps, 64 units, one thread")
+    parser.add_argument("--quick", action="store_true", help="20 steps, too few for the errors, 64 units, one thread")
     parser.add_argument("--json", metavar="PATH")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rows", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""``python -m tables [names] [--data FOLDER] [--seeds N]``: our figures beside published ones."""
+"""``python -m tables [names] [--data FOLDER] [--seeds N] [--jobs N]``: our figures beside published ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stdout
+from io import StringIO
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import machine
@@ -28,8 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = machine.describe()
     versions = " ".join(f"{name} {about['versions'][name]}" for name in ("python", "grus", "torch", "numpy"))
     print(f"{about['cpu']}, {about['cores_used']} cores, one thread per run; {versions}")
-    for table in chosen:
-        show(table, options.data, range(options.seeds))
+    jobs = min(options.jobs or about["cores_used"], len(chosen))
+    if jobs == 1:
+        for table in chosen:
+            show(table, options.data, range(options.seeds))
+        return 0
+    print(f"tables: {jobs} at a time, each is printed when it is whole.", file=sys.stderr)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        # The last ones take longest.
+        for done in as_completed([pool.submit(shown, table.name, options.data, range(options.seeds)) for table in reversed(chosen)]):
+            print(done.result(), end="", flush=True)
     return 0
 
 
@@ -41,10 +53,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", choices=[[], *TABLES], metavar="names", help="which tables (default: all)")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GRUS_DATA", BESIDE)), metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per figure, seeds 0 to N - 1 (default 3)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="tables at a time (default one per core)")
     options = parser.parse_args(arguments)
-    if options.seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {options.seeds}.")
+    for name in ("seeds", "jobs"):
+        if (given := getattr(options, name)) is not None and given < 1:
+            parser.error(f"--{name} must be at least 1, got {given}.")
     return options
+
+
+def shown(name: str, folder: Path, seeds: Sequence[int]) -> str:
+    """What `show` prints."""
+    page = StringIO()
+    with redirect_stdout(page):
+        show(TABLES[name], folder, seeds)
+    return page.getvalue()
 
 
 def show(table: Table, folder: Path, seeds: Sequence[int]) -> None:

@@ -12,12 +12,11 @@ from grus.models.settings import ForecastSettings
 from grus.tasks.forecast import WindowSettings
 from grus.tasks.learning import train
 from grus.training import TrainingSettings
-from tables.seasonal import from_growth, growth
 from tables.table import Figures, Row, Table, baseline_rows, over_seeds
 
 FILE = "classic_series/airline_passengers.csv"
 HORIZON, SIXTH, ALL = 6, "MAPE % of month 6", "MAPE % of months 1 to 6"
-WINDOWS = WindowSettings(lookback=12, horizon=HORIZON)
+WINDOWS = WindowSettings(lookback=12, horizon=HORIZON, transform="log_seasonal_difference")
 MODEL = ForecastSettings(hidden_size=20, normalisation="last", head="point", loss="mse")
 TRAINING = TrainingSettings(epochs=20, batch_size=16, learning_rate=5e-4, weight_decay=0.1, threads=1)
 
@@ -36,11 +35,11 @@ def windows_of(split: Split) -> list[tuple[int, int]]:
 def run(folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
     """The network, trained once, and baselines, fitted anew at every origin."""
     panel = read_panel(folder / FILE, Columns(time="Month", target="Passengers"))
-    split = cut(growth(panel))
+    split = cut(panel)
 
     def once(seed: int) -> Figures:
         model, _ = train(split, WINDOWS, MODEL, TRAINING.model_copy(update={"seed": seed}))
-        return score(run_backtest(panel, windows_of(split), HORIZON, Model("GRU", from_growth(model))))
+        return score(run_backtest(panel, windows_of(split), HORIZON, Model("GRU", model.rolling(panel))))
 
     yield over_seeds("GRU, 20 units", seeds, once)
     yield from baseline_rows(panel, windows_of(split), HORIZON, (SeasonalNaive(), SeasonalDrift(), Ets(), AutoArima()), score)
@@ -60,7 +59,9 @@ TABLE = Table(
         "its LSTM is trained until 1959-01, one month more."
     ),
     chosen=(
-        "One GRU layer of 20 units reads twelve months of log growth over the year before. Chosen on rolling origins in 1955 to 1958, two seeds.\n"
+        "One GRU layer of 20 units reads twelve months of log growth over the year before, and forecasts how it goes on from the last one.\n"
+        "Chosen on origins in 1955 to 1958, trained until the year before, ten seeds: 3.5 % there, no less than the last growth kept;\n"
+        "ARIMA has 5.0. From 1956 on it has 3.8, darts' LSTM, run with darts 0.48.1 and five seeds, 4.1 (3.5 to 4.5), with 1955 6.9.\n"
         "The test part was read once for it, and once for darts' settings as far as they can be set here, which were worse there and before."
     ),
     files=(FILE,),

@@ -69,7 +69,7 @@ class Job:
             raise self.error
         return pd.DataFrame({"ds": ["2024-01-01"], "forecast": [0.1 + 0.2]})
 
-    def report_run(self, folder: RunFolder, out: Path) -> Path:
+    def report_run(self, folder: RunFolder, out: Path, pictures: Path | None) -> Path:
         self.calls.append((folder, out))
         write_text(out, "<html>")
         return out

@@ -12,7 +12,7 @@ from statsforecast.models import AutoARIMA, AutoETS
 from statsmodels.tsa.stattools import acf
 
 from grus.errors import DataError, OptionError
-from grus.evaluation import Baseline, Drift, LastValue, Mean, SeasonalDrift, SeasonalNaive, standard
+from grus.evaluation import Baseline, Drift, LastValue, Mean, ProbabilisticBaseline, SeasonalDrift, SeasonalNaive, standard
 from grus.evaluation.baselines import interpolated
 from grus.evaluation.fitted import AutoArima, Ets, fourier
 from grus.evaluation.naive2 import CRITICAL, Naive2, seasonal
@@ -140,7 +140,7 @@ def test_fitted_baselines_are_those_of_statsforecast() -> None:
     np.testing.assert_array_equal(Ets().forecast(history, 6, 4), AutoETS(season_length=4).forecast(history, 6)["mean"])
     theirs = AutoARIMA(season_length=4).forecast(history[-40:], 6, level=[80.0])
     expected = np.stack([theirs["lo-80.0"], theirs["mean"], theirs["hi-80.0"]], -1)
-    np.testing.assert_array_equal(AutoArima(last=40).quantiles(history, 6, 4, (0.1, 0.5, 0.9)), expected)
+    np.testing.assert_array_equal(AutoArima(last=40).forecast_quantiles(history, 6, 4, (0.1, 0.5, 0.9))[1], expected)
 
 
 @pytest.mark.parametrize("baseline", [Ets(), AutoArima(harmonics=1)], ids=lambda baseline: baseline.name)
@@ -148,9 +148,19 @@ def test_fitted_baselines_follow_a_long_season(baseline: Ets | AutoArima) -> Non
     series = waves(230, 52, noise=0.1)
     found = baseline.forecast(series[:180], 50, 52)
     assert np.abs(found - series[180:]).mean() < 0.5  # the season's amplitude is 4
-    spread = baseline.quantiles(series[:180], 50, 52, (0.05, 0.25, 0.5, 0.95))
+    point, spread = baseline.forecast_quantiles(series[:180], 50, 52, (0.05, 0.25, 0.5, 0.95))
+    np.testing.assert_array_equal(point, found)
     assert spread.shape == (50, 4)
     assert np.all(np.diff(spread, axis=1) > 0)
+
+
+def test_median_alone_is_the_mean() -> None:
+    point, median = Ets().forecast_quantiles(waves(230, 52), 3, 52, (0.5,))
+    np.testing.assert_array_equal(median[:, 0], point)
+
+
+def test_rules_that_say_how_sure_they_are() -> None:
+    assert [baseline.name for baseline in EVERY if isinstance(baseline, ProbabilisticBaseline)] == ["ETS", "ARIMA"]
 
 
 def test_fourier_terms_by_hand() -> None:
@@ -169,5 +179,5 @@ def test_options_of_fitted_baselines_are_checked() -> None:
         AutoArima(harmonics=26).forecast(waves(200, 52), 3, 52)
     with pytest.raises(OptionError, match="ETS: last must be at least 1 step, got 0"):
         Ets(last=0).forecast(waves(30, 12), 3, 12)
-    with pytest.raises(OptionError, match="quantiles: a level must be between 0 and 1, both excluded, got 90"):
-        Ets().quantiles(waves(60, 12), 3, 12, (90,))
+    with pytest.raises(OptionError, match="forecast_quantiles: a level must be between 0 and 1, both excluded, got 90"):
+        Ets().forecast_quantiles(waves(60, 12), 3, 12, (90,))

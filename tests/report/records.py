@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.evaluation import Backtest
 from grus.report import Example, ForecastPage, GateTrace, Past
 
 Array = NDArray[np.float64]
 HOUR = np.timedelta64(3600, "s").astype("timedelta64[ns]")
 START = np.datetime64("2024-03-01T00:00:00", "ns")
 NORMAL_90 = 1.2815515655446004
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """The least that a backtest must be for a report."""
-
-    series: tuple[str, ...]
-    origins: tuple[int, ...]
-    times: NDArray[np.datetime64]
-    truth: Array
-    forecasts: dict[str, Array]
-    quantiles: dict[float, Array]
-
-    @property
-    def horizon(self) -> int:
-        return self.truth.shape[1]
-
-    def scores(self) -> Mapping[str, Mapping[str, float]]:
-        errors = {name: self.truth - rows for name, rows in self.forecasts.items()}
-        return {name: {"mae": float(np.nanmean(np.abs(e))), "rmse": float(np.sqrt(np.nanmean(e**2)))} for name, e in errors.items()}
-
-    def by_horizon(self, metric: str) -> Mapping[str, Array]:
-        assert metric in ("mae", "rmse")
-        if metric == "mae":
-            return {name: np.nanmean(np.abs(self.truth - rows), axis=0) for name, rows in self.forecasts.items()}
-        return {name: np.sqrt(np.nanmean((self.truth - rows) ** 2, axis=0)) for name, rows in self.forecasts.items()}
-
-    def worst(self, count: int, model: str) -> Sequence[int]:
-        return np.argsort(-np.nanmean(np.abs(self.truth - self.forecasts[model]), axis=1), kind="stable")[:count].tolist()
 
 
 def load(length: int, seed: int) -> Array:
@@ -54,7 +25,7 @@ def load(length: int, seed: int) -> Array:
     return values
 
 
-def backtest(names: Sequence[str] = ("north",), windows: int = 20, horizon: int = 24, noise: float = 1.0) -> Record:
+def backtest(names: Sequence[str] = ("north",), windows: int = 20, horizon: int = 24, noise: float = 1.0) -> Backtest:
     """Forecasts every 12 hours; `noise` scales the model's error beside the seasonal naive's."""
     length, random = 240 + 12 * windows + horizon, np.random.default_rng(5)
     rows: dict[str, list[Array]] = {"truth": [], "gru": [], "last value": [], "seasonal naive": []}
@@ -75,10 +46,10 @@ def backtest(names: Sequence[str] = ("north",), windows: int = 20, horizon: int 
     truth, point = stacked.pop("truth"), stacked["gru"]
     width = 1.5 * np.linspace(1, 2, horizon)
     quantiles = {0.1: point - NORMAL_90 * width, 0.25: point - 0.67 * width, 0.5: point, 0.75: point + 0.67 * width, 0.9: point + NORMAL_90 * width}
-    return Record(tuple(series), tuple(origins), np.stack(times), truth, stacked, quantiles)
+    return Backtest(horizon, 24, tuple(series), np.array(origins), np.stack(times), truth, stacked, quantiles, np.full(len(series), 4.0))
 
 
-def example(record: Record, index: int, known: bool = True) -> Example:
+def example(record: Backtest, index: int, known: bool = True) -> Example:
     origin, name = record.origins[index], record.series[index]
     values = load(origin, 0)[-168:]
     times = START + HOUR * np.arange(origin - 168, origin)
@@ -87,19 +58,19 @@ def example(record: Record, index: int, known: bool = True) -> Example:
     return Example(name, times, values, record.times[index], record.forecasts["gru"][index], rows, truth)
 
 
-def past(record: Record) -> dict[str, Past]:
+def past(record: Backtest) -> dict[str, Past]:
     """The series that `backtest` forecast, whole."""
     names = list(dict.fromkeys(record.series))
     length = 240 + 12 * (len(record.series) // len(names)) + record.horizon
     return {name: Past(START + HOUR * np.arange(length), load(length, seed)) for seed, name in enumerate(names)}
 
 
-def gates(record: Record) -> GateTrace:
+def gates(record: Backtest) -> GateTrace:
     shown, random = example(record, 0), np.random.default_rng(2)
     phase = np.arange(len(shown.times))[:, None] * 2 * np.pi / 24 + random.uniform(0, 6, 32)
     wave = np.sin(phase) * random.uniform(0.5, 4, 32) + random.normal(0, 2, 32)
     traced = {"r": 1 / (1 + np.exp(-wave)), "z": 1 / (1 + np.exp(1 - wave[:, ::-1])), "n": np.tanh(wave)}
-    return GateTrace(shown.times, shown.values, traced)
+    return GateTrace(shown.times, shown.values, traced, shown.series)
 
 
 def history(epochs: int = 30) -> list[dict[str, float]]:
@@ -111,7 +82,7 @@ def history(epochs: int = 30) -> list[dict[str, float]]:
     ]
 
 
-def page(record: Record | None = None, title: str = "Power of two substations") -> ForecastPage:
+def page(record: Backtest | None = None, title: str = "Power of two substations") -> ForecastPage:
     record = record or backtest()
     return ForecastPage(
         title,
@@ -125,7 +96,6 @@ def page(record: Record | None = None, title: str = "Power of two substations") 
         backtest=record,
         examples=[example(record, 0), example(record, len(record.origins) - 1, known=False)],
         gates=gates(record),
-        model_name="gru",
         target="power",
         unit="kW",
         step="hour",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = backtest((EVIL, LONG), windows=10)
-    record.forecasts[LONG] = record.forecasts.pop("last value")
+    forecasts = {LONG if name == "last value" else name: rows for name, rows in record.forecasts.items()}
+    sure = {level: rows + (level - 0.5) for level, rows in record.quantiles.items()}
+    record = dataclasses.replace(record, forecasts=forecasts, baseline_quantiles={LONG: sure})
     return write(page(record, title=EVIL), tmp_path_factory.mktemp("report") / "report.html")
 
 

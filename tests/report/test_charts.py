@@ -12,7 +12,7 @@ from statsmodels.tsa.stattools import acf
 from grus.report.axes import Array, Axis, log_ticks, number, positions, round_ticks, time_axis, time_texts, time_ticks, value_axis
 from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, Table, missing_spans, runs
 from grus.report.pictures import picture
-from grus.report.records import cells, intervals
+from grus.report.records import cells
 from grus.report.residuals import autocorrelation
 from grus.report.svg import NEGATIVE, POSITIVE, RIGHT, TOP, Frame, png, svg, swatch
 

@@ -11,33 +11,40 @@ import pytest
 from numpy.typing import NDArray
 
 from grus.errors import OptionError, ShapeError
-from grus.evaluation.backtest import Backtest
-from grus.report import Document, Example, ForecastPage, GateTrace, Section, Table, render, write, write_pictures
+from grus.evaluation import Backtest
+from grus.evaluation.backtest import Failure
+from grus.report import Document, Example, ForecastPage, GateTrace, Section, Table, judged, render, write, write_pictures
 from grus.report.charts import Line, Rule
-from grus.report.forecast import window
+from grus.report.forecast import fan, ranking, window
 from grus.report.records import Past, Words
 from grus.report.residuals import drift
-from grus.report.scores import answer, best_rival, coverage_sentence, coverage_table, scope, score_table
+from grus.report.scores import answer, best_rival, coverage_by_horizon, coverage_sentence, coverage_table, scope, score_table
 from grus.report.seeds import seed_section
-from tests.report.records import START, Record, backtest, example, page
+from tests.report.records import START, backtest, example, page, past
 
 DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
 WORDS = Words("gru", "power", "kW", "day")
 
 
-def small(**forecasts: list[list[float]]) -> Record:
+def small(**forecasts: list[list[float]]) -> Backtest:
     """Two forecasts of two days with truth 10, 20 and 30, NaN."""
     truth = np.array([[10.0, 20.0], [30.0, np.nan]])
     times = START + DAY * np.array([[0, 1], [1, 2]])
-    return Record(("a", "a"), (5, 6), times, truth, {name.replace("_", " "): np.array(rows) for name, rows in forecasts.items()}, {})
+    named = {name.replace("_", " "): np.array(rows) for name, rows in forecasts.items()}
+    return Backtest(2, 1, ("a", "a"), np.array([5, 6]), times, truth, named, {}, np.full(2, 2.0))
 
 
-def bare(record: Record, unit: str = "") -> ForecastPage:
+def bare(record: Backtest, unit: str = "") -> ForecastPage:
     """A page of the backtest alone."""
-    return ForecastPage("t", [], [], [], record, [], None, "gru", unit=unit)
+    return ForecastPage("t", [], [], [], record, [], None, unit=unit)
 
 
 GOOD, FAIR, BAD = [[11.0, 19.0], [31.0, 0.0]], [[12.0, 18.0], [32.0, 0.0]], [[16.0, 14.0], [36.0, 0.0]]
+
+
+def lacking(record: Backtest, name: str) -> Backtest:
+    """The record with a failure of the second forecast."""
+    return dataclasses.replace(record, failures={name: (Failure("a", "2024-03-02", "too short"),)})
 
 
 class Texts(HTMLParser):
@@ -93,21 +100,56 @@ def test_scope_counts_what_was_scored() -> None:
 
 
 def test_score_table_has_the_model_first_and_the_best_in_bold() -> None:
-    table = score_table(small(naive=FAIR, gru=GOOD, twin=GOOD), WORDS)
-    assert table.head == ("", "MAE (kW)", "RMSE (kW)")
-    assert table.rows == (("gru", "1.00", "1.00"), ("naive", "2.00", "2.00"), ("twin", "1.00", "1.00"))
-    assert table.strong == {(0, 1), (0, 2), (2, 1), (2, 2)}
-    assert table.ours == 0
+    table = score_table(small(gru=GOOD, naive=FAIR, twin=GOOD), WORDS)
+    assert table.head == ("", "MAE (kW)", "RMSE (kW)", "sMAPE", "MASE")
+    # sMAPE of gru: (200/21 + 200/39 + 200/61) / 3, of naive: (400/22 + 400/38 + 400/62) / 3
+    assert table.rows == (
+        ("gru", "1.00", "1.00", "5.98", "0.500"),
+        ("naive", "2.00", "2.00", "11.72", "1.000"),
+        ("twin", "1.00", "1.00", "5.98", "0.500"),
+    )
+    assert table.strong == {(row, column) for row in (0, 2) for column in (1, 2, 3, 4)}
+    assert table.ours == (0,)
+
+
+def test_score_table_has_owa_where_naive2_was_run() -> None:
+    table = score_table(small(gru=GOOD, naive_2=FAIR), WORDS)
+    assert table.head[-1] == "OWA"
+    assert [row[-1] for row in table.rows] == ["0.505", "1.000"]  # (5.98 / 11.72 + 0.5 / 1) / 2
+    assert "OWA: mean of sMAPE and MASE, each over that of Naive2" in table.caption
+
+
+def test_baselines_with_quantiles_stand_beside_the_models_intervals() -> None:
+    low, high = np.array([[10.0, 21.0], [20.0, 0.0]]), np.array([[12.0, 25.0], [40.0, 8.0]])
+    sure = {0.1: low - 5, 0.9: high + 5}
+    record = dataclasses.replace(small(gru=GOOD, naive=FAIR, ETS=FAIR), quantiles={0.1: low, 0.9: high}, baseline_quantiles={"ETS": sure})
+    table = coverage_table(record, WORDS)
+    assert table is not None
+    assert table.head == ("", "interval", "held the truth", "difference", "mean width (kW)")
+    # The fourth truth is not known, and its interval, the width of 8, in no mean: (2 + 4 + 20) / 3.
+    assert table.rows == (("gru", "80 %", "66.7 %", "−13.3 points", "8.67"), ("ETS", "80 %", "100.0 %", "+20.0 points", "18.7"))
+    assert table.ours == (0,)
+    scores = score_table(record, WORDS)
+    crps = scores.head.index("CRPS (kW)")
+    assert [row[crps] for row in scores.rows] == ["0.533", "–", "1.160"]
+    assert (0, crps) in scores.strong
+    drawn = coverage_by_horizon(record, WORDS)
+    assert drawn is not None
+    assert drawn.table.head == ("days ahead", "gru held (%)", "ETS held (%)")
+    assert drawn.table.rows == (("1", "100", "100"), ("2", "0", "100"))
+    assert [mark.name for mark in drawn.marks] == ["nominal: 80 %", "ETS", "gru, share of truths within"]
 
 
 def test_a_baseline_that_failed_somewhere_is_never_the_best() -> None:
     near = [[10.0, 20.0], [np.nan, np.nan]]  # its scores would be over the first forecast alone
-    record = small(gru=GOOD, naive=FAIR, near=near)
+    record = lacking(small(gru=GOOD, naive=FAIR, near=near), "near")
     assert best_rival(record, "gru", "mae") == "naive"
     assert "less than the best baseline, naive" in answer(record, WORDS, "mae")
-    assert score_table(record, WORDS).strong == {(0, 1), (0, 2)}
-    assert score_table(record, WORDS).rows[2] == ("near", "0.00", "0.00")
-    assert best_rival(small(gru=GOOD, near=near), "gru", "mae") is None
+    table = score_table(record, WORDS)
+    assert table.strong == {(0, 1), (0, 2), (0, 3), (0, 4)}
+    assert table.head[-1] == "windows"
+    assert table.rows[2] == ("near", "0.00", "0.00", "0.00", "0.000", "1")
+    assert best_rival(lacking(small(gru=GOOD, near=near), "near"), "gru", "mae") is None
 
 
 def test_scores_over_seeds_stand_beside_the_best_baseline() -> None:
@@ -129,11 +171,8 @@ def test_seeds_say_on_which_side_of_the_baseline_they_lie(scores: tuple[float, f
 
 
 def test_coverage_is_counted_over_known_truths() -> None:
-    record = small(gru=GOOD)
-    record.quantiles.update({0.1: np.array([[10.0, 21.0], [20.0, 0.0]]), 0.9: np.array([[12.0, 25.0], [40.0, 8.0]])})
-    table = coverage_table(record, WORDS)
-    assert table is not None
-    assert table.rows == (("80 %", "66.7 %", "−13.3 points", "8.50"),)
+    quantiles = {0.1: np.array([[10.0, 21.0], [20.0, 0.0]]), 0.9: np.array([[12.0, 25.0], [40.0, 8.0]])}
+    record = dataclasses.replace(small(gru=GOOD), quantiles=quantiles)
     assert coverage_sentence(record) == "The 80 % interval held 66.7 % of the measured values."
     assert coverage_sentence(small(gru=GOOD)) == "No intervals were forecast."
     assert coverage_table(small(gru=GOOD), WORDS) is None
@@ -168,9 +207,9 @@ def test_page_needs_nothing_but_itself_and_has_no_script() -> None:
 def test_page_escapes_every_name_it_is_given() -> None:
     evil = "<script>alert('x')</script>\"&"
     record = dataclasses.replace(backtest(windows=9), series=(evil,) * 9)
-    record.forecasts[evil] = record.forecasts.pop("last value")
+    record = dataclasses.replace(record, forecasts={**record.forecasts, evil: record.forecasts["last value"]})
     shown = example(record, 0)
-    texts = ForecastPage(evil, [(evil, evil)], [evil], [{"epoch": 1.0, "loss": 1.0, evil: 2.0}], record, [shown], None, "gru", evil, evil, evil)
+    texts = ForecastPage(evil, [(evil, evil)], [evil], [{"epoch": 1.0, "loss": 1.0, evil: 2.0}], record, [shown], None, evil, evil, evil)
     page_of_evil = Texts(render(texts))
     assert "script" not in page_of_evil.tags
     assert evil not in render(texts)
@@ -234,6 +273,67 @@ def test_learning_names_the_epoch_that_was_kept() -> None:
     assert "There was no validation set" in render(alone)
 
 
+def test_training_anew_is_drawn_behind_the_one_that_chose_its_epochs() -> None:
+    anew = [{"epoch": float(epoch), "loss": 1 / epoch} for epoch in range(1, 20)]
+    made = dataclasses.replace(page(), history=anew, first_history=page().history)
+    section = next(section for section in made.document().sections if section.title == "Learning curves")
+    assert [chart.name for chart in section.charts] == ["learning-first", "learning"]
+    assert [chart.caption for chart in section.charts] == [
+        "The validation loss was lowest at epoch 19. It tells how many epochs the training after it has.",
+        "Trained anew on the validation part as well, for 19 epochs: the weights kept are those of the last.",
+    ]
+    assert "There was no validation set" not in render(made)
+
+
+def test_forecast_says_which_series_it_shows() -> None:
+    made = page(backtest(("north", "south"), windows=9))
+    assert dataclasses.replace(made, series=5).document().sections[0].text == ("Shown: north, south of 5 series.",)
+    assert dataclasses.replace(made, series=2).document().sections[0].text == ()
+
+
+def test_fan_draws_the_end_of_a_long_history_and_says_of_how_much() -> None:
+    times = START + DAY * np.arange(302)
+    shown = Example("a", times[:300], np.arange(300.0), times[300:], np.zeros(2), {}, np.ones(2))
+    chart = fan(shown, WORDS, 1)
+    assert chart.caption == "Of the 300 days before the forecast the last 24 are drawn."
+    assert chart.title == "a, from 2024-12-26: a forecast of the backtest, and what came"
+    assert fan(dataclasses.replace(shown, truth=None), WORDS, 1).title == "a, from 2024-12-26"
+
+
+def test_judged_forecast_stands_after_all_that_precedes_it() -> None:
+    record = backtest(("north", "south"), windows=9)
+    found = judged(record, 10, past(record)["south"])
+    assert (found.series, len(found.times), found.times[-1]) == ("south", 252, record.times[10, 0] - np.timedelta64(1, "h"))
+    np.testing.assert_array_equal(found.point, record.forecasts["gru"][10])
+    np.testing.assert_array_equal(found.quantiles[0.9], record.quantiles[0.9][10])
+    np.testing.assert_array_equal(found.truth, record.truth[10])
+
+
+def test_worst_forecasts_of_several_series_are_compared_on_their_own_scales() -> None:
+    large = dataclasses.replace(small(gru=[[110.0, 120.0], [35.0, 0.0]]), series=("large", "small"), scale=np.array([1000.0, 1.0]))
+    metric, said = ranking(large)
+    assert metric == "mase"
+    assert "Series are compared by MASE" in said
+    assert "left out" not in said
+    titles = [chart.title for section in bare(large).document().sections if section.title == "Worst forecasts" for chart in section.charts]
+    assert titles == ["small, from 2024-03-02: off by 5.00", "large, from 2024-03-01: off by 100"]
+    assert "are left out (large)." in ranking(dataclasses.replace(large, scale=np.array([0.0, 1.0])))[1]
+    assert ranking(dataclasses.replace(large, scale=np.full(2, np.nan)))[0] == "mae"
+    assert ranking(small(gru=GOOD))[0] == "mae"
+
+
+def test_gates_name_the_series_and_its_window() -> None:
+    section = next(section for section in page().document().sections if section.title == "What the gates did")
+    assert section.text[0].startswith("While gru read north, 2024-03-04 00:00 to 2024-03-10 23:00. Each row is a unit, in the order of its mean r;")
+
+
+def test_times_are_told_as_finely_as_the_backtest_needs() -> None:
+    hours = START + np.arange(4) * np.timedelta64(6, "h")
+    assert dataclasses.replace(WORDS, clock=hours).time(START) == "2024-03-01 00:00"
+    assert WORDS.time(START) == "2024-03-01"
+    assert page().document().sections[0].charts[0].title.startswith("north, from 2024-03-11 00:00")
+
+
 def test_gates_keep_one_order_of_units() -> None:
     steps = np.arange(4)
     trace = GateTrace(steps, np.zeros(4), {"z": np.tile([0.9, 0.1], (4, 1)), "n": np.tile([-2.0, 0.5], (4, 1))})
@@ -254,7 +354,7 @@ def test_too_few_origins_for_correlation_are_said() -> None:
 def test_many_forecasts_are_drawn_as_the_mean_of_each_start() -> None:
     truth, times = np.ones((600, 1)), START + DAY * (np.arange(600) // 2)[:, None]
     point = np.arange(600.0)[:, None] % 2
-    record = Record(("a",) * 600, tuple(range(600)), times, truth, {"gru": point}, {})
+    record = Backtest(1, 1, ("a",) * 600, np.arange(600), times, truth, {"gru": point}, {}, np.ones(600))
     chart = drift(record, WORDS)
     assert chart.table.rows[0] == ("2024-03-01", "2 forecasts", "0.500")
     assert len(chart.table.rows) == 300
@@ -273,10 +373,7 @@ def test_bias_is_named_by_its_direction() -> None:
 
 
 def test_record_of_the_evaluation_makes_a_page() -> None:
-    record = backtest(("north", "south"), windows=10)
-    real = Backtest(24, 24, record.series, np.array(record.origins), record.times, record.truth, record.forecasts, record.quantiles, np.ones(20))
-    real = dataclasses.replace(real, forecasts={"gru": record.forecasts["gru"], **record.forecasts})
-    text = render(dataclasses.replace(page(), backtest=real))
+    text = render(page(backtest(("north", "south"), windows=10)))
     for part in ("sMAPE", "MASE", "CRPS (kW)", "Winkler (kW)", "error / series&#39; spread", "2 series"):
         assert part in text
 
@@ -287,10 +384,8 @@ def test_integer_times_are_shown_as_they_are() -> None:
     assert "1 series, 0 to 2;" in render(bare(record))
 
 
-def test_unknown_model_or_metric_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"model_name must be one of the backtest's \(gru, last value, seasonal naive\), got lstm"):
-        dataclasses.replace(page(), model_name="lstm")
-    with pytest.raises(OptionError, match=r"metric must be one of the backtest's scores \(mae, rmse\), got mad"):
+def test_unknown_metric_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"metric must be one of the backtest's scores \(mae, rmse, smape, .*\), got mad"):
         dataclasses.replace(page(), metric="mad")
 
 

@@ -425,3 +425,14 @@ def test_further_settings_of_the_windows_are_given_by_name(tmp_path: Path) -> No
         small(windows={"scaling": "none"}).fit(days)
     with pytest.raises(OptionError, match="covariate_scaling: must be one of standard, none, got 'robust'"):
         small(windows={"covariate_scaling": "robust"}).fit(days)
+
+
+def test_partial_fit_learns_from_new_steps_with_the_old_ones_as_their_past() -> None:
+    whole = wave(90)
+    forecaster = small(validation_split=0).fit(pd.DataFrame({"ds": np.arange(60), "y": whole[:60]}))
+    before = forecaster.facts()
+    forecaster.partial_fit(pd.DataFrame({"ds": np.arange(60, 90), "y": whole[60:]}))
+    np.testing.assert_array_equal(forecaster.panel_.series[0].target, whole)
+    assert forecaster.split_.train == ((60, 90),)
+    assert forecaster.predict()["ds"].tolist() == [90, 91, 92]
+    assert forecaster.facts()[:-1] == before and forecaster.facts()[-1][0] == "then learnt from"

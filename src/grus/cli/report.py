@@ -15,7 +15,12 @@ EXAMPLE = "Example: grus report runs/sales --out sales.html"
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
     out: Annotated[Path | None, typer.Option(help="HTML file that is written (default report.html in the folder).", metavar="FILE")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder that gets a PNG of every chart as well.", metavar="FOLDER")] = None,
 ) -> None:
     """Write one page about a run that was evaluated: forecasts, scores, errors, learning, gates. It needs no network."""
     folder = load_module("grus.tasks.folder", "report").open(run, needs=["model", "backtest.json"])
-    print(load_module("grus.report.run", "report").report_run(folder, out or folder.report))
+    if pictures is not None and pictures.exists() and not pictures.is_dir():
+        raise typer.BadParameter(f"--pictures must be a folder, got the file {pictures}; name another")
+    print(load_module("grus.report.run", "report").report_run(folder, out or folder.report, pictures))
+    if pictures is not None:
+        print(pictures)

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.data.calendar import Step
-from grus.data.cycles import cycle_positions
+from grus.data.cycles import TimeChannels
 from grus.data.order import show
 from grus.data.panel import Panel, Series
 from grus.data.scaling import Affine, affine
 from grus.errors import DataError
 
 
-def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, cycles: tuple[str, ...], horizon: int) -> NDArray[np.float32]:
-    """Scaled future covariates, then the calendar, of the steps after each series.
+def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, stamped: TimeChannels, horizon: int) -> NDArray[np.float32]:
+    """Scaled future covariates, then what the times tell, of the steps after each series.
 
     Shapes:
         result [series, H, F]
@@ -43,7 +43,7 @@ def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, cycles: tup
             times, positions = shared[end]
         else:
             times = _times(panel.step, series, match, horizon)
-            positions = cycle_positions(times, cycles)
+            positions = stamped.of(times, end)
             if panel.step.is_regular:
                 shared[end] = times, positions
         parts.append(np.concatenate([affine(scaling, _covariates(series, match, times)), positions], axis=1) if names else positions)

@@ -1,4 +1,5 @@
 """From the rows of a table to series on one calendar."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from grus.data.calendar import DAY_NS, Step, Times, infer
 from grus.data.checks import Defects, Rule, notice
@@ -72,9 +74,8 @@ def _ids(table: Table, roles: Columns, defects: Defects) -> tuple[list[str], Row
         return [ONLY], np.zeros(len(table), np.int64)
     column = Column.of(roles.id, table.columns[roles.id], ("",))  # "NA" may be Namibia
     defects.add(np.flatnonzero(column.missing), Rule(roles.id, "the id of a series", "give every row its id"), column.got)
-    numbers: dict[str | None, int] = {}
-    codes = np.array([numbers.setdefault(text, len(numbers)) for text in labels(column)], np.int64)
-    return [str(text) for text in numbers], codes
+    codes, ids = pd.factorize(labels(column), use_na_sentinel=False)
+    return [str(id) for id in ids], codes.astype(np.int64)
 
 
 def _measured(table: Table, known: Known, defects: Defects) -> tuple[Values, Covariates, Covariates]:

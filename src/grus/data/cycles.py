@@ -1,7 +1,8 @@
-"""What a calendar tells ahead: where each time stands in its day, week and year."""
+"""What a step's time tells, ahead too: where it stands in its day, week and year, and how long it comes after the step before."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,38 @@ def cycles_of(panel: Panel) -> tuple[str, ...]:
     return tuple(name for name in CYCLES if length <= LENGTHS[name])
 
 
-def cycle_names(cycles: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the columns of ``cycle_positions``."""
-    return tuple(f"{function}_{cycle}" for cycle in cycles for function in ("sin", "cos"))
+@dataclass(frozen=True)
+class TimeChannels:
+    """The channels that follow from times alone: the cycles, then "elapsed" where the calendar is irregular.
+
+        elapsed = ln(1 + (s_t − s_{t−1}) / interval),  1 for the ratio where there is no step before
+
+    interval: the usual time between steps; None on a regular calendar, where elapsed would be a constant.
+    """
+
+    cycles: tuple[str, ...]
+    interval: float | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        places = tuple(f"{function}_{cycle}" for cycle in self.cycles for function in ("sin", "cos"))
+        return places if self.interval is None else (*places, "elapsed")
+
+    def of(self, times: NDArray[Any], before: Any = None) -> NDArray[np.float64]:
+        """The columns for the times of one series; ``before`` is that of the step before the first.
+
+        Shapes:
+            times [T]; result [T, names]
+        """
+        places = cycle_positions(times, self.cycles)
+        if self.interval is None:
+            return places
+        ratios = np.ones(len(times))
+        ratios[1:] = np.diff(times).astype(np.float64) / self.interval
+        if before is not None:
+            ratios[:1] = (times[:1] - before).astype(np.float64) / self.interval
+        return np.concatenate([places, np.log1p(ratios)[:, None]], axis=1)
 
 
 def cycle_positions(times: NDArray[Any], cycles: tuple[str, ...]) -> NDArray[np.float64]:

@@ -19,12 +19,12 @@ FILLS = ("zero", "mean", "forward", "linear", "time")
 STRATEGIES = (*(name for fill in FILLS for name in (fill, f"{fill}+mask")), "gru_d")
 
 Floats = NDArray[np.floating[Any]]
-Known = NDArray[np.bool_] | Floats
+Mask = NDArray[np.bool_] | Floats
 Places = NDArray[np.int64]
 
 
 class Missing(NamedTuple):
-    """A strategy's two halves: what is filled in ("none" leaves it to the cell), and whether a channel says what was measured."""
+    """A strategy's two halves: what is filled in ("none" leaves it to the cell), and whether channels say what was measured."""
 
     fill: str
     mask: bool
@@ -41,81 +41,62 @@ def parse(strategy: str) -> Missing:
     return Missing("none", False) if strategy == "gru_d" else Missing(strategy.removesuffix("+mask"), strategy.endswith("+mask"))
 
 
-def fill(values: Floats, known: Known, strategy: str, times: NDArray[Any] | None = None, mean: ArrayLike | None = None) -> Floats:
-    """The window with every value that is not known replaced.
+def fill(
+    values: Floats, mask: Mask, strategy: str, times: NDArray[Any] | None = None, mean: ArrayLike | None = None, zero: ArrayLike = 0.0
+) -> Floats:
+    """The window with every value replaced where the mask is 0.
 
-    zero, gru_d: 0
-    mean:        the mean of the training data
-    forward:     the last known value
-    linear:      on the line between the known values on either side, by step; after the last one, that one
-    time:        the same by time stamp
-    Before the first known value forward, linear and time give the mean.
+    zero:    0, which is ``zero`` in the units of the values
+    mean:    the mean of the training data
+    forward: the last measured value
+    linear:  on the line between the measured values on either side, by step; after the last one, that one
+    time:    the same by time stamp
+    gru_d:   the last measured value, for the cell to let it decay
+    Before the first measured value forward, linear, time and gru_d give the mean.
 
     Shapes:
-        values, known [..., L]; times [L] or [..., L]; mean [...], one per window
+        values, mask [..., L]; times [L] or [..., L]; mean and zero [...], one per window
     Raises:
         OptionError: the strategy is unknown, or needs the mean or times and has none
         ShapeError: the arrays do not fit together
     """
     how = parse(strategy).fill
-    present = _present(values, known)
-    if how in ("zero", "none"):
-        return np.where(present, values, values.dtype.type(0))
-    level = _level(strategy, mean, values)
-    if how == "mean":
-        return np.where(present, values, level)
-    before = _last_known(present)
+    measured = _measured(values, mask)
+    level = _level(strategy, "zero" if how == "zero" else "mean", zero if how == "zero" else mean, values)
+    if how in ("zero", "mean"):
+        return np.where(measured, values, level)
+    before = _last_measured(measured)
     carried = np.take_along_axis(values, np.maximum(before, 0), -1)
-    if how == "forward":
+    if how in ("forward", "none"):
         return np.where(before < 0, level, carried)
     filled = np.ascontiguousarray(np.where(before < 0, level, carried))
-    absent = np.flatnonzero(~present)
-    filled.reshape(-1)[absent] += _rises(values, present, absent, before, _clock(times, values.shape) if how == "time" else None)
+    absent = np.flatnonzero(~measured)
+    filled.reshape(-1)[absent] += _rises(values, measured, absent, before, _clock(times, values.shape) if how == "time" else None)
     return filled
 
 
-def gaps(known: Known, times: NDArray[Any] | None = None) -> NDArray[np.float64]:
+def deltas(mask: Mask, times: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """GRU-D's delta: how long before each step the value was last measured, counted from the window's first step if it never was.
 
     delta_1 = 0
-    delta_t = s_t − s_{t−1} + (0 if known_{t−1} else delta_{t−1})
+    delta_t = s_t − s_{t−1} + (0 if mask_{t−1} else delta_{t−1})
 
     Shapes:
-        known [..., L]; times s [L] or [..., L], each step's number by default
+        mask [..., L]; times s [L] or [..., L], each step's number by default
     Units:
         those of times: plain numbers, in which 1 is one step
     Source:
         Che et al., Recurrent neural networks for multivariate time series with missing values, 2018, equation 2
     """
     if times is not None and times.dtype.kind not in "iuf":
-        raise OptionError(f"gaps: times must be numbers in which 1 is one step, got {times.dtype}; divide by the length of a step.")
-    present = np.asarray(known) != 0
-    measured = np.zeros(present.shape, np.int64)
-    measured[..., 1:] = np.maximum(_last_known(present)[..., :-1], 0)
+        raise OptionError(f"deltas: times must be numbers in which 1 is one step, got {times.dtype}; divide by the length of a step.")
+    measured = np.asarray(mask) != 0
+    before = np.zeros(measured.shape, np.int64)
+    before[..., 1:] = np.maximum(_last_measured(measured)[..., :-1], 0)
     if times is None:
-        return np.arange(present.shape[-1], dtype=np.float64) - measured
-    clock = _clock(times, present.shape)
-    return clock - np.take_along_axis(clock, measured, -1)
-
-
-class DecayInputs(NamedTuple):
-    """What the cell ``gru_d`` reads of one feature, under its names."""
-
-    x: Floats
-    mask: Floats
-    delta: Floats
-    last: Floats
-
-
-def decay_inputs(values: Floats, known: Known, mean: ArrayLike, times: NDArray[Any] | None = None) -> DecayInputs:
-    """The inputs of ``gru_d``: values (0 where missing), mask, gap, and the last measured value (before the first one: the mean).
-
-    Shapes:
-        values, known and each result [..., L]; mean [...]; times as in ``gaps``
-    """
-    mask = _present(values, known).astype(values.dtype)
-    last = fill(values, known, "forward", mean=mean)
-    return DecayInputs(fill(values, known, "gru_d"), mask, gaps(known, times).astype(values.dtype), last)
+        return np.arange(measured.shape[-1], dtype=np.float64) - before
+    clock = _clock(times, measured.shape)
+    return clock - np.take_along_axis(clock, before, -1)
 
 
 def remove(panel: Panel, fraction: float, seed: int) -> Panel:
@@ -137,31 +118,31 @@ def remove(panel: Panel, fraction: float, seed: int) -> Panel:
     return replace(panel, series=tuple(replace(series, target=part) for series, part in zip(panel.series, parts, strict=True)))
 
 
-def _present(values: Floats, known: Known) -> NDArray[np.bool_]:
-    if known.shape != values.shape:
-        raise ShapeError(f"missing: known must be {list(values.shape)} as values are, got {list(known.shape)}; give one entry per value.")
-    return np.asarray(known) != 0
+def _measured(values: Floats, mask: Mask) -> NDArray[np.bool_]:
+    if mask.shape != values.shape:
+        raise ShapeError(f"missing: mask must be {list(values.shape)} as values are, got {list(mask.shape)}; give one entry per value.")
+    return np.asarray(mask) != 0
 
 
-def _level(strategy: str, mean: ArrayLike | None, values: Floats) -> Floats:
-    if mean is None:
-        raise OptionError(f"missing: mean must be given with strategy {strategy!r}, got None; pass the training data's mean.")
-    level = np.asarray(mean, values.dtype)
+def _level(strategy: str, name: str, given: ArrayLike | None, values: Floats) -> Floats:
+    if given is None:
+        raise OptionError(f"missing: {name} must be given with strategy {strategy!r}, got None; pass the training data's mean.")
+    level = np.asarray(given, values.dtype)
     if level.shape not in ((), values.shape[:-1]):
-        raise ShapeError(f"missing: mean must be {list(values.shape[:-1])}, got {list(level.shape)}; give one per window.")
+        raise ShapeError(f"missing: {name} must be {list(values.shape[:-1])}, got {list(level.shape)}; give one per window.")
     return level[..., None]
 
 
-def _last_known(present: NDArray[np.bool_]) -> Places:
-    """The place of the last known value at or before each step, −1 where there is none."""
-    places = np.arange(1, present.shape[-1] + 1, dtype=np.int64) * present
+def _last_measured(measured: NDArray[np.bool_]) -> Places:
+    """The place of the last measured value at or before each step, −1 where there is none."""
+    places = np.arange(1, measured.shape[-1] + 1, dtype=np.int64) * measured
     return np.maximum.accumulate(places, axis=-1) - 1
 
 
-def _rises(values: Floats, present: NDArray[np.bool_], absent: Places, before: Places, clock: NDArray[np.float64] | None) -> Floats:
-    """How far the line to the next known value has left the last one at each absent place of the flat window; 0 where either is lacking."""
+def _rises(values: Floats, measured: NDArray[np.bool_], absent: Places, before: Places, clock: NDArray[np.float64] | None) -> Floats:
+    """How far the line to the next measured value has left the last one at each absent place of the flat window; 0 where either is lacking."""
     length = values.shape[-1]
-    after = length - 1 - np.flip(_last_known(np.flip(present, -1)), -1)
+    after = length - 1 - np.flip(_last_measured(np.flip(measured, -1)), -1)
     previous, following, step = before.reshape(-1)[absent], after.reshape(-1)[absent], absent % length
     between = (previous >= 0) & (following < length)
     row = absent - step

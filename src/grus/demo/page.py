@@ -8,6 +8,7 @@ from rich.table import Table
 from grus.demo.study import NAME, Study, gates_of, last_test, next_year
 from grus.evaluation import Backtest, mae
 from grus.report import ForecastPage
+from grus.training import History
 
 # Weeks ahead, first and last; together they cover the year.
 BUCKETS = ((1, 4), (5, 13), (14, 26), (27, 52))
@@ -22,15 +23,20 @@ def page(study: Study) -> ForecastPage:
         title=TITLE,
         facts=facts(study),
         findings=study.panel.findings,
-        history=[{name: row[name] for name in HISTORY if name in row} for row in study.tested.history.epochs],
+        history=epochs(study.tested.history),
+        first_history=epochs(study.tested.first),
         backtest=study.backtest,
         examples=(next_year(study), last_test(study)),
         gates=gates_of(study),
-        model_name=NAME,
         target="CO₂",
         unit="ppm",
         step="week",
     )
+
+
+def epochs(history: History) -> list[dict[str, float]]:
+    """What the page shows of each epoch."""
+    return [{name: row[name] for name in HISTORY if name in row} for row in history.epochs]
 
 
 def facts(study: Study) -> list[tuple[str, str]]:

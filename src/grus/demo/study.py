@@ -15,7 +15,7 @@ from grus.errors import DataError
 from grus.evaluation import Backtest, Baseline, Drift, LastValue, Model, Prediction, SeasonalDrift, SeasonalNaive, origins, run_backtest
 from grus.evaluation.fitted import AutoArima, Ets
 from grus.models.settings import ForecastSettings
-from grus.report import Example, GateTrace
+from grus.report import Example, GateTrace, Past, judged
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.tasks.learning import train
 from grus.training import History, Reporter, TrainingSettings
@@ -65,10 +65,11 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """A model trained on every week of a panel, with its history; `parts` are those of the training before it, which chose the epochs."""
+    """A model trained on every week of a panel, with its history; `first` and `parts` are of the training before it, which chose the epochs."""
 
     model: ForecastModel
     history: History
+    first: History
     parts: Split
 
 
@@ -79,7 +80,7 @@ def learn(panel: Panel, settings: Settings, seed: int, reporter: Reporter) -> Le
     whole = replace(parts, train=((0, len(series)),), validation=((len(series), len(series)),))
     epochs = first.best_epoch or settings.epochs
     model, history = train(whole, settings.windows, settings.network, settings.training(epochs, seed), reporter=reporter)
-    return Learnt(replace(model, intervals=chosen.intervals), history, parts)
+    return Learnt(replace(model, intervals=chosen.intervals), history, first, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +146,8 @@ def next_year(study: Study) -> Example:
 
 def last_test(study: Study) -> Example:
     """The latest forecast of the backtest, with what came."""
-    (series,), backtest = study.panel, study.backtest
-    origin, quantiles = int(backtest.origins[-1]), {q: rows[-1] for q, rows in backtest.quantiles.items()}
-    known = (series.times[:origin], series.target[:origin])
-    return Example(series.id, *known, backtest.times[-1], backtest.forecasts[NAME][-1], quantiles, backtest.truth[-1])
+    (series,) = study.panel
+    return judged(study.backtest, len(study.backtest) - 1, Past(series.times, series.target))
 
 
 def gates_of(study: Study) -> GateTrace:
@@ -156,7 +155,7 @@ def gates_of(study: Study) -> GateTrace:
     (series,), model = study.panel, study.tested.model
     origin, lookback = int(study.backtest.origins[-1]), model.windows.lookback
     times, values = series.times[origin - lookback : origin], series.target[origin - lookback : origin]
-    return GateTrace(times, values, _gates(model, study.panel, origin))
+    return GateTrace(times, values, _gates(model, study.panel, origin), series.id)
 
 
 def _gates(model: ForecastModel, panel: Panel, origin: int) -> dict[str, Array]:

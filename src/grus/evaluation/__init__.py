@@ -5,7 +5,7 @@ Naive2 is in `grus.evaluation.naive2`, Ets and AutoArima are in `grus.evaluation
 
 from __future__ import annotations
 
-from grus.evaluation.backtest import Backtest
+from grus.evaluation.backtest import Backtest, Failure
 from grus.evaluation.baselines import (
     Baseline,
     Drift,
@@ -28,6 +28,7 @@ __all__ = [
     "ConformalQuantiles",
     "Difference",
     "Drift",
+    "Failure",
     "LastValue",
     "Mean",
     "Model",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -20,8 +20,20 @@ from grus.evaluation.seeds import Spread, spreads
 Array = NDArray[np.float64]
 VERSION = 1
 POINT_METRICS = ("mae", "rmse", "smape", "mase")
-MODEL_METRICS = ("crps", "coverage", "width", "winkler")
+INTERVAL_METRICS = ("coverage", "width", "winkler")
+NAIVE2 = "naive 2"  # the baseline by which OWA is measured
 NO_ERROR = ("coverage", "width")  # larger is not worse
+
+
+def central(levels: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """The pairs of levels (τ, 1 − τ) that are there, the widest interval first.
+
+    Example:
+        >>> central([0.1, 0.5, 0.9, 0.25])
+        ((0.1, 0.9),)
+    """
+    low = sorted(level for level in levels if level < 0.5)
+    return tuple((level, high) for level in low for high in levels if abs(level + high - 1) < 1e-9)
 
 
 class Failure(NamedTuple):
@@ -36,10 +48,12 @@ class Failure(NamedTuple):
 class Backtest:
     """W forecasts of H steps each, and the truth.
 
-    The first of `forecasts` is the model's, the others are baselines; `quantiles` are the model's and may be empty. `scale` divides the errors
-    for MASE: it comes from the history before the origin, and is NaN where that gives none. `seconds` is the time each forecaster took. `seeds` has
-    the model's scores on the same windows by the seed of its training, its own among them; it is empty where one alone was tried.
-    `failures` tells of each window that a baseline could not forecast; the forecast is NaN there, and its scores are over the other windows.
+    The first of `forecasts` is the model's, the others are baselines; `quantiles` are the model's and may be empty, `baseline_quantiles` has those
+    of the baselines that say how sure they are, at the same levels. `scale` divides the errors for MASE: it comes from the history before the
+    origin, and is NaN where that gives none. `seconds` is the time each forecaster took to forecast: a baseline's fits are in it, and a network's
+    training only where it was trained anew on the way. `seeds` has the model's scores on the same windows by the seed of its training, its own
+    among them; it is empty where one alone was tried. `failures` tells of each window that a baseline could not forecast; the forecast is NaN
+    there, and its scores are over the other windows.
 
     Shapes: series and origins [W]; times, truth, each forecast and each quantile [W, H], NaN = truth not known; scale [W].
     Raises: ShapeError, DataError.
@@ -57,6 +71,7 @@ class Backtest:
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict[str, tuple[Failure, ...]])
+    baseline_quantiles: Mapping[str, Mapping[float, Array]] = field(default_factory=dict[str, Mapping[float, Array]])
 
     def __post_init__(self) -> None:
         W, H = len(self.series), self.horizon
@@ -65,6 +80,11 @@ class Backtest:
         arrays = {"origins": (self.origins, [W]), "scale": (self.scale, [W]), "times": (self.times, [W, H]), "truth": (self.truth, [W, H])}
         arrays |= {f"forecasts[{name!r}]": (array, [W, H]) for name, array in self.forecasts.items()}
         arrays |= {f"quantiles[{level}]": (array, [W, H]) for level, array in self.quantiles.items()}
+        for name, found in self.baseline_quantiles.items():
+            if name not in self.forecasts or name == self.model or set(found) != set(self.quantiles):
+                must = f"of a baseline in forecasts, at the model's levels {sorted(self.quantiles)}"
+                raise DataError(f"Backtest: baseline_quantiles must be {must}, got {name!r} at {sorted(found)}; ask it for these levels.")
+            arrays |= {f"baseline_quantiles[{name!r}][{level}]": (array, [W, H]) for level, array in found.items()}
         for name, (array, shape) in arrays.items():
             if list(array.shape) != shape:
                 raise ShapeError(f"Backtest: {name} must be {shape}, got {list(array.shape)}; one row per window, one column per step ahead.")
@@ -85,14 +105,22 @@ class Backtest:
     @property
     def intervals(self) -> tuple[tuple[float, float], ...]:
         """The pairs of levels (τ, 1 − τ) that are there, the widest first."""
-        low = sorted(level for level in self.quantiles if level < 0.5)
-        return tuple((a, b) for a in low for b in self.quantiles if abs(a + b - 1) < 1e-9)
+        return central(list(self.quantiles))
+
+    @property
+    def probabilistic(self) -> tuple[str, ...]:
+        """The forecasters that gave quantiles, the model first."""
+        return tuple(name for name in self.forecasts if self.quantiles_of(name))
+
+    def quantiles_of(self, name: str) -> Mapping[float, Array]:
+        """A forecaster's quantiles; empty for one that gave none."""
+        return self.quantiles if name == self.model else self.baseline_quantiles.get(name, {})
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Every forecaster's mae, rmse, smape and mase, and for the model with quantiles crps, coverage, width and winkler.
+        """Every forecaster's mae, rmse, smape and mase, owa where Naive2 is one of them; of those with quantiles crps, coverage, width and winkler.
 
-        The last three are those of the widest interval. mase is over the windows that have a scale, NaN where none has. Where a baseline failed,
-        `windows` says how many windows each forecaster's scores are over.
+        The last three are those of the widest interval. mase is over the windows that have a scale, NaN where none has, and so is its part in owa.
+        Where a baseline failed, `windows` says how many windows each forecaster's scores are over.
         Raises: DataError where no truth is known.
         """
         found = {name: {metric: float(self._measure(metric, name, None)) for metric in self._metrics(name)} for name in self.forecasts}
@@ -111,9 +139,13 @@ class Backtest:
             raise OptionError(f"by_horizon: metric must be one of {', '.join(self._metrics(self.model))}, got {metric!r}.")
         return {name: self._measure(metric, name, 0) for name in names}
 
-    def coverages(self) -> dict[float, float]:
-        """For each interval the nominal share → the share of known truths within it."""
-        return {round(high - low, 9): float(metrics.coverage(self.truth, self.quantiles[low], self.quantiles[high])) for low, high in self.intervals}
+    def coverages(self, name: str | None = None) -> dict[float, float]:
+        """For each interval of a forecaster, by default the model, the nominal share → the share of known truths within it."""
+        return self._by_interval("coverage", self.model if name is None else name)
+
+    def widths(self, name: str | None = None) -> dict[float, float]:
+        """For each interval of a forecaster, by default the model, the nominal share → its mean width where the truth is known."""
+        return self._by_interval("width", self.model if name is None else name)
 
     def worst(self, count: int, model: str | None = None, metric: str = "mae") -> list[int]:
         """The windows with the largest error, the largest first; windows without a known truth or scale are left out.
@@ -130,9 +162,9 @@ class Backtest:
         return [int(window) for window in order[~np.isnan(errors[order])][:count]]
 
     def table(self) -> pd.DataFrame:
-        """The scores: a row per forecaster, the lowest mae first, a column per metric, NaN where it has none; last, the seconds it took."""
+        """The scores: a row per forecaster, the lowest mae first, a column per metric, NaN where it has none; last, the seconds to forecast."""
         found = pd.DataFrame.from_dict(self.scores(), orient="index").rename_axis("forecaster")
-        found["seconds"] = pd.Series(self.seconds, dtype=np.float64)
+        found["seconds to forecast"] = pd.Series(self.seconds, dtype=np.float64)
         return found.sort_values(POINT_METRICS[0], kind="stable")
 
     def over_seeds(self, confidence: float = 0.95) -> dict[str, Spread]:
@@ -143,35 +175,62 @@ class Backtest:
         return spreads(self.seeds, confidence)
 
     def _metrics(self, name: str) -> tuple[str, ...]:
-        if name != self.model or not self.quantiles:
-            return POINT_METRICS
-        return (*POINT_METRICS, *(MODEL_METRICS if self.intervals else ("crps",)))
+        points = (*POINT_METRICS, *(("owa",) if NAIVE2 in self.forecasts else ()))
+        if not self.quantiles_of(name):
+            return points
+        return (*points, "crps", *(INTERVAL_METRICS if self.intervals else ()))
 
     def _measure(self, metric: str, name: str, axis: int | None) -> Array:
+        if metric == "owa":
+            return self._overall(name, axis)
         if metric in POINT_METRICS:
-            return self._measure_point(metric, name, axis)
-        if metric == "crps":
-            return metrics.crps_quantiles(self.truth, np.stack(list(self.quantiles.values()), -1), list(self.quantiles), axis=axis)
-        low, high = self.intervals[0]
+            return self._point(metric, self._truth(name), self.forecasts[name], axis)
+        if metric in INTERVAL_METRICS:
+            return self._interval(metric, name, self.intervals[0], axis)
+        quantiles = self.quantiles_of(name)
+        stacked, levels = np.stack(list(quantiles.values()), -1), list(quantiles)
+        return self._over_known(self._truth(name), axis, lambda truth: metrics.crps_quantiles(truth, stacked, levels, axis=axis))
+
+    def _point(self, metric: str, truth: Array, forecast: Array, axis: int | None) -> Array:
+        if metric != "mase":
+            return self._over_known(truth, axis, lambda known: getattr(metrics, metric)(known, forecast, axis=axis))
+        scale = np.where(self.scale > 0, self.scale, np.nan)[:, None]
+        return self._over_known(truth / scale, axis, lambda known: metrics.mae(known, forecast / scale, axis=axis))
+
+    def _overall(self, name: str, axis: int | None) -> Array:
+        """OWA over the windows that Naive2 forecast too; NaN where it has no error to compare with."""
+        against = self.forecasts[NAIVE2]
+        truth = np.where(np.isnan(against), np.nan, self._truth(name))
+        ratios: list[Array] = []
+        for metric in ("smape", "mase"):
+            least = self._point(metric, truth, against, axis)
+            ratios.append(self._point(metric, truth, self.forecasts[name], axis) / np.where(least > 0, least, np.nan))
+        return (ratios[0] + ratios[1]) / 2
+
+    def _interval(self, metric: str, name: str, pair: tuple[float, float], axis: int | None) -> Array:
+        low, high = (self.quantiles_of(name)[level] for level in pair)
         rules: dict[str, Callable[..., Array]] = {
             "coverage": metrics.coverage,
             "width": metrics.width,
-            "winkler": partial(metrics.winkler, nominal=round(high - low, 9)),
+            "winkler": partial(metrics.winkler, nominal=_nominal(pair)),
         }
-        return rules[metric](self.truth, self.quantiles[low], self.quantiles[high], axis=axis)
+        return self._over_known(self._truth(name), axis, lambda truth: rules[metric](truth, low, high, axis=axis))
 
-    def _measure_point(self, metric: str, name: str, axis: int | None) -> Array:
-        forecast = self.forecasts[name]
-        own = np.where(np.isnan(forecast), np.nan, self.truth) if name in self.failures else self.truth
-        if np.all(np.isnan(own)) and not np.all(np.isnan(self.truth)):
-            return np.full_like(metrics.mae(self.truth, np.zeros_like(self.truth), axis=axis), np.nan)
-        if metric != "mase":
-            return getattr(metrics, metric)(own, forecast, axis=axis)
-        scale = np.where(self.scale > 0, self.scale, np.nan)[:, None]
-        truth = own / scale
+    def _by_interval(self, metric: str, name: str) -> dict[float, float]:
+        if name not in self.probabilistic:
+            got = ", ".join(self.probabilistic) or "none"
+            raise OptionError(f"Backtest: {metric} must be asked of a forecaster with quantiles ({got}), got {name!r}; see quantiles_of().")
+        return {_nominal(pair): float(self._interval(metric, name, pair, None)) for pair in self.intervals}
+
+    def _truth(self, name: str) -> Array:
+        """The truth where the forecaster gave a forecast."""
+        return np.where(np.isnan(self.forecasts[name]), np.nan, self.truth) if name in self.failures else self.truth
+
+    def _over_known(self, truth: Array, axis: int | None, measure: Callable[[Array], Array]) -> Array:
+        """What is measured over a part of the truth; NaN where nothing in that part is known, as long as something in the record is."""
         if np.all(np.isnan(truth)):
-            return np.full_like(metrics.mae(own, forecast, axis=axis), np.nan)
-        return metrics.mae(truth, forecast / scale, axis=axis)
+            return np.full_like(metrics.mae(self.truth, np.zeros_like(self.truth), axis=axis), np.nan)
+        return measure(truth)
 
     def to_json(self) -> str:
         """The record as JSON: floats exact, NaN as null, times as ISO text or whole numbers.
@@ -187,11 +246,12 @@ class Backtest:
             "times": _texts(self.times),
             "truth": to_lists("truth", self.truth),
             "forecasts": {name: to_lists(name, array) for name, array in self.forecasts.items()},
-            "quantiles": {repr(float(level)): to_lists(f"quantile {level}", array) for level, array in self.quantiles.items()},
+            "quantiles": quantiles_to_lists(self.model, self.quantiles),
             "scale": to_lists("scale", self.scale),
             "seconds": dict(self.seconds),
             "seeds": {str(seed): {name: None if np.isnan(score) else score for name, score in row.items()} for seed, row in self.seeds.items()},
             "failures": {name: [list(failure) for failure in found] for name, found in self.failures.items()},
+            "baseline_quantiles": {name: quantiles_to_lists(name, found) for name, found in self.baseline_quantiles.items()},
         }
         return json.dumps(content, allow_nan=False)
 
@@ -221,11 +281,12 @@ def _read(content: Mapping[str, Any]) -> Backtest:
         times=times.astype("datetime64[ns]") if times.dtype.kind == "U" else times.astype(np.int64),
         truth=from_lists(content["truth"]),
         forecasts={name: from_lists(rows) for name, rows in content["forecasts"].items()},
-        quantiles={float(level): from_lists(rows) for level, rows in content["quantiles"].items()},
+        quantiles=quantiles_from_lists(content["quantiles"]),
         scale=from_lists(content["scale"]),
         seconds=content["seconds"],
         seeds={int(seed): _scores(row) for seed, row in content.get("seeds", {}).items()},
         failures=read_failures(content.get("failures", {})),
+        baseline_quantiles={name: quantiles_from_lists(found) for name, found in content.get("baseline_quantiles", {}).items()},
     )
 
 
@@ -249,6 +310,19 @@ def to_lists(name: str, array: Array) -> list[Any]:
 
 def from_lists(rows: list[Any]) -> Array:
     return np.array(rows, dtype=np.float64)  # None becomes NaN
+
+
+def quantiles_to_lists(name: str, quantiles: Mapping[float, Array]) -> dict[str, list[Any]]:
+    return {repr(float(level)): to_lists(f"quantile {level} of {name}", array) for level, array in quantiles.items()}
+
+
+def quantiles_from_lists(found: Mapping[str, list[Any]]) -> dict[float, Array]:
+    return {float(level): from_lists(rows) for level, rows in found.items()}
+
+
+def _nominal(pair: tuple[float, float]) -> float:
+    """The share of truths that an interval should hold."""
+    return round(pair[1] - pair[0], 9)
 
 
 def _texts(times: NDArray[Any]) -> list[Any]:

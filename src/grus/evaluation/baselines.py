@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,16 @@ class Baseline(Protocol):
         ...
 
 
+@runtime_checkable
 class ProbabilisticBaseline(Baseline, Protocol):
     """A rule that says how sure it is."""
 
-    def quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> Array:
-        """Shapes: history [T], result [H, Q], Q levels."""
+    def forecast_quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> tuple[Array, Array]:
+        """What `forecast` gives and its quantiles, by one fit.
+
+        Shapes: history [T], NaN = missing; results [H] and [H, Q], Q levels.
+        Raises: DataError, OptionError.
+        """
         ...
 
 

@@ -35,9 +35,10 @@ class Fitted(ABC):
         """The mean. Shapes: history [T], result [H]."""
         return self._fit(_tail(self.name, history, self.last), horizon, season, None)["mean"]
 
-    def quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> Array:
-        """Shapes: history [T], result [H, Q], Q levels."""
-        return _stack(self._fit(_tail(self.name, history, self.last), horizon, season, _intervals(levels)), levels)
+    def forecast_quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> tuple[Array, Array]:
+        """The mean and the quantiles, by one fit. Shapes: history [T], results [H] and [H, Q], Q levels."""
+        found = self._fit(_tail(self.name, history, self.last), horizon, season, _intervals(levels) or None)
+        return found["mean"], _stack(found, levels)
 
     @abstractmethod
     def _fit(self, values: Array, horizon: int, season: int, intervals: list[float] | None) -> Mapping[str, Array]:
@@ -119,7 +120,7 @@ def _intervals(levels: Sequence[float]) -> list[float]:
     """The central intervals, in per cent, whose ends are these quantiles; statsforecast knows no other."""
     wrong = [level for level in levels if not 0 < level < 1]
     if wrong:
-        raise OptionError(f"quantiles: a level must be between 0 and 1, both excluded, got {wrong[0]}; 0.9 is the ninth decile.")
+        raise OptionError(f"forecast_quantiles: a level must be between 0 and 1, both excluded, got {wrong[0]}; 0.9 is the ninth decile.")
     return sorted({_nominal(level) for level in levels if level != 0.5})
 
 

@@ -1,8 +1,9 @@
-"""What a backtest has finished so far, one line of JSON per part, so that an interrupted run loses at most one part."""
+"""What a backtest has finished so far, one line of JSON per forecast, so that an interrupted run loses no more than the one it was at."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,34 +11,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.errors import DataError, OptionError
-from grus.evaluation.backtest import Failure, from_lists, read_failures, to_lists
+from grus.errors import CheckpointError, OptionError
+from grus.evaluation.backtest import from_lists, to_lists
 
 Array = NDArray[np.float64]
 NAME = "backtest.jsonl"
+VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The forecasts of N windows, NaN in those that `failures` tells of. Shapes: each forecast and quantile [N, H]."""
+    """What one forecaster gave for n windows in a row, from the window number `first` on, all NaN with a `failure`.
 
-    forecasts: dict[str, Array]
-    quantiles: dict[float, Array]
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-    failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict[str, tuple[Failure, ...]])
+    Shapes: point and each quantile [n, H].
+    """
+
+    forecaster: str
+    first: int
+    point: Array
+    quantiles: Mapping[float, Array] = field(default_factory=dict[float, Array])
+    seconds: float = 0.0
+    failure: str | None = None
 
     def to_json(self) -> str:
-        forecasts = {name: to_lists(name, array) for name, array in self.forecasts.items()}
-        quantiles = {repr(float(level)): to_lists(f"quantile {level}", array) for level, array in self.quantiles.items()}
-        failures = {name: [list(failure) for failure in found] for name, found in self.failures.items()}
-        return json.dumps({"forecasts": forecasts, "quantiles": quantiles, "seconds": self.seconds, "failures": failures}, allow_nan=False)
+        content = {
+            "forecaster": self.forecaster,
+            "first": self.first,
+            "point": to_lists(self.forecaster, self.point),
+            "quantiles": {repr(float(level)): to_lists(f"quantile {level}", array) for level, array in self.quantiles.items()},
+            "seconds": self.seconds,
+            "failure": self.failure,
+        }
+        return json.dumps(content, allow_nan=False)
 
     @staticmethod
-    def from_json(line: str) -> Part:
+    def from_json(line: bytes) -> Part:
         content: dict[str, Any] = json.loads(line)
-        forecasts = {name: from_lists(rows) for name, rows in content["forecasts"].items()}
         quantiles = {float(level): from_lists(rows) for level, rows in content["quantiles"].items()}
-        return Part(forecasts, quantiles, content["seconds"], read_failures(content["failures"]))
+        failure: str | None = content["failure"]
+        return Part(content["forecaster"], content["first"], from_lists(content["point"]), quantiles, float(content["seconds"]), failure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +60,11 @@ class Journal:
     parts: tuple[Part, ...] = ()
 
     @staticmethod
-    def open(folder: Path | None, digest: str, resume: bool) -> Journal:
+    def open(folder: Path | None, run: Mapping[str, str], resume: bool) -> Journal:
         """Start the folder's file, or with `resume` read it. A last line that was cut short is dropped.
 
-        Raises: OptionError where a file is there and `resume` is not asked for; DataError for the file of another run.
+        run: what makes this run what it is, by name, each as a digest.
+        Raises: OptionError where a file is there and `resume` is not asked for; CheckpointError for the file of another run, or a damaged one.
         """
         if folder is None:
             if resume:
@@ -62,9 +75,9 @@ class Journal:
             raise OptionError(f"run_backtest: the folder must hold no {NAME}, got {path}; resume it, or choose another folder.")
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(_header(digest), encoding="utf-8")
+            path.write_text(_header(run), encoding="utf-8")
             return Journal(path)
-        return Journal(path, _read(path, digest))
+        return Journal(path, _read(path, run))
 
     def append(self, part: Part) -> None:
         if self.path is not None:
@@ -72,26 +85,37 @@ class Journal:
                 file.write(part.to_json() + "\n")
 
 
-def _header(digest: str) -> str:
-    return json.dumps({"backtest": 2, "sha256": digest}) + "\n"
+def _header(run: Mapping[str, str]) -> str:
+    return json.dumps({"version": VERSION, **run}) + "\n"
 
 
-def _read(path: Path, digest: str) -> tuple[Part, ...]:
+def _read(path: Path, run: Mapping[str, str]) -> tuple[Part, ...]:
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    lines = whole.decode("utf-8").splitlines(keepends=True)
-    if not lines:
-        path.write_text(_header(digest), encoding="utf-8")  # interrupted before the first line was whole
+    if not whole:
+        path.write_text(_header(run), encoding="utf-8")  # interrupted before the first line was whole
         return ()
-    if lines[0] != _header(digest):
-        raise DataError(f"run_backtest: {path} line 1 must be of this very run, got another model, windows or data; choose another folder.")
     parts: list[Part] = []
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(whole.splitlines(), 1):
         try:
-            parts.append(Part.from_json(line))
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"run_backtest: {path} line {number} must be as it was written, got {error}; delete the file and run again.") from error
+            if number == 1:
+                _check_run(path, json.loads(line), run)
+            else:
+                parts.append(Part.from_json(line))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            got = f"{path} line {number} must be as it was written, got {type(error).__name__}: {error}"
+            raise CheckpointError(f"run_backtest: {got}; delete the file and run again.") from error
     if len(whole) < len(content):
         with path.open("r+b") as file:
             file.truncate(len(whole))
     return tuple(parts)
+
+
+def _check_run(path: Path, found: Mapping[str, Any], run: Mapping[str, str]) -> None:
+    if found.get("version") != VERSION:
+        got = f"version {found.get('version')!r} of the file, not {VERSION}"
+        raise CheckpointError(f"run_backtest: {path} must be of this very run, got {got}; delete the file, or choose another folder.")
+    other = [name for name, digest in run.items() if found.get(name) != digest]
+    if other:
+        got = f"one that differs in {', '.join(other)}"
+        raise CheckpointError(f"run_backtest: {path} must be of this very run, got {got}; delete the file, or choose another folder.")

@@ -6,22 +6,22 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grus.data.order import show
-from grus.data.panel import Panel, Series
-from grus.errors import DataError, OptionError, ShapeError
+from grus.data.panel import Panel
+from grus.errors import CheckpointError, DataError, OptionError, ShapeError
 from grus.evaluation.backtest import Array, Backtest, Failure
-from grus.evaluation.baselines import Baseline
+from grus.evaluation.baselines import Baseline, ProbabilisticBaseline
 from grus.evaluation.journal import Journal, Part
 from grus.evaluation.metrics import seasonal_scale
 
-# Windows handed to the model together, and lost at most when a run is interrupted.
+# Windows handed to the model together, and lost at most when a run is interrupted while it forecasts.
 BATCH = 64
 
 Progress = Callable[[int, int], None]
@@ -46,17 +46,29 @@ class Model:
     """What is tested. With `refit`, every `every` origins a model fitted on what precedes that origin takes over: predict = refit(panel, origin).
 
     `refit` must depend on its arguments alone, so that a run that was interrupted gives what an uninterrupted one would.
+    key: a text that is another one for other weights or settings, such as a digest of them; a run that is kept in a folder must have one.
     """
 
     name: str
     predict: Predict
     refit: Callable[[Panel, int], Predict] | None = None
     every: int = 1
+    key: str = ""
+
+
+class _Task(NamedTuple):
+    """What one forecaster does at once: the model some windows, a baseline one."""
+
+    baseline: Baseline | None  # None: the model
+    first: int
+    windows: NDArray[np.int64]  # [n, 2]: series, origin
+    refits: int  # before it
+    is_last: bool  # of its windows
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """The windows in order, cut into parts that are forecast together; `refits` [parts] counts the refits before each."""
+    """The windows in order, cut into parts that the model forecasts together; `refits` [parts] counts the refits before each."""
 
     panel: Panel
     horizon: int
@@ -73,16 +85,32 @@ class _Plan:
     def season(self) -> int:
         return self.panel.step.season
 
-    def digest(self) -> str:
-        """SHA-256 over the settings, the windows and the series' values."""
-        names = [self.model.name, *(repr(rule) if is_dataclass(rule) else rule.name for rule in self.baselines)]
-        found = hashlib.sha256(json.dumps([self.horizon, self.season, names, self.refits, [part.tolist() for part in self.parts]]).encode())
-        for index in np.unique(self.windows[:, 0]):
-            series = self.panel.series[int(index)]
-            found.update(json.dumps([series.id, len(series)]).encode())
-            for values in (series.target, series.past, series.future, series.static):
-                found.update(np.ascontiguousarray(values, "<f8").tobytes())
-        return found.hexdigest()
+    def tasks(self) -> Iterator[_Task]:
+        first = 0
+        for part, refits in zip(self.parts, self.refits, strict=True):
+            yield _Task(None, first, part, refits, not self.baselines)
+            for number, window in enumerate(part, first):
+                for baseline in self.baselines:
+                    yield _Task(baseline, number, window[None], refits, baseline is self.baselines[-1])
+            first += len(part)
+
+    def run(self) -> dict[str, str]:
+        """What makes it this run and no other, each as a SHA-256."""
+        baselines = [repr(rule) if is_dataclass(rule) else rule.name for rule in self.baselines]
+        windows = [self.horizon, self.season, self.refits, [part.tolist() for part in self.parts]]
+        found = {"model": [self.model.name, self.model.key], "baselines": baselines, "windows": windows}
+        return {name: hashlib.sha256(json.dumps(value).encode()).hexdigest() for name, value in found.items()} | {"data": _digest(self.panel)}
+
+
+def _digest(panel: Panel) -> str:
+    """All series, those that are not tested too: a refit learns from them."""
+    found = hashlib.sha256(json.dumps([panel.step.name, panel.past_names, panel.future_names, panel.static_names]).encode())
+    for series in panel.series:
+        found.update(json.dumps([series.id, len(series), str(series.times.dtype)]).encode())
+        found.update(np.ascontiguousarray(series.times.astype(np.int64), "<i8").tobytes())
+        for values in (series.target, series.past, series.future, series.static):
+            found.update(np.ascontiguousarray(values, "<f8").tobytes())
+    return found.hexdigest()
 
 
 def origins(length: int, first: int, stride: int, horizon: int) -> NDArray[np.int64]:
@@ -111,33 +139,43 @@ def run_backtest(
 ) -> Backtest:
     """Forecast `horizon` steps from every window (series, origin), indices into the panel and into the series; sorted by origin, then series.
 
-    With a folder, what is finished is kept in backtest.jsonl there, and `resume` goes on from it; the result is that of an uninterrupted run,
-    but for its seconds. A model is told from another by its name alone. `on_progress` is told the number of windows done and of all.
+    With a folder, every forecast is kept in backtest.jsonl there, and `resume` goes on from it; the result is that of an uninterrupted run, but
+    for its seconds. `on_progress` is told the number of windows that all have forecast, and of all windows.
     A window that a baseline cannot forecast, by its DataError or with numbers that are not finite, is NaN and told in `Backtest.failures`.
+    Where the model gives quantiles, baselines that are a ``ProbabilisticBaseline`` are asked for the same.
 
-    Raises: OptionError, ShapeError; DataError where the model cannot forecast, or the folder's file is of another run.
+    Raises: OptionError, ShapeError; DataError where the model cannot forecast; CheckpointError where the folder's file is of another run, model,
+    data or windows, or damaged: without the file the run starts anew.
     """
     plan = _plan(panel, windows, horizon, model, baselines)
-    journal = Journal.open(folder, plan.digest(), resume)
-    done = list(journal.parts[: len(plan.parts)])
-    count, total = sum(len(part) for part in plan.parts[: len(done)]), len(plan.windows)
+    if folder is not None and not model.key:
+        raise OptionError(f"run_backtest: {model.name!r} must have a key to be kept in a folder, got ''; give a digest of its weights and settings.")
+    journal, tasks, total = Journal.open(folder, plan.run(), resume), list(plan.tasks()), len(plan.windows)
+    done = _finished(journal, tasks, plan)
     predict, fitted = model.predict, 0
-    for part, refits in list(zip(plan.parts, plan.refits, strict=True))[len(done) :]:
+    for task in tasks[len(done) :]:
         began = time.perf_counter()
-        if model.refit is not None and refits != fitted:
-            predict, fitted = model.refit(panel, _refit_origin(plan, refits)), refits
-        found = _forecast(plan, part, predict)
-        found.seconds[model.name] = time.perf_counter() - began
-        for baseline in baselines:
-            began = time.perf_counter()
-            _add(found, baseline, plan, part)
-            found.seconds[baseline.name] = time.perf_counter() - began
-        journal.append(found)
-        done.append(found)
-        count += len(part)
-        if on_progress is not None:
-            on_progress(count, total)
+        if task.baseline is not None:
+            found = _ask(task.baseline, plan, task, tuple(done[0].quantiles))
+        else:
+            if model.refit is not None and task.refits != fitted:
+                predict, fitted = model.refit(panel, _refit_origin(plan, task.refits)), task.refits
+            found = _forecast(plan, task, predict)
+            _check_levels(found, done[0] if done else found)
+        done.append(replace(found, seconds=time.perf_counter() - began))
+        journal.append(done[-1])
+        if on_progress is not None and task.is_last:
+            on_progress(task.first + len(task.windows), total)
     return _record(plan, done)
+
+
+def _finished(journal: Journal, tasks: Sequence[_Task], plan: _Plan) -> list[Part]:
+    for part, task in zip(journal.parts, tasks, strict=False):
+        name = plan.model.name if task.baseline is None else task.baseline.name
+        if (part.forecaster, part.first, part.point.shape) != (name, task.first, (len(task.windows), plan.horizon)):
+            got = f"a line of {part.forecaster!r} from window {part.first} on where {name!r} from {task.first} on was due"
+            raise CheckpointError(f"run_backtest: {journal.path} must be as it was written, got {got}; delete the file and run again.")
+    return list(journal.parts[: len(tasks)])
 
 
 def _plan(panel: Panel, windows: Sequence[tuple[int, int]], horizon: int, model: Model, baselines: Sequence[Baseline]) -> _Plan:
@@ -180,53 +218,70 @@ def _refit_origin(plan: _Plan, refits: int) -> int:
     return int(plan.parts[plan.refits.index(refits)][0, 1])
 
 
-def _forecast(plan: _Plan, part: NDArray[np.int64], predict: Predict) -> Part:
-    found = predict(plan.panel, part[:, 0], part[:, 1])
+def _forecast(plan: _Plan, task: _Task, predict: Predict) -> Part:
+    found, size = predict(plan.panel, task.windows[:, 0], task.windows[:, 1]), [len(task.windows), plan.horizon]
     arrays = {"point": found.point} | {f"quantile {level}": array for level, array in found.quantiles.items()}
     for name, array in arrays.items():
-        if list(array.shape) != [len(part), plan.horizon]:
-            raise ShapeError(f"run_backtest: {name} of {plan.model.name!r} must be [N, H] = {[len(part), plan.horizon]}, got {list(array.shape)}.")
-        for (index, origin), row in zip(part, array, strict=True):
-            _check_finite(f"{name} of {plan.model.name!r}", plan.panel.series[int(index)].id, int(origin), row)
-    return Part({plan.model.name: np.asarray(found.point, np.float64)}, {q: np.asarray(array, np.float64) for q, array in found.quantiles.items()})
+        if list(array.shape) != size:
+            raise ShapeError(f"run_backtest: {name} of {plan.model.name!r} must be [N, H] = {size}, got {list(array.shape)}.")
+        for window, row in zip(task.windows, array, strict=True):
+            _check_finite(f"{name} of {plan.model.name!r}", plan, window, row)
+    quantiles = {float(level): np.asarray(array, np.float64) for level, array in found.quantiles.items()}
+    return Part(plan.model.name, task.first, np.asarray(found.point, np.float64), quantiles)
 
 
-def _add(part: Part, baseline: Baseline, plan: _Plan, windows: NDArray[np.int64]) -> None:
-    """The baseline's forecasts of these windows, NaN where it has none, and why."""
-    rows: list[Array] = []
-    failures: list[Failure] = []
-    for index, origin in zip(windows[:, 0].tolist(), windows[:, 1].tolist(), strict=True):
-        series = plan.panel.series[int(index)]
-        try:
-            rows.append(_apply(baseline, plan, series, origin))
-        except DataError as error:
-            rows.append(np.full(plan.horizon, np.nan))
-            failures.append(Failure(series.id, show(series.times[origin]), str(error)))
-    part.forecasts[baseline.name] = np.stack(rows)
-    if failures:
-        part.failures[baseline.name] = tuple(failures)
+def _check_levels(part: Part, first: Part) -> None:
+    if list(part.quantiles) != list(first.quantiles):
+        got = f"{list(first.quantiles)} and then {list(part.quantiles)}"
+        raise DataError(f"run_backtest: {part.forecaster!r} must give the same quantiles at every origin, got {got}.")
 
 
-def _apply(baseline: Baseline, plan: _Plan, series: Series, origin: int) -> Array:
-    found = baseline.forecast(series.target[:origin].copy(), plan.horizon, plan.season)
-    if found.shape != (plan.horizon,):
-        raise ShapeError(f"run_backtest: {baseline.name!r} must forecast [H] = [{plan.horizon}], got {list(found.shape)}.")
-    _check_finite(repr(baseline.name), series.id, origin, found)
-    return found
+def _ask(baseline: Baseline, plan: _Plan, task: _Task, levels: tuple[float, ...]) -> Part:
+    """The baseline's forecast of a window, NaN where it has none, and why."""
+    asked = levels if isinstance(baseline, ProbabilisticBaseline) else ()
+    try:
+        point, quantiles = _apply(baseline, plan, task.windows[0], asked)
+        failure = None
+    except DataError as error:
+        point, quantiles, failure = np.full(plan.horizon, np.nan), np.full((plan.horizon, len(asked)), np.nan), str(error)
+    return Part(baseline.name, task.first, point[None], {level: quantiles[None, :, at] for at, level in enumerate(asked)}, failure=failure)
 
 
-def _check_finite(who: str, series: str, origin: int, row: Array) -> None:
+def _apply(baseline: Baseline, plan: _Plan, window: NDArray[np.int64], levels: tuple[float, ...]) -> tuple[Array, Array]:
+    """Shapes: [H] and [H, Q]."""
+    history = plan.panel.series[int(window[0])].target[: window[1]].copy()
+    if levels and isinstance(baseline, ProbabilisticBaseline):
+        point, quantiles = baseline.forecast_quantiles(history, plan.horizon, plan.season, levels)
+    else:
+        point, quantiles = baseline.forecast(history, plan.horizon, plan.season), np.empty((plan.horizon, 0))
+    for letters, array, shape in (("[H]", point, [plan.horizon]), ("[H, Q]", quantiles, [plan.horizon, len(levels)])):
+        if list(array.shape) != shape:
+            raise ShapeError(f"run_backtest: {baseline.name!r} must forecast {letters} = {shape}, got {list(array.shape)}.")
+    _check_finite(repr(baseline.name), plan, window, point)
+    for level, row in zip(levels, quantiles.T, strict=True):
+        _check_finite(f"quantile {level} of {baseline.name!r}", plan, window, row)
+    return point, quantiles
+
+
+def _check_finite(who: str, plan: _Plan, window: NDArray[np.int64], row: Array) -> None:
     wrong = np.flatnonzero(~np.isfinite(row))
     if len(wrong):
-        raise DataError(f"run_backtest: {who} must be finite, got {row[wrong[0]]} for series {series!r}, origin {origin}, step {wrong[0] + 1} ahead.")
+        where = f"series {plan.panel.series[int(window[0])].id!r}, origin {window[1]}, step {wrong[0] + 1} ahead"
+        raise DataError(f"run_backtest: {who} must be finite, got {row[wrong[0]]} for {where}.")
 
 
 def _record(plan: _Plan, done: Sequence[Part]) -> Backtest:
-    levels = [tuple(part.quantiles) for part in done]
-    if len(set(levels)) > 1:
-        raise DataError(f"run_backtest: {plan.model.name!r} must give the same quantiles at every origin, got {levels[0]} and then others.")
     chosen = [(plan.panel.series[int(index)], int(origin)) for index, origin in plan.windows]
-    names = [plan.model.name, *(baseline.name for baseline in plan.baselines)]
+    of: dict[str, list[Part]] = {name: [] for name in (plan.model.name, *(baseline.name for baseline in plan.baselines))}
+    failures: dict[str, list[Failure]] = {}
+    for part in done:
+        of[part.forecaster].append(part)
+        if part.failure is not None:
+            series, origin = chosen[part.first]
+            failures.setdefault(part.forecaster, []).append(Failure(series.id, show(series.times[origin]), part.failure))
+    quantiles = {
+        name: {level: np.concatenate([part.quantiles[level] for part in parts]) for level in parts[0].quantiles} for name, parts in of.items()
+    }
     return Backtest(
         horizon=plan.horizon,
         season=plan.season,
@@ -234,9 +289,10 @@ def _record(plan: _Plan, done: Sequence[Part]) -> Backtest:
         origins=plan.windows[:, 1],
         times=np.stack([series.times[origin : origin + plan.horizon] for series, origin in chosen]),
         truth=np.stack([series.target[origin : origin + plan.horizon] for series, origin in chosen]),
-        forecasts={name: np.concatenate([part.forecasts[name] for part in done]) for name in names},
-        quantiles={level: np.concatenate([part.quantiles[level] for part in done]) for level in levels[0]},
+        forecasts={name: np.concatenate([part.point for part in parts]) for name, parts in of.items()},
+        quantiles=quantiles[plan.model.name],
         scale=np.array([seasonal_scale(series.target[:origin], plan.season) for series, origin in chosen]),
-        seconds={name: sum(part.seconds[name] for part in done) for name in names},
-        failures={name: found for name in names if (found := tuple(failure for part in done for failure in part.failures.get(name, ())))},
+        seconds={name: sum(part.seconds for part in parts) for name, parts in of.items()},
+        failures={name: tuple(failures[name]) for name in of if name in failures},
+        baseline_quantiles={name: found for name, found in quantiles.items() if found and name != plan.model.name},
     )

@@ -131,17 +131,12 @@ def signed(text: str) -> str:
     return text.replace("-", "−")
 
 
-def time_text(time: Any) -> str:
-    """A time as text, without the clock where it is midnight."""
-    text = str(time)[:19].replace("T", " ")
-    return text.removesuffix(" 00:00:00").removesuffix(":00") if isinstance(time, np.datetime64) else text
-
-
-def time_texts(times: NDArray[Any]) -> list[str]:
-    """Times as text, all with the clock where one is not at midnight."""
+def time_texts(times: NDArray[Any], among: NDArray[Any] | None = None) -> list[str]:
+    """Times as text, all with the clock where one of them, or of those they are `among`, is not at midnight."""
     if times.dtype.kind != "M":
-        return [time_text(time) for time in times]
-    unit = next(unit for unit in ("D", "m", "s", "ns") if (times.astype(f"M8[{unit}]") == times).all())
+        return [str(time) for time in times]
+    every = times if among is None else among
+    unit = next(unit for unit in ("D", "m", "s", "ns") if (every.astype(f"M8[{unit}]") == every).all())
     return [str(time).replace("T", " ") for time in times.astype(f"M8[{unit}]")]
 
 

@@ -85,13 +85,13 @@ Mark = Line | Dots | Band | Spans | Bars | Rule | Heat
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. `strong` are the (row, column) in bold, `ours` the row that the report is about."""
+    """Cells as text. `strong` are the (row, column) in bold, `ours` the rows that the report is about."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     strong: frozenset[tuple[int, int]] = frozenset()
-    ours: int | None = None
+    ours: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.errors import OptionError
-from grus.report.axes import Array, Axis, number, positions, time_axis, value_axis
+from grus.evaluation import Backtest
+from grus.evaluation.backtest import central
+from grus.report.axes import Array, positions, time_axis, value_axis
 from grus.report.charts import Band, Chart, Line, Mark, Rule, Table, missing_spans
 from grus.report.gates import gate_section
+from grus.report.learning import learning
 from grus.report.page import Document, Section
-from grus.report.records import Backtest, Example, GateTrace, Past, Words, cells, intervals
+from grus.report.records import Example, GateTrace, Past, Words, cells
 from grus.report.residuals import bias_sentence, correlations, drift, histogram
 from grus.report.scores import answer, best_rival, coverage_by_horizon, coverage_sentence, coverage_table, error_by_horizon, scope, score_table
 from grus.report.seeds import seed_section
 
-__all__ = ["Backtest", "Example", "ForecastPage", "GateTrace", "Past"]
+__all__ = ["Example", "ForecastPage", "GateTrace", "Past"]
 
 WORST = 4
 HISTORY = 4  # horizons of history drawn before a forecast, so that the forecast stays wide enough to read
@@ -31,12 +33,12 @@ LEAST_HISTORY = 24  # steps of it before a short one
 class ForecastPage:
     """All that the report of a forecasting run shows.
 
-    `history` holds one mapping per epoch with epoch, loss and, where there was validation, validation_loss. `model_name` is the model's name in
-    `backtest.forecasts`; the other names there are baselines. `target` and `unit` name what is forecast, `step` one step of time ("hour").
-    `past` has by series what the worst forecasts are drawn after, `lookback` steps of it. `seeds` has the model's scores by the seed of its
-    training, where it was judged with several.
+    `history` holds one mapping per epoch with epoch, loss and, where there was validation, validation_loss; `first_history` that of a training
+    before it that chose the number of its epochs. `target` and `unit` name what is forecast, `step` one step of time ("hour"). `past` has by series
+    what the worst forecasts are drawn after, `lookback` steps of it. `seeds` has the model's scores by the seed of its training, where it was
+    judged with several. `series` is how many series there are, of which the examples show some.
     Units: forecasts, truths and examples in the unit of the data, undone from any scaling.
-    Raises: OptionError if the backtest has no forecasts by `model_name`, or none of its scores is `metric`.
+    Raises: OptionError if none of the backtest's scores is `metric`.
     """
 
     title: str
@@ -46,7 +48,6 @@ class ForecastPage:
     backtest: Backtest
     examples: Sequence[Example]
     gates: GateTrace | None
-    model_name: str
     target: str = "the target"
     unit: str = ""
     step: str = "step"
@@ -54,30 +55,28 @@ class ForecastPage:
     past: Mapping[str, Past] = field(default_factory=dict[str, Past])
     lookback: int = 0
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
+    first_history: Sequence[Mapping[str, float]] = ()
+    series: int = 0
 
     def __post_init__(self) -> None:
-        scores = self.backtest.scores()
-        if self.model_name not in scores:
+        scores = self.backtest.scores()[self.backtest.model]
+        if self.metric not in scores:
             names = ", ".join(scores)
-            raise OptionError(f"ForecastPage: model_name must be one of the backtest's ({names}), got {self.model_name}; give the name in forecasts.")
-        if self.metric not in scores[self.model_name]:
-            names = ", ".join(scores[self.model_name])
             raise OptionError(f"ForecastPage: metric must be one of the backtest's scores ({names}), got {self.metric}; choose one of them.")
 
     @property
     def words(self) -> Words:
-        return Words(self.model_name, self.target, self.unit, self.step)
+        return Words(self.backtest.model, self.target, self.unit, self.step, self.backtest.times)
 
     def document(self) -> Document:
         words, sections = self.words, [*self._results()]
         sections.append(Section("How it was made", facts=tuple(self.facts)))
         if self.history:
-            chart = learning(self.history)
-            sections.append(Section("Learning curves", charts=(chart,)))
+            sections.append(Section("Learning curves", charts=learning(self.history, self.first_history)))
         sections.append(self._residuals())
-        worst = tuple(self._worst())
+        metric, text = ranking(self.backtest)
+        worst = tuple(self._worst(metric))
         if worst:
-            text = "The forecasts with the largest error, the worst first: look here for what the model does not know."
             sections.append(Section("Worst forecasts", (text,), charts=worst, small=True))
         if self.gates is not None:
             sections.append(gate_section(self.gates, words))
@@ -91,7 +90,7 @@ class ForecastPage:
         found: list[Section] = []
         if self.examples:
             charts = tuple(fan(example, words, place) for place, example in enumerate(self.examples, 1))
-            found.append(Section("The forecast", charts=charts))
+            found.append(Section("The forecast", tuple(self._shown()), charts=charts))
         tables = (score_table(backtest, words), coverage_table(backtest, words))
         found.append(Section("Scores beside baselines", tables=tuple(table for table in tables if table is not None)))
         if len(self.seeds) > 1:
@@ -100,10 +99,15 @@ class ForecastPage:
         found.append(Section("Error by horizon", charts=tuple(chart for chart in ahead if chart is not None)))
         return found
 
-    def _worst(self) -> Iterator[Chart]:
-        rival = best_rival(self.backtest, self.model_name, self.metric)
+    def _shown(self) -> Iterator[str]:
+        names = list(dict.fromkeys(example.series for example in self.examples))
+        if len(names) < self.series:
+            yield f"Shown: {', '.join(names)} of {self.series} series."
+
+    def _worst(self, metric: str) -> Iterator[Chart]:
+        rival = best_rival(self.backtest, self.words.model, self.metric)
         shown = min(self.lookback, drawn_before(self.backtest.horizon))
-        for place, index in enumerate(self.backtest.worst(WORST, self.model_name), 1):
+        for place, index in enumerate(self.backtest.worst(WORST, metric=metric), 1):
             known = self.past.get(self.backtest.series[int(index)])
             before = None if known is None else known.before(self.backtest.times[int(index), 0], shown)
             yield window(self.backtest, int(index), self.words, place, before, rival)
@@ -116,6 +120,17 @@ class ForecastPage:
             text.append("Too few forecasts were scored one step ahead, or all erred alike, to say whether errors repeat.")
         charts = (histogram(self.backtest, words), correlated, drift(self.backtest, words))
         return Section("Residual checks", tuple(text), charts=tuple(chart for chart in charts if chart is not None))
+
+
+def ranking(backtest: Backtest) -> tuple[str, str]:
+    """The metric by which forecasts are the worst ones, and how that is said: a series of large numbers is not worse for being large."""
+    said = "The forecasts with the largest error, the worst first: look here for what the model does not know."
+    known, scaled = np.isfinite(backtest.truth).any(axis=1), backtest.scale > 0
+    if len(set(backtest.series)) == 1 or not (known & scaled).any():
+        return "mae", said
+    said += " Series are compared by MASE: the error over that of the seasonal naive forecast in the series' own history."
+    without = {name for name, wanted in zip(backtest.series, known & ~scaled, strict=True) if wanted}
+    return "mase", said + (f" Forecasts whose history gives none are left out ({', '.join(sorted(without))})." if without else "")
 
 
 def drawn_before(horizon: int) -> int:
@@ -141,7 +156,8 @@ def fan(example: Example, words: Words, place: int) -> Chart:
     table = forecast_table(example.forecast_times, truth, example.point, example.quantiles, words)
     across = time_axis(np.concatenate([times, example.forecast_times]), words.step)
     up = value_axis(words.with_unit(words.target), values, example.point, truth, *example.quantiles.values())
-    return Chart(f"forecast-{place}", f"{example.series}, from {start}", text, across, up, marks, table, caption)
+    title = f"{example.series}, from {start}" + ("" if example.truth is None else ": a forecast of the backtest, and what came")
+    return Chart(f"forecast-{place}", title, text, across, up, marks, table, caption)
 
 
 def window(backtest: Backtest, index: int, words: Words, place: int, before: Past | None = None, rival: str | None = None) -> Chart:
@@ -164,10 +180,9 @@ def window(backtest: Backtest, index: int, words: Words, place: int, before: Pas
 
 
 def interval_marks(x: Array, quantiles: Mapping[float, Array]) -> list[Mark]:
-    pairs = intervals(list(quantiles))
     return [
         Band(x, quantiles[low], quantiles[high], f"{100 * (high - low):.4g} % interval", "interval inner" if place else "interval")
-        for place, (low, high) in enumerate(pairs)
+        for place, (low, high) in enumerate(central(list(quantiles)))
     ]
 
 
@@ -183,28 +198,3 @@ def forecast_table(
     columns = [cells(column) for column in (truth, point, *beside.values(), *(quantiles[level] for level in levels))]
     head = ("time", words.with_unit("measured"), words.with_unit("forecast"), *beside, *(f"quantile {level:g}" for level in levels))
     return Table(head, tuple(zip(words.times(times), *columns, strict=True)))
-
-
-def learning(history: Sequence[Mapping[str, float]]) -> Chart:
-    """Losses over epochs, and the epoch whose weights were kept."""
-    names = list(dict.fromkeys(name for row in history for name in row if name != "epoch"))
-    epochs = np.array([row["epoch"] for row in history], np.float64)
-    columns = {name: np.array([row.get(name, math.nan) for row in history], np.float64) for name in names}
-    loss, validation = columns["loss"], columns.get("validation_loss", np.full(len(epochs), np.nan))
-    marks: list[Mark] = [Line(epochs, loss, "best", "training")]
-    caption = "There was no validation set: the weights kept are those of the last epoch."
-    if np.isfinite(validation).any():
-        best = int(np.nanargmin(validation))
-        kept = f"epoch {epochs[best]:.0f}"
-        marks += [Rule(float(epochs[best]), upright=True, name=f"best, {kept}"), Line(epochs, validation, "model", "validation")]
-        caption = f"The weights kept are those of {kept}, with the lowest validation loss."
-    known = np.concatenate([loss, validation])
-    known = known[np.isfinite(known)]
-    up = value_axis("loss (scaled units)", known)
-    if known.size and known.min() > 0 and known.max() > 10 * known.min():
-        up = Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, "loss (scaled units), log scale", "log")
-    across = Axis(float(epochs[0]), max(float(epochs[-1]), float(epochs[0]) + 1), "epoch", "count")
-    head = ("epoch", *(name.replace("_", " ") for name in names))
-    rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), *(cells(column) for column in columns.values()), strict=True))
-    text = f"Training loss over {len(epochs)} epochs, from {number(loss[0])} to {number(loss[-1])}. {caption}"
-    return Chart("learning", "Loss by epoch", text, across, up, marks, Table(head, rows), caption, flat=True)

@@ -35,10 +35,10 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     # One order for all gates, so that a row is the same unit in each of them.
     order = np.argsort(next(iter(trace.gates.values())).mean(axis=0), kind="stable") if trace.gates else np.zeros(0, np.int64)
     charts += [gate_chart(name, values[:, order], trace, across, words, letters) for name, values in trace.gates.items()]
-    first = next(iter(trace.gates), "")
-    return Section(
-        "What the gates did", (f"Each row is a unit, in the order of its mean {first}; each column one {words.step}.",), charts=tuple(charts)
-    )
+    times = words.times(trace.times)
+    read = f"While {words.model} read {f'{trace.series}, ' if trace.series else ''}{times[0]} to {times[-1]}."
+    rows = f"Each row is a unit, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
+    return Section("What the gates did", (f"{read} {rows}",), charts=tuple(charts))
 
 
 def gate_chart(name: str, values: Array, trace: GateTrace, across: Axis, words: Words, letters: int) -> Chart:

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grus.errors import ShapeError
-from grus.report.axes import Array, number, time_text, time_texts
-
-
-class Backtest(Protocol):
-    """Forecasts of W windows, H steps each, by the model and by baselines.
-
-    Shapes: times, truth and every entry of forecasts and quantiles [W, H]; truth is NaN where nothing was measured. `quantiles` are the model's.
-    """
-
-    @property
-    def horizon(self) -> int: ...
-    @property
-    def series(self) -> Sequence[str]: ...
-    @property
-    def origins(self) -> Sequence[int] | NDArray[np.int64]: ...
-    @property
-    def times(self) -> NDArray[Any]: ...
-    @property
-    def truth(self) -> Array: ...
-    @property
-    def forecasts(self) -> Mapping[str, Array]: ...
-    @property
-    def quantiles(self) -> Mapping[float, Array]: ...
-    def scores(self) -> Mapping[str, Mapping[str, float]]: ...
-    def by_horizon(self, metric: str) -> Mapping[str, Array]: ...
-    def worst(self, count: int, model: str) -> Sequence[int] | NDArray[np.int64]: ...
+from grus.evaluation import Backtest
+from grus.report.axes import Array, number, time_texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +58,17 @@ class Past:
         return Past(self.times[start:stop], self.values[start:stop])
 
 
+def judged(backtest: Backtest, index: int, past: Past) -> Example:
+    """A forecast of the backtest's model after all that precedes it, with what came."""
+    known = past.before(backtest.times[index, 0], len(past.times))
+    quantiles = {level: rows[index] for level, rows in backtest.quantiles.items()}
+    point = backtest.forecasts[backtest.model][index]
+    return Example(backtest.series[index], known.times, known.values, backtest.times[index], point, quantiles, backtest.truth[index])
+
+
 @dataclass(frozen=True, eq=False)
 class GateTrace:
-    """The gates over the window an example was read from.
+    """The gates over a window of the series of this name.
 
     Shapes: times and input [L]; each gate [L, H].
     """
@@ -92,6 +76,7 @@ class GateTrace:
     times: NDArray[Any]
     input: Array
     gates: Mapping[str, Array]
+    series: str = ""
 
     def __post_init__(self) -> None:
         check_sizes("GateTrace", {name: (array, len(self.times)) for name, array in {"input": self.input, **self.gates}.items()})
@@ -105,12 +90,13 @@ def check_sizes(who: str, sizes: Mapping[str, tuple[Array, int]]) -> None:
 
 @dataclass(frozen=True)
 class Words:
-    """What the report calls things: the model, the target with its unit, one step of time."""
+    """What the report calls things: the model, the target with its unit, one step of time; `clock` are times that say how finely all are told."""
 
     model: str
     target: str
     unit: str
     step: str
+    clock: NDArray[Any] | None = None
 
     def with_unit(self, text: str) -> str:
         return f"{text} ({self.unit})" if self.unit else text
@@ -129,7 +115,7 @@ class Words:
         return f"{count} {self.step}" + ("" if count == 1 else "s")
 
     def time(self, time: Any) -> str:
-        return time_text(time)
+        return time_texts(np.array([time]), self.clock)[0]
 
     def times(self, times: NDArray[Any]) -> list[str]:
         return time_texts(times)
@@ -144,13 +130,3 @@ def cells(values: Array, *, least: bool = False) -> list[str]:
     if not 1e-5 <= middle < 1e9:
         return [number(value) for value in values]
     return [number(value, max(0, 2 - math.floor(math.log10(middle)))) for value in values]
-
-
-def intervals(levels: Sequence[float]) -> list[tuple[float, float]]:
-    """The pairs of levels that lie symmetrically about one half, widest first.
-
-    >>> intervals([0.1, 0.5, 0.9, 0.25])
-    [(0.1, 0.9)]
-    """
-    low = sorted(level for level in levels if level < 0.5)
-    return [(level, high) for level in low for high in levels if abs(level + high - 1) < 1e-9]

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from grus.evaluation import Backtest
 from grus.report.axes import Array, positions, time_axis, value_axis
 from grus.report.charts import Bars, Chart, Dots, Line, Rule, Table
-from grus.report.records import Backtest, Words, cells
+from grus.report.records import Words, cells
 
 MOST_DOTS = 500  # of single forecasts: beyond it those of one start are drawn as their mean
 LEAST_ORIGINS = 8  # of one series: below it every correlation lies within its bounds

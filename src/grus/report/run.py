@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,47 +10,58 @@ import numpy as np
 
 from grus.data.panel import Panel
 from grus.errors import OptionError
-from grus.evaluation.backtest import Backtest
-from grus.report.forecast import ForecastPage, drawn_before
+from grus.evaluation import Backtest
+from grus.report.forecast import ForecastPage
 from grus.report.page import write
-from grus.report.records import Example, GateTrace, Past
-from grus.tasks import stored
+from grus.report.pictures import write_pictures
+from grus.report.records import Example, GateTrace, Past, judged
+from grus.tasks.ends import known_and_ahead
 from grus.tasks.folder import RunFolder
 from grus.tasks.forecast import ForecastModel
-from grus.tasks.forecast_run import read_history, read_run, split_run, until_last_target
+from grus.tasks.forecast_run import load_model, read_history, read_run, split_run
 
 SHOWN = 3  # series whose next steps are drawn
 
 
-def report_run(folder: RunFolder, out: Path) -> Path:
-    """Write the page of a run and give its path.
+def report_run(folder: RunFolder, out: Path, pictures: Path | None = None) -> Path:
+    """Write the page of a run and give its path; with `pictures` write its charts as PNG files into that folder, too.
 
     Raises: DataError where the run was not evaluated or its files are damaged.
     """
-    config, model = folder.config, stored.load(folder.model)
-    parts = split_run(config, read_run(config, None, model.like))
-    backtest = Backtest.from_json(folder.backtest.read_text(encoding="utf-8"))
-    past = past_of(parts.panel, backtest)
-    named, examples = backtest, next_steps(model, parts.panel)
+    page = page_of(folder)
+    if pictures is not None:
+        write_pictures(page, pictures)
+    return write(page, out)
+
+
+def page_of(folder: RunFolder) -> ForecastPage:
+    """All that the page of a run shows.
+
+    Raises: DataError where the run was not evaluated or its files are damaged.
+    """
+    config, model = folder.config, load_model(folder)
+    panel = read_run(config, None, model.like)
+    parts, backtest = split_run(config, panel), Backtest.from_json(folder.backtest.read_text(encoding="utf-8"))
+    past, gates = past_of(parts.panel, backtest), gate_trace(model, parts.panel)
+    examples = [*next_steps(model, panel), *latest_test(backtest, past)]
     if model.like.columns.id is None:  # the one series has no name but what it measures
-        target = config.data.target
-        named, past = replace(backtest, series=(target,) * len(backtest)), dict(zip([target], past.values(), strict=False))
-        examples = [replace(example, series=target) for example in examples]
-    page = ForecastPage(
+        name = config.data.target
+        backtest, past = replace(backtest, series=(name,) * len(backtest)), dict(zip([name], past.values(), strict=False))
+        examples, gates = [replace(example, series=name) for example in examples], gates and replace(gates, series=name)
+    return ForecastPage(
         f"Forecast of {config.data.target}",
         model.facts,
         (*model.like.findings, *failed(backtest)),
         read_history(folder).epochs,
-        named,
+        backtest,
         examples,
-        gate_trace(model, parts.panel),
-        backtest.model,
+        gates,
         target=config.data.target,
         past=past,
         lookback=model.windows.lookback,
         seeds=backtest.seeds,
+        series=len(panel),
     )
-    return write(page, out)
 
 
 def past_of(panel: Panel, backtest: Backtest) -> dict[str, Past]:
@@ -76,17 +87,36 @@ def failed(backtest: Backtest) -> Iterator[str]:
 
 
 def next_steps(model: ForecastModel, panel: Panel) -> list[Example]:
-    """What comes after the first series of a panel; none where covariates ahead are needed that only the caller knows."""
-    known = until_last_target(panel)
+    """What comes after the first series that can be forecast; none where something ahead is needed that only the caller knows."""
     if model.like.future_names or not panel.step.is_regular:
         return []
-    found, examples = model.predict(known), list[Example]()
-    for number, series in enumerate(known.series[:SHOWN]):
-        shown = slice(-2 * drawn_before(model.horizon), None)
-        quantiles = {level: values[number] for level, values in found.quantiles.items()}
-        times = panel.step.after(series.times[-1], model.horizon)
-        examples.append(Example(series.id, series.times[shown], series.target[shown], times, found.point[number], quantiles))
-    return examples
+    known, _ = known_and_ahead(panel)
+    shown = model.windows.shown(known)
+    ready = [at for at, series in enumerate(shown) if np.isfinite(series.target[-model.windows.lookback :]).any()][:SHOWN]
+    if not ready:
+        return []
+    first = replace(known, series=tuple(known.series[at] for at in ready))
+    found = model.predict(first)
+    return [
+        Example(
+            series.id,
+            series.times,
+            series.target,
+            panel.step.after(series.times[-1], model.horizon),
+            found.point[number],
+            {level: values[number] for level, values in found.quantiles.items()},
+        )
+        for number, series in enumerate(first)
+    ]
+
+
+def latest_test(backtest: Backtest, past: Mapping[str, Past]) -> list[Example]:
+    """The forecast of the backtest that begins last, of the first such series; none where what precedes it is not known."""
+    known = [index for index, name in enumerate(backtest.series) if name in past]
+    if not known:
+        return []
+    latest = max(known, key=lambda index: backtest.times[index, 0])
+    return [judged(backtest, latest, past[backtest.series[latest]])]
 
 
 def gate_trace(model: ForecastModel, panel: Panel) -> GateTrace | None:
@@ -101,4 +131,4 @@ def gate_trace(model: ForecastModel, panel: Panel) -> GateTrace | None:
     except OptionError:  # a Transformer has no gates
         return None
     window = slice(origin - model.windows.lookback, origin)
-    return GateTrace(series.times[window], series.target[window], gates)
+    return GateTrace(series.times[window], series.target[window], gates, series.id)

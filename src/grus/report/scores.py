@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from grus.evaluation import Backtest
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Line, Mark, Rule, Table
-from grus.report.records import Backtest, Words, cells, intervals
+from grus.report.records import Words, cells
 
 
 class Metric(NamedTuple):
@@ -22,13 +23,10 @@ class Metric(NamedTuple):
 METRICS = {
     "mae": Metric("MAE", "mean absolute error", True),
     "rmse": Metric("RMSE", "root mean squared error", True),
-    "mape": Metric("MAPE", "mean absolute error in % of the truth"),
     "smape": Metric("sMAPE", "mean absolute error in % of the mean of truth and forecast"),
     "mase": Metric("MASE", "mean absolute error over that of the seasonal naive forecast in the history"),
     "owa": Metric("OWA", "mean of sMAPE and MASE, each over that of Naive2"),
     "crps": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
-    "crps_quantiles": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
-    "pinball": Metric("Pinball", "mean pinball loss over the quantiles", True),
     "winkler": Metric("Winkler", "interval score of the widest interval", True),
 }
 # Of intervals: neither smaller nor larger is better, and coverage_table shows them beside what they should be.
@@ -117,37 +115,33 @@ def score_table(backtest: Backtest, words: Words) -> Table:
     texts = [cells(values, least=True) for values in columns.values()]
     rows = tuple((name, *(column[row] for column in texts)) for row, name in enumerate(models))
     meanings = "; ".join(f"{METRICS[metric].label}: {METRICS[metric].meaning}" for metric in metrics if metric in METRICS)
-    return Table(names, rows, f"Smaller is better, the best in bold. {meanings}." if meanings else "", frozenset(strong), 0)
-
-
-def coverage(backtest: Backtest, pair: tuple[float, float]) -> Array:
-    """1 where the truth lies within the interval, 0 where it does not, NaN where it is not known [W, H]."""
-    low, high = (backtest.quantiles[level] for level in pair)
-    inside = (backtest.truth >= low) & (backtest.truth <= high)
-    return np.where(np.isfinite(backtest.truth), inside.astype(np.float64), np.nan)
+    return Table(names, rows, f"Smaller is better, the best in bold. {meanings}." if meanings else "", frozenset(strong), (0,))
 
 
 def coverage_table(backtest: Backtest, words: Words) -> Table | None:
-    """How often each interval held against how often it should; None without intervals."""
-    pairs = intervals(list(backtest.quantiles))
-    if not pairs:
+    """How often each interval held against how often it should, of every forecaster that has intervals; None without any."""
+    if not backtest.intervals:
         return None
-    rows: list[tuple[str, ...]] = []
-    for low, high in pairs:
-        held = 100 * float(np.nanmean(coverage(backtest, (low, high))))
-        nominal = 100 * (high - low)
-        width = float(np.mean(backtest.quantiles[high] - backtest.quantiles[low]))
-        rows.append((f"{nominal:.4g} %", f"{held:.1f} %", f"{'+' if held > nominal else ''}{number(held - nominal, 1)} points", words.figure(width)))
-    head = ("interval", "held the truth", "difference", words.with_unit("mean width"))
-    return Table(head, tuple(rows), "Intervals should hold as often as they say; below that they are too narrow, above it too wide.")
+    held, width = ({name: found(name) for name in backtest.probabilistic} for found in (backtest.coverages, backtest.widths))
+    rows = [
+        (name, f"{100 * nominal:.4g} %", f"{number(100 * share, 1)} %", _points(share - nominal), words.figure(width[name][nominal]))
+        for name, shares in held.items()
+        for nominal, share in shares.items()
+    ]
+    head = ("", "interval", "held the truth", "difference", words.with_unit("mean width"))
+    caption = "Intervals should hold as often as they say; below that they are too narrow, above it too wide."
+    return Table(head, tuple(rows), caption, ours=tuple(range(len(backtest.intervals))))
+
+
+def _points(difference: float) -> str:
+    return f"{'+' if difference > 0 else ''}{number(100 * difference, 1)} points"
 
 
 def coverage_sentence(backtest: Backtest) -> str:
     """The widest interval's coverage beside its nominal one."""
-    pairs = intervals(list(backtest.quantiles))
-    if not pairs:
+    if not backtest.intervals:
         return "No intervals were forecast."
-    held, nominal = float(np.nanmean(coverage(backtest, pairs[0]))), pairs[0][1] - pairs[0][0]
+    nominal, held = next(iter(backtest.coverages().items()))
     return f"The {100 * nominal:.4g} % interval held {100 * held:.1f} % of the measured values."
 
 
@@ -180,17 +174,18 @@ def error_by_horizon(backtest: Backtest, words: Words, metric: str) -> Chart:
 
 def coverage_by_horizon(backtest: Backtest, words: Words) -> Chart | None:
     """How often the widest interval held at each step ahead; None without intervals."""
-    pairs = intervals(list(backtest.quantiles))
-    if not pairs:
+    if not backtest.intervals:
         return None
-    held = coverage(backtest, pairs[0])
-    known = np.isfinite(held).any(axis=0)
-    share = np.full(backtest.horizon, np.nan)
-    share[known] = 100 * np.nanmean(held[:, known], axis=0)
-    nominal = 100 * (pairs[0][1] - pairs[0][0])
+    found = {name: 100 * shares for name, shares in backtest.by_horizon("coverage").items()}
+    share, nominal = found[words.model], 100 * next(iter(backtest.coverages()))
     steps, across = horizon_axis(backtest, words)
-    marks = [Rule(nominal, name=f"nominal: {nominal:.4g} %", role="reference"), Line(steps, share, "model", f"{words.model}, share of truths within")]
-    table = Table((f"{words.step}s ahead", "held (%)"), tuple(zip((f"{step:.0f}" for step in steps), cells(share), strict=True)))
+    marks: list[Mark] = [Rule(nominal, name=f"nominal: {nominal:.4g} %", role="reference")]
+    others = [name for name in found if name != words.model]
+    marks += [Line(steps, found[name], "other", "baselines" if len(others) > 1 else name) for name in others]
+    marks.append(Line(steps, share, "model", f"{words.model}, share of truths within"))
+    head = (f"{words.step}s ahead", *(f"{name} held (%)" for name in found))
+    table = Table(head, tuple(zip((f"{step:.0f}" for step in steps), *(cells(column) for column in found.values()), strict=True)))
     text = f"Coverage of the {nominal:.4g} % interval by horizon, between {np.nanmin(share):.0f} % and {np.nanmax(share):.0f} %."
-    up = Axis(min(50.0, float(np.nanmin(share)) // 10 * 10), 102.0, "held (%)")
+    least = min(float(np.nanmin(column)) for column in found.values() if np.isfinite(column).any())
+    up = Axis(min(50.0, least // 10 * 10), 102.0, "held (%)")
     return Chart("coverage-by-horizon", "Interval coverage by horizon", text, across, up, marks, table, flat=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grus.evaluation.seeds import Spread, spreads
+from grus.evaluation import Backtest, Spread, spreads
 from grus.report.charts import Table
 from grus.report.page import Section
-from grus.report.records import Backtest, Words
+from grus.report.records import Words
 from grus.report.scores import IN_OTHER_TABLE, METRICS, Metric, best_rival
 
 CONFIDENCE = 0.95

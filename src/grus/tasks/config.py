@@ -75,7 +75,7 @@ def _share(value: Any, info: ValidationInfo) -> float | int | str:
             raise ValueError(got)
         case int() if value >= 0:
             return value
-        case float() if 0 < value < 1:
+        case float() if 0 <= value < 1:
             return value
         case str():
             try:
@@ -121,7 +121,7 @@ class DataConfig(_Part):
     validation: the part before the test part; a fraction below 1, a number of steps, or the date that it begins on.
     test: the last part of each series, given likewise; 0 trains on all.
     short: what becomes of series that are too short for these parts.
-    lookback: steps that the network sees; null is two seasons, and at least two horizons.
+    lookback: steps that the network sees; null is two seasons, at least two horizons, at most 512.
     """
 
     horizon: int = Field(ge=1)
@@ -144,6 +144,11 @@ class DataConfig(_Part):
     short: Short = "error"
     lookback: int | None = Field(default=None, ge=1)
 
+    @field_validator("step", mode="before")
+    @classmethod
+    def _step_may_be_a_number(cls, step: Any) -> Any:
+        return str(step) if isinstance(step, int) and not isinstance(step, bool) else step
+
     @field_validator("step")
     @classmethod
     def _step_is_known(cls, step: str | None) -> str | None:
@@ -165,10 +170,6 @@ class DataConfig(_Part):
                     raise ValueError(f"data: a column must be named once, got {column!r} in {roles[column]} and {role}; take it out of one.")
                 roles[column] = role
         return self
-
-    def lookback_for(self, season: int) -> int:
-        """Steps that the network sees: as given, else two seasons and at least two horizons."""
-        return self.lookback if self.lookback is not None else max(2 * season, 2 * self.horizon)
 
 
 class BacktestConfig(_Part):

@@ -1,6 +1,6 @@
 """The folder of a run: what it holds, how it is made, and what a folder is that is none.
 
-run.json          what kind of folder this is
+run.json          what kind of folder this is, and until when the network has learnt from each series
 config.yaml       every value that decided the run
 log.jsonl         one line per epoch
 checkpoints/      to go on from after an interruption
@@ -8,6 +8,8 @@ model/            the trained network
 metrics.json      the scores of the backtest, by forecaster and metric
 backtest.json     every forecast of the backtest beside the truth
 report.html       the page
+
+A run that replaces another keeps that one in .previous until it has a network of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from grus.errors import DataError, OptionError
 from grus.tasks.config import Config, load
@@ -26,6 +31,7 @@ from grus.tasks.config import Config, load
 VERSION = 1
 KIND = "grus forecast run"
 ENTRIES = ("run.json", "config.yaml", "log.jsonl", "checkpoints", "model", "metrics.json", "backtest.json", "report.html")
+PREVIOUS = ".previous"
 # How each part is made that a run lacks, as the remedy of a message.
 _MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evaluate {}", "metrics.json": "grus evaluate {}"}
 
@@ -83,6 +89,32 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def previous(self) -> Path:
+        """The run that this one replaces, until this one is trained."""
+        return self.path / PREVIOUS
+
+    @property
+    def trained(self) -> bool:
+        """Whether the training came to its end."""
+        return (self.model / "config.json").exists()
+
+    @property
+    def learnt_until(self) -> dict[str, str | int]:
+        """The last time of each series that the network has learnt from, as it was noted; empty before the end of the training.
+
+        Raises: DataError where the marker is damaged.
+        """
+        found = _marker(self).get("learnt_until", {})
+        try:
+            return {str(id): time if isinstance(time, int) else str(np.datetime64(time, "ns")) for id, time in found.items()}
+        except (AttributeError, ValueError, TypeError) as error:
+            raise DataError(f"{self.marker}: learnt_until must have a time for each series, got other content; train the run again.") from error
+
+    def note_learnt(self, until: Mapping[str, str | int]) -> None:
+        """Write down the last time of each series that the network has learnt from."""
+        write_text(self.marker, json.dumps({"kind": KIND, "version": VERSION, "learnt_until": dict(until)}, ensure_ascii=False) + "\n")
+
+    @property
     def config(self) -> Config:
         """The run's configuration.
 
@@ -91,18 +123,43 @@ class RunFolder:
         return load(self.config_file)
 
     def withdraw(self) -> None:
-        """Take back a run of which no epoch was finished, with the folders that were made for it; leave any other as it is."""
+        """Take back a run of which no epoch was finished, with the folders that were made for it; leave any other as it is.
+
+        The run that it was to replace is in its place again.
+        """
         begun = self.log.exists() and self.log.stat().st_size
-        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "log.jsonl", "checkpoints"}:
+        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "log.jsonl", "checkpoints", PREVIOUS}:
             return
         _clear(self)
+        if self.previous.exists():
+            _move(self.previous, self.path, ENTRIES)
+            self.previous.rmdir()
         for place in self.made:
             if not any(place.iterdir()):
                 place.rmdir()
 
+    def drop_previous(self) -> None:
+        """Remove the run that this one has replaced."""
+        if self.previous.exists():
+            shutil.rmtree(self.previous)
+
+
+def check_file(path: Path) -> None:
+    """Whether a file may be written there, before the work that makes its content.
+
+    Raises: OptionError.
+    """
+    if path.is_dir():
+        raise OptionError(f"{path}: must be a file, got a folder; name a file in it.")
+    if not path.parent.is_dir():
+        raise OptionError(f"{path}: must be in a folder that is there, got none named {path.parent}; make it, or name another --out.")
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside it first, then in its place."""
+    """Write a file whole or not at all: beside it first, then in its place.
+
+    Raises: OSError, which names the file and not the one beside it.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with draft.open("x", encoding="utf-8", newline="\n") as file:
@@ -110,8 +167,10 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -132,14 +191,14 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
 
 
 def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunFolder:
-    """A folder for a new run, which holds its marker and its configuration; `overwrite` removes the run that is there, and nothing else.
+    """A folder for a new run, which holds its marker and its configuration; `overwrite` sets the run aside that is there, and nothing else.
 
     Raises: OptionError as `check_place` does.
     """
     check_place(path, overwrite=overwrite)
     folder = RunFolder(Path(path), _make(Path(path)))
     if folder.marker.exists():
-        _clear(folder)
+        _set_aside(folder)
     try:
         with folder.marker.open("x", encoding="utf-8") as file:
             file.write(json.dumps({"kind": KIND, "version": VERSION}) + "\n")
@@ -176,17 +235,42 @@ def open(path: str | Path, *, needs: Iterable[str] = ()) -> RunFolder:
     return folder
 
 
-def _kind(folder: RunFolder) -> None:
-    """Raises: DataError unless the marker is one of ours."""
+def _marker(folder: RunFolder) -> dict[str, Any]:
+    """Raises: DataError unless the marker says what kind of folder this is."""
     try:
-        found = json.loads(folder.marker.read_text(encoding="utf-8"))
-        kind, version = found["kind"], found["version"]
+        found: dict[str, Any] = json.loads(folder.marker.read_text(encoding="utf-8"))
+        _ = found["kind"], found["version"]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder.marker}: must say what kind of run this is, got other content; name a folder that grus fit made.") from error
+    return found
+
+
+def _kind(folder: RunFolder) -> None:
+    """Raises: DataError unless the marker is one of ours."""
+    found = _marker(folder)
+    kind, version = found["kind"], found["version"]
     if kind != KIND:
         raise DataError(f"{folder.path}: must be a {KIND}, got a {kind}; name a folder that grus fit made.")
     if version != VERSION:
         raise DataError(f"{folder.path}: must be a run of version {VERSION}, got {version}; read it with the version of Grus that wrote it.")
+
+
+def _set_aside(folder: RunFolder) -> None:
+    """Keep a run for the case that the one which replaces it fails; one that never was trained makes way for the one that it was to replace."""
+    if folder.trained:
+        folder.drop_previous()
+    if RunFolder(folder.previous).marker.exists():
+        _clear(folder)
+        return
+    folder.previous.mkdir(exist_ok=True)
+    _move(folder.path, folder.previous, ENTRIES[::-1])
+
+
+def _move(place: Path, other: Path, names: Sequence[str]) -> None:
+    """A run's parts from one folder to another; the marker goes last out of a run's own folder, and first into it."""
+    for name in names:
+        if os.path.lexists(place / name):
+            (place / name).rename(other / name)
 
 
 def _clear(folder: RunFolder) -> None:

@@ -29,6 +29,17 @@ from grus.models.tensors import TensorBatch
 PREDICTED = 256  # windows forecast together
 Array = NDArray[np.float64]
 Ranges = tuple[Range, ...]
+LONGEST = 512  # steps that a network looks back unasked
+
+
+def default_lookback(season: int, horizon: int) -> int:
+    """Steps that a network sees where nobody says how many: two seasons, at least two horizons, at most 512.
+
+    Example:
+        >>> default_lookback(24, 6), default_lookback(1, 28), default_lookback(8766, 24)
+        (48, 56, 512)
+    """
+    return min(max(2 * season, 2 * horizon), LONGEST)
 
 
 def check_count(who: str, name: str, value: object) -> None:
@@ -207,7 +218,7 @@ class ForecastModel:
 
     def decode(self, panel: Panel, windows: Windows, batches: Sequence[Batch], levels: Sequence[float] | None) -> Prediction:
         """The network's forecasts in the target's units; the windows are of ``shown(panel)``."""
-        wanted = self.levels if levels is None else tuple(float(level) for level in levels)
+        wanted = self.levels if levels is None else tuple(self._level(level) for level in levels)
         asked = sorted({*self.levels, *wanted}) if wanted else []
         head, numbers = self.network.head, self._places(windows.panel)
         transform = Transform(self.windows.transform, panel.step.season)
@@ -223,6 +234,10 @@ class ForecastModel:
         scale = windows.scaling.target.scale[np.concatenate([batch.series for batch in batches])][:, None]
         corrected = self._corrected(dict(zip(asked, quantiles, strict=True)), transform, scale)
         return Prediction(points, {level: corrected[level] for level in wanted})
+
+    def _level(self, asked: float) -> float:
+        """The level of training that is meant, where 1 − 0.9 is not 0.1 to the last bit."""
+        return next((level for level in self.levels if abs(level - asked) < 1e-9), float(asked))
 
     def _corrected(self, raw: Mapping[float, Array], transform: Transform, scale: Array) -> Mapping[float, Array]:
         """Corrected intervals are widened where they would cross one within; other levels stay between the corrected ones."""

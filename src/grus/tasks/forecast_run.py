@@ -4,36 +4,36 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 
-from grus.data.panel import Columns, Panel
-from grus.data.reading import read_panel
-from grus.data.splitting import Split, split
+from grus.data.panel import Panel
+from grus.data.splitting import Split
 from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
-from grus.tasks.card import make_card
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.config import Config, override
 from grus.tasks.ends import blank_ends, known_and_ahead
 from grus.tasks.ends import until_last_target as until_last_target
 from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
-from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
 from grus.tasks.frames import prediction_frame
-from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before
+from grus.tasks.judging import BacktestPlan, after_learning, judge, name_of, parts_before, untested
 from grus.tasks.learning import train
 from grus.tasks.progress import backtest_progress, training_reporter
-from grus.tasks.seeds import check_seeds, finished, over_seeds
+from grus.tasks.run_data import read_run as read_run
+from grus.tasks.run_data import split_run as split_run
+from grus.tasks.run_record import check_out, digest_of, failed, keep_record, place_for, run_card
+from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import History
 
 
@@ -78,51 +78,93 @@ def fit_run(config: Config, folder: RunFolder, parts: Split, *, reporter: str, r
     model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=told, resume=resume)
     if not history.interrupted:
         model = replace(model, facts=tuple(facts_of(config, parts, model, history)))
-        stored.save(model, folder.model, _card(config, model, {}), overwrite=True)
+        folder.note_learnt(last_learnt(parts))
+        stored.save(model, folder.model, run_card(config, model, {}), overwrite=True)
+        folder.drop_previous()
+    return _summary(folder, model, history)
+
+
+def finished_run(folder: RunFolder) -> RunSummary:
+    """What a run came to that was trained to its end.
+
+    Raises: DataError where its files are damaged.
+    """
+    history = read_history(folder)
+    history.stopped = "epochs" if len(history.epochs) == folder.config.training.epochs else "patience"
+    return _summary(folder, load_model(folder), history)
+
+
+def _summary(folder: RunFolder, model: ForecastModel, history: History) -> RunSummary:
     weights = sum(weight.numel() for weight in model.network.parameters())
-    return RunSummary(folder.path, history, weights, len(parts.panel))
+    return RunSummary(folder.path, history, weights, len(model.scaling.target.names))
 
 
-def evaluate_run(folder: RunFolder, data: Path | None, reporter: str, seeds: Sequence[int] = ()) -> Backtest:
-    """Backtest the run's model on its test part, or on that of another table; what an interruption left is gone on with.
+def evaluate_run(
+    folder: RunFolder,
+    data: Path | None,
+    reporter: str,
+    seeds: Sequence[int] = (),
+    *,
+    assignments: Sequence[str] = (),
+    out: Path | None = None,
+    tell: Callable[[str], None] = warnings.warn,
+) -> Backtest:
+    """Backtest the run's model on its test part, beside baselines; what an interruption left of the same evaluation is gone on with.
 
+    data: another table, of which the last part is tested as far as the network has not learnt from it; the run's own record stays as it is.
     seeds: networks trained anew with these are tested as well, beside the run's own, and their scores are in the record.
+    assignments: "backtest.key=value" in place of what the run's configuration has.
+    out: a JSON file for the record, in place of the run's own. tell: is told what a reader of the scores must know.
 
     Raises: DataError, OptionError.
     """
-    config, model = folder.config, load_model(folder)
-    parts = split_run(config, read_run(config, data, model.like))
-    plan, others = BacktestPlan(config.backtest.stride, config.backtest.refit, config.backtest.baselines), check_seeds(seeds, config.training.seed)
-    learnt = parts if data is None or not others else split_run(config, read_run(config, None, model.like))
-    partial = folder.checkpoints / "backtest"
-    going_on = partial.exists()
-    partial.mkdir(parents=True, exist_ok=True)
+    config, model = _with_backtest(folder.config, assignments), load_model(folder)
+    check_out(folder, out)
+    others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
+    whole = split_run(config, read_run(config, data, model.like))
+    parts, notes = after_learning(whole, folder.learnt_until)
+    learnt = whole if data is None or not others else split_run(config, read_run(config, None, model.like))
+    partial = place_for(folder, digest_of(folder, config, [parts] if learnt is whole else [parts, learnt]), tell)
     title = f"testing {name_of(model)} on the test part of {_data(config, parts.panel) if data is None else data.name}"
 
     def run(model: ForecastModel, config: Config, plan: BacktestPlan, place: Path) -> Backtest:
         def retrain(origin: int) -> ForecastModel:
-            return _retrain(config, parts, plan, origin)
+            return train(parts_before(parts, origin, plan, model.windows), model.windows, config.model, config.training)[0]
 
-        return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=going_on, on_progress=progress)
+        return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
 
     def again(seed: int, place: Path | None) -> Backtest:
         assert place is not None
         other = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
-        trained = train(learnt, model.windows, other.model, other.training)
-        return run(finished(trained), other, replace(plan, baselines=()), place)
+        trained, _ = train(learnt, model.windows, other.model, other.training)
+        return run(trained, other, replace(plan, baselines=()), place)
 
     with backtest_progress(reporter, title) as progress:
-        found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=going_on)
-    scores = found.scores()
-    write_text(folder.backtest, found.to_json())
-    write_text(folder.metrics, json.dumps(_finite(scores), indent=1))
-    write_text(folder.model / "README.md", _card(config, model, scores) + "\n")
+        found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
+    notes = (*notes, *(() if (missing := untested(parts.panel, found.series)) is None else (missing,)), *failed(found))
+    for note in (*parts.findings, *notes):
+        tell(note)
+    if data is None and out is None:
+        keep_record(folder, config, model, found, notes)
+    elif out is not None:
+        write_text(out, found.to_json())
     shutil.rmtree(partial)
     return found
 
 
+def _with_backtest(config: Config, assignments: Sequence[str]) -> Config:
+    """Raises: OptionError for a key that is not of the backtest: the network is trained."""
+    for assignment in assignments:
+        if not assignment.startswith("backtest."):
+            got = assignment.partition("=")[0]
+            raise OptionError(
+                f"evaluate: --set must be of a key such as backtest.baselines, got {got}; the network is trained, fit another one for it."
+            )
+    return override(config, assignments) if assignments else config
+
+
 def predict_run(
-    folder: RunFolder, data: Path | TextIO | None, levels: Sequence[float] | None, tell: Callable[[str], None] = warnings.warn
+    folder: RunFolder, data: Path | BinaryIO | None, levels: Sequence[float] | None, tell: Callable[[str], None] = warnings.warn
 ) -> pd.DataFrame:
     """The steps after the end of each series: one row per series and step, the point and a column per quantile.
 
@@ -157,57 +199,18 @@ def load_model(folder: RunFolder) -> ForecastModel:
 
 
 # --- the parts of a run ------------------------------------------------------------------------------------------------------------
-def read_run(config: Config, data: Path | TextIO | None = None, like: Panel | None = None) -> Panel:
-    """The run's table, or another one read as the run's was."""
-    given = config.data
-    columns = None if like is not None else columns_of(given)
-    step, season = (None, None) if like is not None else (given.step, given.season)
-    if data is None or isinstance(data, Path):
-        return read_panel(given.path if data is None else data, columns, step=step, season=season, like=like)
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "stdin.csv"
-        file.write_text(data.read(), encoding="utf-8")
-        return read_panel(file, columns, step=step, season=season, like=like)
-
-
-def columns_of(given: DataConfig) -> Columns:
-    """Which column is what."""
-    return Columns(given.id, given.time, given.target, given.past, given.future, given.static)
-
-
-def split_run(config: Config, panel: Panel) -> Split:
-    """The run's training, validation and test parts.
-
-    Raises: DataError where a series is too short for them and may not be dropped, or none is left.
-    """
-    given, least = config.data, config.data.horizon + 1
-    parts = split(panel, given.validation, given.test, at_least=least, short="drop")
-    kept = {series.id for series in parts.panel}
-    short = [series for series in panel if series.id not in kept]
-    if short and given.short == "error":
-        must = f"{least} steps to learn from, and some of each of data.validation {given.validation} and data.test {given.test}"
-        got = f"{len(short)} of {len(panel)} that are too short, the first {short[0].id!r} of {len(short[0])} steps"
-        raise DataError(f"data: every series must have {must}, got {got}; ask for smaller parts, or leave such series out with data.short=drop.")
-    return parts
-
-
 def window_settings(config: Config, panel: Panel) -> WindowSettings:
     """What the network is shown."""
     data = config.data
     further: dict[str, Any] = {name: getattr(data, name) for name in ("transform", "covariate_scaling", "calendar_features")}
-    return WindowSettings(data.lookback_for(panel.step.season), data.horizon, data.missing, data.scaling, **further)
+    lookback = default_lookback(panel.step.season, data.horizon) if data.lookback is None else data.lookback
+    return WindowSettings(lookback, data.horizon, data.missing, data.scaling, **further)
 
 
 def read_history(folder: RunFolder) -> History:
     """The epochs that the log holds."""
     lines = folder.log.read_text(encoding="utf-8").splitlines() if folder.log.exists() else []
     return History([json.loads(line) for line in lines])
-
-
-def _retrain(config: Config, parts: Split, plan: BacktestPlan, origin: int) -> ForecastModel:
-    """The run's network trained anew on what precedes an origin."""
-    windows = window_settings(config, parts.panel)
-    return finished(train(parts_before(parts, origin, plan, windows), windows, config.model, config.training))
 
 
 def describe(config: Config) -> str:
@@ -229,9 +232,8 @@ def facts_of(config: Config, parts: Split, model: ForecastModel, history: Histor
     return training_facts(parts, model, config.training, history, [("data", data)])
 
 
-def _card(config: Config, model: ForecastModel, scores: Mapping[str, Mapping[str, float]]) -> str:
-    return make_card(f"Forecaster of {config.data.target}", model.facts, scores, model.like.findings)
-
-
-def _finite(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {name: {metric: value if math.isfinite(value) else None for metric, value in row.items()} for name, row in scores.items()}
+def last_learnt(parts: Split) -> dict[str, str | int]:
+    """The last time of each series that a network learns from, be it for its weights, its best epoch or its intervals."""
+    rows = zip(parts.panel, parts.validation, strict=True)
+    last: dict[str, Any] = {series.id: series.times[high - 1] for series, (_, high) in rows}
+    return {id: str(time) if isinstance(time, np.datetime64) else int(time) for id, time in last.items()}

@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from grus.cells import get as get_cell
 from grus.data.panel import Columns, Panel
 from grus.data.reading import read_panel
+from grus.data.joining import continued
 from grus.data.splitting import Amount, Split, split
 from grus.errors import OptionError
 from grus.evaluation.backtest import Backtest
@@ -29,11 +30,11 @@ from grus.tasks import stored
 from grus.tasks.card import make_card
 from grus.tasks.ends import blank_ends, known_and_ahead
 from grus.tasks.facts import training_facts
-from grus.tasks.forecast import ForecastModel, WindowSettings, check_count
+from grus.tasks.forecast import ForecastModel, WindowSettings, check_count, default_lookback
 from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
 from grus.tasks.learning import train
-from grus.tasks.seeds import check_seeds, finished, over_seeds
+from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
 
 Table = Any  # a path, a table, an array or a Panel: see ``grus.data.read_panel``
@@ -96,10 +97,17 @@ class Forecaster(BaseEstimator):
         return self
 
     def partial_fit(self, X: Table, y: None = None) -> Self:
-        """Go on learning, in the units of the first fit, from more data of the same series; the first time as ``fit``."""
+        """Go on learning, in the units of the first fit, from more data of the same series; the first time as ``fit``.
+
+        Learnt from are the steps in X; what is known from before is their past, as far as X does not hold it too. ``panel_`` is then all of it,
+        ``history_`` that of this call.
+        """
         if not hasattr(self, "model_"):
             return self.fit(X, y)
-        self._learn(self._split(self._read(X, y, self.model_.like), 0), self.model_)
+        facts = self.model_.facts
+        self._learn(continued(self.panel_, self._split(self._read(X, y, self.model_.like), 0)), self.model_)
+        told = dict(self.model_.facts)
+        self.model_ = replace(self.model_, facts=(*facts, ("then learnt from", f"{told['split']}; epochs {told['epochs']}")))
         return self
 
     def _read(self, X: Table, y: None, like: Panel | None = None) -> Panel:
@@ -128,7 +136,7 @@ class Forecaster(BaseEstimator):
     def _windows(self, season: int) -> WindowSettings:
         horizon = _plain(self.horizon)
         check_count("Forecaster", "horizon", horizon)
-        lookback = min(max(2 * season, 2 * horizon), 512) if self.lookback is None else _plain(self.lookback)
+        lookback = default_lookback(season, horizon) if self.lookback is None else _plain(self.lookback)
         check_count("Forecaster", "lookback", lookback)
         own = {"lookback": lookback, "horizon": horizon, "missing": self.missing, "scaling": self.scaling, "transform": self.transform}
         return WindowSettings(**_joined("windows", own, self.windows))
@@ -227,9 +235,9 @@ class Forecaster(BaseEstimator):
 
         def run(seed: int, plan: BacktestPlan, place: Path | None) -> Backtest:
             def retrain(origin: int) -> ForecastModel:
-                return finished(self._train(parts_before(parts, origin, plan, windows), None, seed, quiet))
+                return self._train(parts_before(parts, origin, plan, windows), None, seed, quiet)[0]
 
-            model = finished(self._train(parts, None, seed, self._reporter()))
+            model = self._train(parts, None, seed, self._reporter())[0]
             return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=resume, on_progress=on_progress)
 
         found = run(own, plan, folder)

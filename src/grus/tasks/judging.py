@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.data.order import show
 from grus.data.panel import Panel, Series
 from grus.data.splitting import Range, Split
 from grus.errors import DataError, OptionError
@@ -18,6 +21,8 @@ from grus.evaluation.baselines import Baseline, standard
 from grus.evaluation.catalogue import check_baselines, choose_baselines
 from grus.evaluation.rolling import Model, Predict, Progress, run_backtest
 from grus.tasks.forecast import ForecastModel, WindowSettings
+
+NAMED = 5  # series in a sentence
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def judge(
         return retrain(origin).rolling(same)
 
     every = 1 if plan.refit == "never" else plan.refit
-    tested = Model(name_of(model), model.rolling(panel), None if plan.refit == "never" else refit, every)
+    tested = Model(name_of(model), model.rolling(panel), None if plan.refit == "never" else refit, every, key_of(model))
     baselines = choose_baselines(plan.baselines, panel.step.season)
     return run_backtest(panel, windows, model.horizon, tested, baselines, on_progress=on_progress, folder=folder, resume=resume)
 
@@ -90,6 +95,53 @@ def windows_of(panel: Panel, ranges: Sequence[Range], plan: BacktestPlan, settin
             f"got none in {len(fitting)}; test another part, or look back further."
         )
     return found
+
+
+def after_learning(parts: Split, until: Mapping[str, str | int]) -> tuple[Split, tuple[str, ...]]:
+    """The split whose test ranges begin after the last time that a network has learnt from of each series, and what a reader must know of it.
+
+    until: that time by series, as ``RunFolder.learnt_until`` has it.
+    Raises: DataError where nothing of any test range is left.
+    """
+    tests: list[Range] = []
+    cut: list[Series] = []
+    for series, (low, high) in zip(parts.panel, parts.test, strict=True):
+        first = int(np.count_nonzero(series.times <= _as_time(until[series.id], series))) if series.id in until else low
+        tests.append((min(max(low, first), high), high))
+        if first > low:
+            cut.append(series)
+    if cut and all(low == high for low, high in tests):
+        last = max(cut, key=lambda series: series.times[-1])
+        raise DataError(
+            f"backtest: series {last.id!r} must go on after {show(last.times[-1])} where the network has learnt from it until "
+            f"{show(_as_time(until[last.id], last))}, got no step to test; give later rows, or series that it has not learnt from."
+        )
+    notes = [f"of {_named(cut)} the network has learnt a part of what was to be tested, which is left out"] if cut else []
+    rows = [(series, low) for series, (low, high) in zip(parts.panel, tests, strict=True) if series.id not in until and low < high]
+    latest = max((_as_time(time, parts.panel.series[0]) for time in until.values()), default=None)
+    early = [series for series, low in rows if latest is not None and series.times[low] <= latest]
+    if early:
+        notes.append(f"{_named(early)}, which the network has not learnt from, are tested at times until which it has learnt from others")
+    return replace(parts, test=tuple(tests)), tuple(notes)
+
+
+def untested(panel: Panel, tested: Iterable[str]) -> str | None:
+    """Which series of a panel have no part in a backtest, as one sentence; None where all have."""
+    there = set(tested)
+    missing = [series for series in panel if series.id not in there]
+    if not missing:
+        return None
+    return f"not tested: {len(missing)} of {len(panel)} series, in whose test part no window has room, or none with known values: {_named(missing)}"
+
+
+def _named(series: Sequence[Series]) -> str:
+    more = f" and {len(series) - NAMED} more" if len(series) > NAMED else ""
+    return ", ".join(repr(each.id) for each in series[:NAMED]) + more
+
+
+def _as_time(time: str | int, series: Series) -> Any:
+    """A time that was noted, as the series has them."""
+    return np.datetime64(str(time), "ns") if series.times.dtype.kind == "M" else int(time)
 
 
 def parts_before(parts: Split, origin: int, plan: BacktestPlan, settings: WindowSettings) -> Split:
@@ -124,6 +176,16 @@ def name_of(model: ForecastModel) -> str:
     settings = model.network.settings
     cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
     return "Transformer" if settings.encoder == "transformer" else cell
+
+
+def key_of(model: ForecastModel) -> str:
+    """SHA-256 of the weights and of every setting that decides a forecast; training's own settings and seed show in the weights."""
+    network, corrections = model.network, [[*pair, each.coverage, each.margin.tolist()] for pair, each in model.intervals.items()]
+    settings = [asdict(model.windows), network.settings.model_dump(mode="json"), model.scaling.to_dict(), corrections]
+    found = sha256(json.dumps(settings).encode())
+    for name, weight in network.state_dict().items():
+        found.update(name.encode() + weight.cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def standard_for(panel: Panel, windows: Sequence[tuple[int, int]], horizon: int) -> tuple[str, ...]:

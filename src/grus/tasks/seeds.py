@@ -12,8 +12,6 @@ import numpy as np
 from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks.folder import write_text
-from grus.tasks.forecast import ForecastModel
-from grus.training import History
 
 KEPT = "backtest.json"
 
@@ -29,17 +27,6 @@ def check_seeds(seeds: Sequence[Any], own: int) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise OptionError(f"backtest: seeds must be different from each other, got {', '.join(map(str, seeds))}; name each once.")
     return tuple(int(seed) for seed in seeds if seed != own)
-
-
-def finished(trained: tuple[ForecastModel, History]) -> ForecastModel:
-    """What a training gave that ran to its end: one that was stopped half-way is no network to judge.
-
-    Raises: KeyboardInterrupt where it was interrupted.
-    """
-    model, history = trained
-    if history.interrupted:
-        raise KeyboardInterrupt
-    return model
 
 
 def over_seeds(

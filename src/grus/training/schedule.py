@@ -25,8 +25,11 @@ def make_optimiser(network: nn.Module, settings: TrainingSettings) -> AdamW:
     learning = [weight for weight in network.parameters() if weight.requires_grad]
     if not learning:
         raise OptionError("fit: network must have parameters that learn, got none with requires_grad; unfreeze some of them.")
-    decays = ((settings.weight_decay, [w for w in learning if w.dim() > 1]), (0.0, [w for w in learning if w.dim() <= 1]))
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": decay} for decay, weights in decays if weights]
+    decaying = [weight for weight in learning if weight.dim() > 1 and settings.weight_decay > 0]
+    others = [weight for weight in learning if weight.dim() <= 1 or settings.weight_decay == 0]  # one group where none decays: each is a pass
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": decay} for decay, weights in ((settings.weight_decay, decaying), (0.0, others)) if weights
+    ]
     return AdamW(groups, lr=settings.learning_rate, fused=True)  # a quarter of the time per step of a small network
 
 

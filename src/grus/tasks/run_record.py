@@ -1,0 +1,85 @@
+"""What a run keeps of its judgement: the record, the scores and the card; and the place of an evaluation until it is finished."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from grus.data.splitting import Split
+from grus.errors import OptionError
+from grus.evaluation.backtest import Backtest
+from grus.tasks import stored
+from grus.tasks.card import make_card
+from grus.tasks.config import Config
+from grus.tasks.folder import RunFolder, check_file, write_text
+from grus.tasks.forecast import ForecastModel
+
+
+def check_out(folder: RunFolder, out: Path | None) -> None:
+    """Raises: OptionError where the record may not be written there."""
+    if out is None:
+        return
+    if folder.path.resolve() in out.resolve().parents:
+        raise OptionError(f"evaluate: --out must be outside of the run's folder {folder.path}, got {out}; leave it out for the run's own record.")
+    check_file(out)
+
+
+def digest_of(folder: RunFolder, config: Config, parts: Sequence[Split]) -> str:
+    """SHA-256 over all that decides an evaluation, but for the seeds that are tried."""
+    found = sha256((folder.model / stored.CONFIG).read_bytes())
+    found.update(f"{version('grus')} {config.model_dump_json()} {[(each.train, each.validation, each.test) for each in parts]}".encode())
+    for series in (series for each in parts for series in each.panel):
+        found.update(series.id.encode())
+        for values in (series.times, series.target, series.past, series.future, series.static):
+            found.update(f"{values.dtype} {values.shape}".encode() + values.tobytes())
+    return found.hexdigest()
+
+
+def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Path:
+    """Where an evaluation keeps what it has finished; others that were interrupted have their own places."""
+    found = folder.checkpoints / "backtest" / digest[:16]
+    others = [] if found.exists() or not found.parent.exists() else sorted(found.parent.iterdir())
+    if others:
+        tell(f"this evaluation starts anew, as the one that was interrupted had other settings, data or software; what it did is in {others[0]}")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def keep_record(folder: RunFolder, config: Config, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:
+    """The run's own record, and its card."""
+    facts, scores = [*model.facts, *tested_facts(found, config)], found.scores()
+    write_text(folder.backtest, found.to_json())
+    write_text(folder.metrics, json.dumps(_finite(scores), indent=1))
+    write_text(folder.model / stored.CARD, run_card(config, replace(model, facts=tuple(facts)), scores, notes) + "\n")
+
+
+def tested_facts(found: Backtest, config: Config) -> list[tuple[str, str]]:
+    """What was tested how, for a reader."""
+    stride, refit = config.backtest.stride or config.data.horizon, config.backtest.refit
+    how = "never trained anew" if refit == "never" else f"trained anew after every {refit} origins"
+    facts = [("tested", f"{len(found)} windows of {len(set(found.series))} series, an origin every {stride} steps, {how}")]
+    if found.seeds:
+        spreads = ", ".join(f"{metric} {spread}" for metric, spread in found.over_seeds().items())
+        facts.append((f"{found.model} over seeds {', '.join(map(str, found.seeds))}", spreads))
+    return facts
+
+
+def failed(found: Backtest) -> Iterator[str]:
+    """Which baselines could not forecast all windows, and why not the first of them."""
+    for name, failures in found.failures.items():
+        first = failures[0]
+        counted = f"{name}: on {found.counts[name]} of {len(found)} windows"
+        yield f"{counted}; the first that it could not forecast, {first.series} from {first.time}: {first.message}"
+
+
+def run_card(config: Config, model: ForecastModel, scores: Mapping[str, Mapping[str, float]], notes: Sequence[str] = ()) -> str:
+    return make_card(f"Forecaster of {config.data.target}", model.facts, scores, (*model.like.findings, *notes))
+
+
+def _finite(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {name: {metric: value if math.isfinite(value) else None for metric, value in row.items()} for name, row in scores.items()}
