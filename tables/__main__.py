@@ -74,7 +74,7 @@ def show(table: Table, folder: Path, seeds: Sequence[int]) -> None:
     print(f"\n{table.name}: {table.title}\n{table.protocol}\n{table.chosen}\n")
     print(line("", "", [*table.metrics, "seconds per run"]))
     for row in table.published:
-        print("\n".join(lines(table, row, "published")))
+        print("\n".join(lines(table, row, "theirs")))
     for row in table.run(folder, seeds):
         print("\n".join(lines(table, row, "here")), flush=True)
 

@@ -60,12 +60,14 @@ TABLE = Table(
     ),
     chosen=(
         "One GRU layer of 20 units reads twelve months of log growth over the year before, and forecasts how it goes on from the last one.\n"
-        "Chosen on origins in 1955 to 1958, trained until the year before, ten seeds: 3.5 % there, no less than the last growth kept;\n"
-        "ARIMA has 5.0. From 1956 on it has 3.8, darts' LSTM, run with darts 0.48.1 and five seeds, 4.1 (3.5 to 4.5), with 1955 6.9.\n"
-        "The test part was read once for it, and once for darts' settings as far as they can be set here, which were worse there and before."
+        "Chosen on origins in 1955 to 1958, trained until the year before: 3.5 % over ten seeds; ARIMA has 5.0, and the last growth kept 3.5 too.\n"
+        "darts' figure is of one seed; the row below it is darts 0.48.1 with its notebook's settings, seeds 0 to 4, on this very protocol."
     ),
     files=(FILE,),
     metrics=(SIXTH, ALL),
     run=run,
-    published=(Row("LSTM, 20 units (darts)", {SIXTH: (2.71,)}),),
+    published=(
+        Row("LSTM, 20 units (darts)", {SIXTH: (2.71,)}),
+        Row("the same, five seeds", {SIXTH: (2.983, 3.104, 3.385, 9.215, 5.732), ALL: (2.893, 3.291, 3.036, 6.319, 4.289)}),
+    ),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TextIO
+from types import MappingProxyType, ModuleType
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pytest
@@ -20,6 +20,9 @@ SCORES = {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase
 
 
 class FakeBacktest:
+    model = "gru"
+    seeds: Mapping[int, Any] = MappingProxyType({})
+
     def scores(self) -> dict[str, dict[str, float]]:
         return SCORES
 
@@ -55,12 +58,14 @@ class Job:
         folder.model.mkdir(exist_ok=True)
         return FakeSummary(self.stopped)
 
-    def evaluate_run(self, folder: RunFolder, data: Path | None, reporter: str) -> FakeBacktest:
-        self.calls.append((folder, data, reporter))
+    def evaluate_run(self, folder: RunFolder, data: Path | None, reporter: str, seeds: Sequence[int] = (), **options: Any) -> FakeBacktest:
+        self.calls.append((folder, data, reporter, tuple(seeds), options))
+        if self.error is not None:
+            raise self.error
         return FakeBacktest()
 
     def predict_run(
-        self, folder: RunFolder, data: Path | TextIO | None, levels: tuple[float, ...] | None, tell: Callable[[str], None]
+        self, folder: RunFolder, data: Path | BinaryIO | None, levels: tuple[float, ...] | None, tell: Callable[[str], None]
     ) -> pd.DataFrame:
         self.calls.append((folder, data, levels))
         if self.note is not None:

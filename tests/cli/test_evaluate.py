@@ -16,15 +16,16 @@ def test_scores_are_a_plain_table_in_a_pipe(job: Job, run: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert [line.split() for line in printed.splitlines()] == [["forecaster", "mae", "mase"], ["gru", "1.25", "0.5"], ["SeasonalNaive", "2.5", "nan"]]
     assert printed.isascii()
-    ((folder, data, reporter),) = job.calls
-    assert (folder.path, data, reporter) == (run, Path("new.csv"), "quiet")
+    ((folder, data, reporter, seeds, options),) = job.calls
+    assert (folder.path, data, reporter, seeds) == (run, Path("new.csv"), "quiet", ())
+    assert (options["assignments"], options["out"]) == ([], None)
 
 
 def test_scores_as_json_have_null_for_no_number(run: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
     assert found == {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase": None}}
-    assert job.calls[0][1:] == (None, "json")
+    assert job.calls[0][1:3] == (None, "json")
 
 
 def test_report_needs_an_evaluation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

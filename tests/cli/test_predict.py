@@ -33,7 +33,7 @@ def test_forecast_goes_to_a_file_whole_or_not_at_all(job: Job, run: Path, capsys
 
 def test_table_comes_from_stdin(job: Job, run: Path) -> None:
     assert main(["predict", str(run), "--data", "-"]) == 0
-    assert job.calls[0][1] is sys.stdin
+    assert job.calls[0][1] is sys.stdin.buffer
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report"])
@@ -48,9 +48,10 @@ def test_run_that_is_none_or_unfinished_is_refused(command: str, job: Job, run: 
 
 def test_folder_that_cannot_be_written_is_one_sentence(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(run), "--out", "nowhere/forecast.csv"]) == 1
-    printed = capsys.readouterr().err
-    assert "nowhere" in printed
-    assert "must be a file or folder that can be used, got No such file or directory." in printed
+    expected = "grus: nowhere/forecast.csv: must be in a folder that is there, got none named nowhere; make it, or name another --out.\n"
+    assert capsys.readouterr().err == expected
+    assert main(["predict", str(run), "--out", str(run)]) == 1
+    assert capsys.readouterr().err == f"grus: {run}: must be a file, got a folder; name a file in it.\n"
 
 
 def test_what_is_noticed_goes_to_stderr_beside_the_forecast(job: Job, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

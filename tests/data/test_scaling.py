@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import preprocessing
 
-from grus.data.panel import Panel
-from grus.data.scaling import METHODS, Scaling
+from grus.data.panel import Panel, Series
+from grus.data.scaling import METHODS, Scaling, ScalingFit
 from grus.errors import DataError, OptionError
 from tests.data.small_panels import hours, panel_of, series_of
 
@@ -132,6 +132,44 @@ def test_unseen_series_need_a_refit() -> None:
     np.testing.assert_allclose(pooled.invert(0, pooled.target.mean), np.nanmean(A))
 
 
+def test_lacking_names_past_covariates_that_are_missing_in_training() -> None:
+    assert Scaling.fit(panel(), RANGES).lacking == ("p",)
+    assert Scaling.fit(panel(), [(3, 5), (0, 4)]).lacking == ()
+    fit = ScalingFit()
+    for part, steps in zip(panel().series, RANGES, strict=True):
+        fit.add(replace(panel(), series=(part,)), [steps])
+    assert fit.finish().lacking == ("p",)
+
+
+def wave(offset: float, size: float, id: str = "a") -> Series:
+    return series_of(list(offset + size * np.sin(np.arange(50))), id)
+
+
+@pytest.mark.parametrize(("method", "offset", "size", "lost"), [
+    ("none", 1e7, 1.0, True), ("none", 1e4, 1.0, False), ("standard", 1e7, 1.0, False), ("robust", 1e7, 1.0, False), ("minmax", -1e9, 1.0, False),
+    ("global", -1e7, 1.0, True), ("none", -2.0**18, 1.3, True), ("none", 2.0**18, 1.5, False), ("none", 1e9, 0.0, False),
+])  # fmt: skip
+def test_a_finding_where_32_bits_lose_what_changes(method: str, offset: float, size: float, lost: bool) -> None:
+    """A sine's deviation is 0.71 of its size."""
+    data = panel_of(wave(0.0, 1e7), wave(offset, size, "b"))
+    found = Scaling.fit(data, [(0, 50)] * 2, method).findings(data, [(0, 50)] * 2)
+    assert bool(found) == lost
+    for text in found:
+        assert text == (
+            f"1 of 2 series change too little beside their size for 32-bit numbers under the scaling {method!r}: 'b'; "
+            "take a scaling that goes by series, such as 'standard'"
+        )
+
+
+def test_the_finding_is_of_the_range_alone_and_names_five_series() -> None:
+    data = panel_of(*(wave(1e7, 1.0, f"s{number}") for number in range(7)))
+    data.series[0].target[40:] = 0.0
+    scaling = Scaling.fit(data, [(0, 40)] * 7, "none")
+    assert "7 of 7 series" in scaling.findings(data, [(0, 40)] * 7)[0]
+    assert "6 of 7 series" in scaling.findings(data, [(0, 50)] * 7)[0]
+    assert "'s0', 's1', 's2', 's3', 's4' and 2 more; take" in scaling.findings(data, [(0, 40)] * 7)[0]
+
+
 def test_interval_is_the_median_of_the_training_rows() -> None:
     times = hours(40)[[0, 1, 3, 6, 10, 30]]
     irregular = panel_of(series_of([1.0] * 6, times=times), step="irregular")
@@ -157,6 +195,8 @@ def test_refusals() -> None:
     damaged = Scaling.fit(panel(), RANGES).to_dict()
     with pytest.raises(DataError, match="keys must be method, covariates"):
         Scaling.from_dict({"method": "none"})
+    with pytest.raises(DataError, match=r"lacking must name past covariates, \['p'\], got \['q'\]; the file is damaged"):
+        Scaling.from_dict({**damaged, "lacking": ["q"]})
     damaged["target"]["scale"] = [1.0]
     with pytest.raises(DataError, match=r"scale must be 2 finite numbers, got \[1\.0\]; the file is damaged"):
         Scaling.from_dict(damaged)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from grus.data.missing import STRATEGIES, fill, gaps, parse
+from grus.data.missing import STRATEGIES, deltas, fill, parse
 from grus.data.panel import Panel
 from grus.data.scaling import Affine, Scaling
 from grus.data.windows import Batch, Windows
@@ -58,13 +58,14 @@ def test_a_batch_by_hand() -> None:
     panel = panel_of(series_of([1, 2, NAN, 4, 5, NAN, 7], past=[[10, NAN, 12, 13, 14, 15, 16]], future=[range(20, 27)], static=[9.0]),
                      past=["p"], future=["f"], static=["s"])  # fmt: skip
     made = windows(panel, missing="forward+mask")
-    assert made.channels.past == ("y", "known", "p", "f")
+    assert made.channels.past == ("y", "mask_y", "mask_p", "p", "f")
     assert (made.channels.future, made.channels.static) == (("f",), ("s",))
     np.testing.assert_array_equal(made.origins, [1, 2, 3, 4, 5])
     batch = made.batch([3])
-    np.testing.assert_array_equal(batch.past[0].T, [[1, 2, 2, 4], [1, 1, 0, 1], [10, 10, 12, 13], [20, 21, 22, 23]])
-    np.testing.assert_array_equal(batch.known, [[1, 1, 0, 1]])
-    np.testing.assert_array_equal(batch.gap, [[0, 1, 1, 2]])
+    np.testing.assert_array_equal(batch.past[0].T, [[1, 2, 2, 4], [1, 1, 0, 1], [1, 0, 1, 1], [10, 10, 12, 13], [20, 21, 22, 23]])
+    np.testing.assert_array_equal(batch.mask[..., 0], [[1, 1, 0, 1]])
+    np.testing.assert_array_equal(batch.delta[..., 0], [[0, 1, 1, 2]])
+    np.testing.assert_allclose(batch.mean, [[19 / 5]], rtol=1e-7)
     np.testing.assert_array_equal(batch.future, [[[24], [25]]])
     np.testing.assert_array_equal(batch.target, [[5, NAN]])
     np.testing.assert_array_equal(batch.static, [[9]])
@@ -79,15 +80,58 @@ def test_a_window_that_starts_before_its_series() -> None:
     batch = windows(panel_of(series_of([3, NAN, 5, 6], future=[[7, 8, 9, 10]]), future=["f"]), lookback=5, missing="forward+mask").batch([1])
     assert batch.origin.tolist() == [2]
     np.testing.assert_allclose(batch.past[0].T, [[14 / 3, 14 / 3, 14 / 3, 3, 3], [0, 0, 0, 1, 0], [0, 0, 0, 7, 8]], rtol=1e-7)
-    np.testing.assert_array_equal(batch.known, [[0, 0, 0, 1, 0]])
-    np.testing.assert_array_equal(batch.gap, [[0, 1, 2, 3, 1]])
+    np.testing.assert_array_equal(batch.mask[..., 0], [[0, 0, 0, 1, 0]])
+    np.testing.assert_array_equal(batch.delta[..., 0], [[0, 1, 2, 3, 1]])
 
 
-def test_gru_d_gets_zeros_mask_and_gap_and_covariates_carried_forward() -> None:
-    batch = windows(panel_of(series_of([3, NAN, NAN, 6, 1, 1], past=[[1, 2, NAN, 4, 5, 6]]), past=["p"]), missing="gru_d").batch([2])
-    np.testing.assert_array_equal(batch.past[0].T, [[3, 0, 0, 6], [1, 2, 2, 4]])
-    np.testing.assert_array_equal(batch.known, [[1, 0, 0, 1]])
-    np.testing.assert_array_equal(batch.gap, [[0, 1, 2, 3]])
+def test_gru_d_gets_mask_delta_and_mean_of_every_channel() -> None:
+    panel = panel_of(series_of([3, NAN, NAN, 6, 1, 2], past=[[1, 2, NAN, 4, 5, 6]], future=[range(7, 13)]), past=["p"], future=["f"])
+    made = windows(panel, missing="gru_d", min_known=0)
+    batch = made.batch([3])
+    np.testing.assert_array_equal(batch.past[0].T, [[3, 3, 3, 6], [1, 2, 2, 4], [7, 8, 9, 10]])
+    np.testing.assert_array_equal(batch.mask[0].T, [[1, 0, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1]])
+    np.testing.assert_array_equal(batch.delta[0].T, [[0, 1, 2, 3], [0, 1, 1, 2], [0, 1, 1, 1]])
+    np.testing.assert_allclose(batch.mean, [[3, 18 / 5, 0]], rtol=1e-7)
+    early = made.batch([0])  # only its last step is of the series
+    np.testing.assert_allclose(early.past[0].T, [[3, 3, 3, 3], [3.6, 3.6, 3.6, 1], [0, 0, 0, 7]], rtol=1e-7)
+    np.testing.assert_array_equal(early.mask[0], [[0, 0, 0]] * 3 + [[1, 1, 1]])
+    np.testing.assert_array_equal(early.delta[0], [[step] * 3 for step in range(4)])
+
+
+def test_means_are_those_of_each_series_in_its_units() -> None:
+    panel = panel_of(series_of([1, 2, 3, 6]), series_of([10, 30, 20, 40], "b"))
+    apart = 11 / np.sqrt(1482 / 8)  # of both series together the mean is 14 and Σ (y − 14)² is 1482
+    for method, wanted in {"none": [3, 25], "standard": [0, 0], "minmax": [2 / 5, 1 / 2], "global": [-apart, apart]}.items():
+        made = windows(panel, lookback=2, horizon=1, missing="gru_d", scaling=Scaling.fit(panel, [(0, 4), (0, 4)], method))
+        batch = made.batch(np.arange(len(made)))
+        np.testing.assert_allclose(batch.mean[:, 0], np.array(wanted)[batch.series], rtol=1e-6, atol=1e-7, err_msg=method)
+
+
+@pytest.mark.parametrize("missing", ["zero", "zero+mask"])
+@pytest.mark.parametrize(("method", "covariates"), [("standard", "standard"), ("global", "none"), ("robust", "standard"), ("none", "none")])
+def test_zero_is_0_in_the_units_of_each_column(missing: str, method: str, covariates: str) -> None:
+    """A day without sales is no average day."""
+    panel = panel_of(
+        series_of([6, NAN, 4, 8, 7], past=[[3, NAN, 5, 9, 1]]), series_of([60, 40, NAN, 80, 70], "b", past=[[1, 2, NAN, 3, 4]]), past=["p"]
+    )
+    scaling = Scaling.fit(panel, [(0, 5), (0, 5)], method, covariates)
+    made = windows(panel, missing=missing, scaling=scaling, horizon=1)
+    batch = made.batch(np.flatnonzero(made.origins == 4))
+    shown = scaling.invert(batch.series, batch.past[:, :, 0])
+    np.testing.assert_allclose(shown, [[6, 0, 4, 8], [60, 40, 0, 80]], rtol=1e-6, atol=1e-5)
+    column = batch.past[:, :, -1] * scaling.past.scale[0] + scaling.past.shift[0]
+    np.testing.assert_allclose(column, [[3, 0, 5, 9], [1, 2, 0, 3]], rtol=1e-6, atol=1e-6)
+
+
+def test_a_mask_for_every_covariate_that_lacks_a_value_in_training() -> None:
+    past = [[1, 2, 3, 4, NAN], [1, NAN, 3, 4, 5]]
+    panel = panel_of(series_of([1, 2, 3, 4, 5], past=past), past=["p", "q"])
+    scaling = Scaling.fit(panel, [(0, 4)])
+    assert scaling.lacking == ("q",)
+    assert windows(panel, scaling=scaling, missing="mean+mask").channels.past == ("y", "mask_y", "mask_q", "p", "q")
+    assert windows(panel, scaling=scaling, missing="mean").channels.past == ("y", "p", "q")
+    whole = replace(panel, series=(replace(panel.series[0], past=np.ones((5, 2))),))
+    assert windows(whole, scaling=scaling, missing="mean+mask").channels.past == ("y", "mask_y", "mask_q", "p", "q")
 
 
 def test_calendar_channels_by_hand() -> None:
@@ -104,7 +148,7 @@ def test_calendar_channels_by_hand() -> None:
 
 @pytest.mark.parametrize(("step", "cycles"), [
     ("15min", "day week year"), ("h", "day week year"), ("D", "week year"), ("B", "week year"), ("W-SAT", "year"), ("MS", "year"), ("QS-JAN", "year"),
-    ("YS-JAN", ""), ("1", ""), ("irregular", "day week year"),
+    ("YS-JAN", ""), ("1", ""), ("irregular", "day week year elapsed"),
 ])  # fmt: skip
 def test_the_calendar_tells_what_the_step_can_have(step: str, cycles: str) -> None:
     times = np.arange(3) if step == "1" else hours(3)
@@ -112,10 +156,24 @@ def test_the_calendar_tells_what_the_step_can_have(step: str, cycles: str) -> No
     assert [name.removeprefix("sin_") for name in made.channels.future[::2]] == cycles.split()
 
 
-def test_whole_numbers_without_a_step_have_no_calendar() -> None:
-    made = windows(panel_of(series_of([1, 2, 3], times=[0, 5, 6]), step="irregular"), lookback=2, horizon=1)
-    assert made.channels.future == ()
-    np.testing.assert_allclose(made.batch([1]).gap, [[0, 5 / 3]])  # the median of 5 and 1 is 3
+@pytest.mark.parametrize("calendar_features", [True, False])
+def test_whole_numbers_without_a_step_have_no_calendar_but_the_time_that_passed(calendar_features: bool) -> None:
+    panel = panel_of(series_of([1, 2, 3], times=[0, 5, 6]), step="irregular")
+    made = windows(panel, lookback=2, horizon=1, calendar_features=calendar_features)
+    assert (made.channels.past, made.channels.future) == (("y", "elapsed"), ("elapsed",))
+    batch = made.batch([1])
+    np.testing.assert_allclose(batch.delta[..., 0], [[0, 5 / 3]], rtol=1e-7)  # the median of 5 and 1 is 3
+    np.testing.assert_allclose(batch.past[0, :, 1], np.log([2, 1 + 5 / 3]), rtol=1e-6)  # the first step counts as one interval
+    np.testing.assert_allclose(batch.future[0], np.log([[1 + 1 / 3]]), rtol=1e-6)
+    np.testing.assert_array_equal(made.batch([0]).past[0, 0], [0, 0])  # before the series
+
+
+def test_the_network_is_told_when_the_irregular_steps_ahead_are() -> None:
+    panel = panel_of(series_of([1, 2, 3], times=[0, 5, 6]), step="irregular")
+    made = windows(panel, lookback=2)
+    for times, wanted in (([7, 8], [1, 1]), ([506, 9506], [500, 9000])):
+        future = panel_of(series_of([NAN, NAN], times=times), step="irregular")
+        np.testing.assert_allclose(made.last(future).future[0, :, 0], np.log1p(np.array(wanted) / 3), rtol=1e-6)
 
 
 def test_values_are_in_scaled_units() -> None:
@@ -150,12 +208,19 @@ def plain(made: Windows, missing: str, number: int, origin: int) -> dict[str, ND
     elapsed = (series.times - series.times[0]).astype(float) / scaling.interval
     clock = np.where(inside, elapsed[np.maximum(steps, 0)], steps)
     target, past = column(series.target, scaling.target, number, NAN), column(series.past[:, 0], scaling.past, 0, NAN)
-    known = ~np.isnan(target)
-    how = parse(missing)
-    channels = [fill(target, known, missing, clock, scaling.target.mean[number]), *([known] if how.mask else [])]
-    channels.append(fill(past, ~np.isnan(past), "forward" if missing == "gru_d" else missing, clock, scaling.past.mean[0]))
+    masks = [~np.isnan(target), ~np.isnan(past)]
+    how, means = parse(missing), [scaling.target.mean[number], scaling.past.mean[0]]
+    zeros = [-scaling.target.shift[number] / scaling.target.scale[number], -scaling.past.shift[0] / scaling.past.scale[0]]
+    filled = [fill(values, *rest) for values, *rest in zip((target, past), masks, [missing] * 2, [clock] * 2, means, zeros, strict=True)]
+    channels = [filled[0], *(masks if how.mask else []), filled[1]]
     channels += [column(series.future[:, place], scaling.future, place, 0.0) for place in range(2)]
-    return {"past": np.stack(channels, axis=1), "known": known, "gap": gaps(known, first if regular else clock)}
+    if not regular:
+        between = np.concatenate([[1.0], np.diff(elapsed)])
+        channels.append(np.where(inside, np.log1p(between[np.maximum(steps, 0)]), 0))
+    shown = [*masks, *[inside] * (len(channels) - 2)] if missing == "gru_d" else masks[:1]
+    delta = [deltas(mask, first if regular else clock) for mask in shown]
+    mean = [*means, *[0.0] * (len(channels) - 2)] if missing == "gru_d" else means[:1]
+    return {"past": np.stack(channels, axis=1), "mask": np.stack(shown, 1), "delta": np.stack(delta, 1), "mean": np.array(mean)}
 
 
 @pytest.mark.parametrize("step", ["h", "irregular"])
@@ -186,7 +251,7 @@ def test_nothing_from_the_origin_on_enters_the_past(missing: str, origin: int, s
     before, after = windows(panel, **options), windows(changed, **options)
     assert before.origins[0] == after.origins[0] == origin
     one, other = before.batch([0]), after.batch([0])
-    for name in ("past", "known", "gap", "static"):
+    for name in ("past", "mask", "delta", "mean", "static"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     assert not np.array_equal(one.target, other.target)
 
@@ -240,7 +305,7 @@ def test_series_do_not_touch() -> None:
     assert list(zip(batch.series.tolist(), batch.origin.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3), (2, 1)]
     for row, number in enumerate(batch.series):
         assert set(batch.past[row, :, 0].tolist()) == {0.0, number + 1.0}
-        assert batch.known[row].sum() == batch.origin[row]
+        assert batch.mask[row].sum() == batch.origin[row]
 
 
 # --- epochs ------------------------------------------------------------------------------------------------------------------
@@ -318,7 +383,9 @@ def test_last_on_an_irregular_calendar_takes_the_times_to_come() -> None:
     made = windows(panel, missing="gru_d")
     np.testing.assert_array_equal(made.last(to_come(panel, 2)).future[:, :, 1], [[200, 201]] * 2)
     np.testing.assert_array_equal(made.last(to_come(panel, 3, start=-1)).future[:, :, 1], [[201, 202]] * 2)
-    with pytest.raises(DataError, match=r"series 's0' must have 2 times after .*, as its calendar is irregular, got 1; give them in the table"):
+    with pytest.raises(
+        DataError, match=r"series 's0' must have 2 times after .*, as its calendar is irregular, got 1; add their rows, without a target"
+    ):
         made.last(to_come(panel, 1))
 
 

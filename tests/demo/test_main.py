@@ -60,8 +60,13 @@ def test_page_needs_nothing_but_itself(page: Path) -> None:
         "missing targets: 59 of 2284 rows",
         "ppm",
         "MASE",
+        "First training: loss by epoch",
+        "Trained anew on the validation part as well, for 1 epoch:",
+        "While GRU read Mauna Loa, ",
+        "(best baseline)",
     ):
         assert part in text
+    assert "There was no validation set" not in text
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -10,9 +10,9 @@ from grus.models.tensors import TensorBatch
 def batch(target: torch.Tensor) -> TensorBatch:
     rows = len(target)
     generator = torch.Generator().manual_seed(0)
-    past, ones, none = torch.randn(rows, 6, 3, generator=generator), torch.ones(rows, 6), torch.zeros(rows, 0)
+    past, ones, none = torch.randn(rows, 6, 3, generator=generator), torch.ones(rows, 6, 1), torch.zeros(rows, 0)
     index = torch.zeros(rows, dtype=torch.int64)
-    return TensorBatch(past, ones, ones, torch.zeros(rows, 2, 0), none, target, index, index)
+    return TensorBatch(past, ones, ones, ones[:, 0], torch.zeros(rows, 2, 0), none, target, index, index + 6)
 
 
 def test_time_step_runs_the_same_training_twice() -> None:

@@ -1,4 +1,4 @@
-"""The record of a backtest, its scores by hand, and the run that makes it, interrupted and not."""
+"""The record of a backtest, and its scores by hand."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from grus.data.calendar import Step
-from grus.data.panel import Columns, Panel, Series
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation import Backtest
+from grus.evaluation import Backtest, owa
+from grus.evaluation.backtest import NAIVE2, Failure, central
+from grus.evaluation.naive2 import Naive2
 
 NAN = np.nan
 HOURS = np.datetime64("2024-03-01T00", "ns") + np.arange(500) * np.timedelta64(1, "h")
-Indices = NDArray[np.int64]
-
-
-def series(id: str, values: NDArray[np.float64]) -> Series:
-    empty = np.zeros((len(values), 0))
-    return Series(id, HOURS[: len(values)], values, empty, empty, np.zeros(0))
-
-
-def panel(*values: NDArray[np.float64], season: int = 4) -> Panel:
-    return Panel(tuple(series(f"s{index}", array) for index, array in enumerate(values)), Columns(id="id"), Step("h", season))
 
 
 def record(**changes: Any) -> Backtest:
@@ -74,6 +64,76 @@ def test_by_horizon_by_hand() -> None:
         record().by_horizon("mea")
 
 
+def test_levels_pair_widest_first() -> None:
+    assert central([0.5, 0.9, 0.25, 0.05, 0.75, 0.1]) == ((0.1, 0.9), (0.25, 0.75))
+    assert central([0.5]) == ()
+
+
+# Of the baseline, beside truths 5, 5 and 4: the lower, middle and upper quantile.
+SURE = {0.1: np.array([[5.0, 6.0], [0.0, 2.0]]), 0.5: np.array([[7.0, 7.0], [0.0, 5.0]]), 0.9: np.array([[9.0, 8.0], [0.0, 8.0]])}
+
+
+def test_baseline_with_quantiles_is_scored_as_the_model_is() -> None:
+    found = record(baseline_quantiles={"naive": SURE})
+    assert found.probabilistic == ("gru", "naive")
+    assert found.quantiles_of("naive") is SURE
+    # pinball of 0.1: 0, 0.9 · 1, 0.1 · 2; of 0.5: 1, 1, 0.5; of 0.9: 0.4, 0.3, 0.4
+    assert found.scores()["naive"] == pytest.approx(
+        {
+            **record().scores()["naive"],
+            "crps": 2 / 3 * (1.1 + 2.5 + 1.1) / 3,
+            "coverage": 2 / 3,
+            "width": (4 + 2 + 6) / 3,
+            "winkler": (4 + (2 + 10 * 1) + 6) / 3,
+        }
+    )
+    assert found.scores()["gru"] == record().scores()["gru"]
+    assert (found.coverages("naive"), found.widths("naive")) == (pytest.approx({0.8: 2 / 3}), pytest.approx({0.8: 4.0}))
+    assert found.widths() == pytest.approx({0.8: 10 / 3})
+    np.testing.assert_array_equal(found.by_horizon("coverage")["naive"], [1.0, 0.5])
+    with pytest.raises(OptionError, match=r"coverage must be asked of a forecaster with quantiles \(gru\), got 'naive'"):
+        record().coverages("naive")
+
+
+def test_quantiles_of_a_baseline_that_failed_are_over_the_other_windows() -> None:
+    lost = {level: np.array([rows[0], [NAN, NAN]]) for level, rows in SURE.items()}
+    forecasts = {"gru": record().forecasts["gru"], "naive": np.array([[7.0, 7.0], [NAN, NAN]])}
+    failures = {"naive": (Failure("b", "20", "too short"),)}
+    scores = record(forecasts=forecasts, baseline_quantiles={"naive": lost}, failures=failures).scores()
+    assert (scores["naive"]["coverage"], scores["naive"]["width"], scores["naive"]["windows"]) == (0.5, 3.0, 1.0)
+    nowhere = {level: np.full((2, 2), NAN) for level in SURE}
+    forecasts["naive"] = np.full((2, 2), NAN)
+    failures["naive"] = (Failure("a", "10", "too short"), Failure("b", "20", "too short"))
+    found = record(forecasts=forecasts, baseline_quantiles={"naive": nowhere}, failures=failures)
+    assert all(np.isnan(value) for name, value in found.scores()["naive"].items() if name != "windows")
+    assert np.isnan(found.by_horizon("crps")["naive"]).all()
+
+
+@pytest.mark.parametrize(("name", "levels"), [("gru", SURE), ("drift", SURE), ("naive", {0.5: SURE[0.5]})])
+def test_quantiles_of_no_baseline_or_at_other_levels_are_refused(name: str, levels: dict[float, NDArray[np.float64]]) -> None:
+    with pytest.raises(DataError, match=r"baseline_quantiles must be of a baseline in forecasts, at the model's levels \[0\.1, 0\.5, 0\.9\]"):
+        record(baseline_quantiles={name: levels})
+    with pytest.raises(ShapeError, match=r"baseline_quantiles\['naive'\]\[0\.9\] must be \[2, 2\], got \[2, 1\]"):
+        record(baseline_quantiles={"naive": SURE | {0.9: np.zeros((2, 1))}})
+
+
+def test_owa_stands_beside_every_score_where_naive2_was_run() -> None:
+    assert Naive2().name == NAIVE2
+    train = np.array([[0.0, 2.0, 4.0, 6.0], [0.0, 5.0, 10.0, 15.0]])
+    truth, forecast, against = np.array([[5.0, 5.0], [3.0, 4.0]]), np.array([[6.0, 3.0], [9.0, 1.0]]), np.array([[7.0, 7.0], [2.0, 5.0]])
+    found = record(truth=truth, forecasts={"gru": forecast, NAIVE2: against}, scale=np.array([2.0, 5.0]))
+    assert found.scores()["gru"]["owa"] == pytest.approx(owa(truth, forecast, against, train, 1))
+    assert found.scores()[NAIVE2]["owa"] == 1.0
+    assert list(found.scores()[NAIVE2]) == ["mae", "rmse", "smape", "mase", "owa"]
+    assert found.table().columns[4] == "owa"
+    np.testing.assert_array_equal(found.by_horizon("owa")[NAIVE2], [1.0, 1.0])
+    # A baseline is measured against Naive2 on the windows that both forecast; the other window has no part in it.
+    lost = np.array([[7.0, 7.0], [NAN, NAN]])
+    partly = record(truth=truth, forecasts={"gru": forecast, NAIVE2: lost}, scale=np.array([2.0, 5.0]), failures={NAIVE2: (Failure("b", "20", "-"),)})
+    assert partly.scores()["gru"]["owa"] == pytest.approx(owa(truth[:1], forecast[:1], against[:1], train[:1], 1))
+    assert np.isnan(record(forecasts={"gru": forecast, NAIVE2: np.array([[5.0, 5.0], [0.0, 4.0]])}).scores()["gru"]["owa"])
+
+
 def test_coverages_name_the_nominal_share() -> None:
     found = record(quantiles={0.9: np.full((2, 2), 5.0), 0.4: np.zeros((2, 2)), 0.6: np.full((2, 2), 4.0), 0.1: np.zeros((2, 2))})
     assert found.intervals == ((0.1, 0.9), (0.4, 0.6))
@@ -109,11 +169,11 @@ def test_table_ranks_by_mae() -> None:
     table, scores = record().table(), record().scores()
     assert table.index.name == "forecaster"
     assert table.index.tolist() == ["naive", "gru"]
-    assert table.columns.tolist() == ["mae", "rmse", "smape", "mase", "crps", "coverage", "width", "winkler", "seconds"]
+    assert table.columns.tolist() == ["mae", "rmse", "smape", "mase", "crps", "coverage", "width", "winkler", "seconds to forecast"]
     assert set(table.dtypes) == {np.dtype(np.float64)}
-    assert table.loc["gru"].to_dict() == scores["gru"] | {"seconds": 1.5}
-    assert table.loc["naive"].dropna().to_dict() == scores["naive"] | {"seconds": 0.001}
-    assert np.isnan(record(seconds={"gru": 1.5}).table().loc["naive", "seconds"])
+    assert table.loc["gru"].to_dict() == scores["gru"] | {"seconds to forecast": 1.5}
+    assert table.loc["naive"].dropna().to_dict() == scores["naive"] | {"seconds to forecast": 0.001}
+    assert np.isnan(record(seconds={"gru": 1.5}).table().loc["naive", "seconds to forecast"])
     assert record(forecasts={"gru": record().forecasts["gru"]}).table().index.tolist() == ["gru"]
 
 
@@ -156,6 +216,17 @@ def test_json_keeps_scores_by_seed() -> None:
     older = json.loads(record().to_json())
     del older["seeds"]
     assert Backtest.from_json(json.dumps(older)).seeds == {}
+
+
+def test_json_keeps_quantiles_of_baselines() -> None:
+    lost = SURE | {0.5: np.array([[7.0, NAN], [0.0, 1 / 3]])}
+    after = Backtest.from_json(record(baseline_quantiles={"naive": lost}).to_json())
+    assert list(after.baseline_quantiles) == ["naive"]
+    for level, rows in lost.items():
+        np.testing.assert_array_equal(after.baseline_quantiles["naive"][level], rows)
+    older = json.loads(record().to_json())
+    del older["baseline_quantiles"]
+    assert Backtest.from_json(json.dumps(older)).baseline_quantiles == {}
 
 
 def test_json_keeps_whole_number_times() -> None:

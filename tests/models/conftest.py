@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from grus.data.missing import deltas, fill
 from grus.models import ForecastShape, TensorBatch
 from tests.threads import one_thread as one_thread
 
@@ -20,19 +21,19 @@ def seed() -> None:
 
 @pytest.fixture(scope="session")
 def make_batch() -> MakeBatch:
-    """A batch for a shape; ``missing`` is the share of unknown values, zero in the past and NaN in the target."""
+    """A batch for a shape; ``missing`` is the share of unknown values, carried forward in the first ``measured`` channels and NaN in the target."""
 
-    def make(shape: ForecastShape, rows: int = 5, missing: float = 0.0, dtype: torch.dtype = torch.float32) -> TensorBatch:
-        known = (torch.rand(rows, shape.lookback) >= missing).float()
-        past = torch.randn(rows, shape.lookback, shape.past)
-        past[..., 0] *= known
+    def make(shape: ForecastShape, rows: int = 5, missing: float = 0.0, dtype: torch.dtype = torch.float32, measured: int = 1) -> TensorBatch:
+        mask = (torch.rand(rows, shape.lookback, measured) >= missing).float()
+        past, mean = torch.randn(rows, shape.lookback, shape.past), torch.randn(rows, measured)
+        columns = mask.transpose(1, 2).numpy()
+        filled = fill(past[..., :measured].transpose(1, 2).numpy(), columns, "forward", mean=mean.numpy())
+        past[..., :measured] = torch.from_numpy(filled).transpose(1, 2)  # pyright: ignore[reportUnknownMemberType]
+        delta = torch.from_numpy(deltas(columns)).transpose(1, 2).float().contiguous()  # pyright: ignore[reportUnknownMemberType]
         target = torch.randn(rows, shape.horizon)
         target[torch.rand(rows, shape.horizon) < missing] = float("nan")
-        gap = torch.zeros(rows, shape.lookback)
-        for step in range(1, shape.lookback):
-            gap[:, step] = 1 + gap[:, step - 1] * (1 - known[:, step - 1])
         index = torch.arange(rows)
         future, static = torch.randn(rows, shape.horizon, shape.future), torch.randn(rows, shape.static)
-        return TensorBatch(past, known, gap, future, static, target, index % max(1, shape.series), index).to(dtype)
+        return TensorBatch(past, mask, delta, mean, future, static, target, index % max(1, shape.series), shape.lookback + index).to(dtype)
 
     return make

@@ -234,37 +234,49 @@ def test_teacher_forcing_reads_the_normalised_target(make_batch: MakeBatch) -> N
 
 
 @pytest.mark.parametrize("decoder", ["direct", "recursive", "attention"])
-def test_missing_aware_cell_reads_nothing_where_nothing_was_measured(make_batch: MakeBatch, decoder: str) -> None:
-    settings = {"cell": "gru_d", "missing_aware": True, "normalisation": "reversible"}
-    network = network_for(SHAPE, decoder=decoder, **settings)
-    batch = make_batch(SHAPE, missing=0.5, dtype=DOUBLE)
-    garbage = batch.past.clone()
-    garbage[..., 0] += 77 * (1 - batch.known)
-    torch.testing.assert_close(network(batch._replace(past=garbage)), network(batch))
-    assert (network(batch._replace(gap=batch.gap * 2)) != network(batch)).any()
-    assert (network(batch._replace(known=torch.ones_like(batch.known))) != network(batch)).any()
+def test_missing_aware_cell_reads_what_was_measured_and_when(make_batch: MakeBatch, decoder: str) -> None:
+    network = network_for(SHAPE, decoder=decoder, cell="gru_d", missing_aware=True, normalisation="reversible")
+    batch = make_batch(SHAPE, missing=0.5, dtype=DOUBLE, measured=2)
+    before = network(batch)
+    for other in (batch._replace(delta=batch.delta * 2), batch._replace(mask=torch.ones_like(batch.mask)), batch._replace(mean=batch.mean + 1)):
+        assert (network(other) != before).any()
 
 
-def test_missing_aware_cell_is_gru_d_by_its_equations(make_batch: MakeBatch) -> None:
-    shape = ForecastShape(lookback=7, horizon=2, past=2)
-    network, batch = network_for(shape, cell="gru_d", missing_aware=True), make_batch(shape, missing=0.5, dtype=DOUBLE)
+@pytest.mark.parametrize("normalisation", ["none", "last", "scale", "reversible"])
+def test_missing_aware_cell_is_gru_d_by_its_equations(make_batch: MakeBatch, normalisation: str) -> None:
+    """Each channel has its own mask, delta and mean; the last channel's are not told, so it counts as measured."""
+    shape = ForecastShape(lookback=7, horizon=2, past=3)
+    network, batch = network_for(shape, cell="gru_d", missing_aware=True, normalisation=normalisation), make_batch(shape, 5, 0.5, DOUBLE, 2)
     p = {name.removesuffix("_l0"): value for name, value in network.body.encoder.layer.named_parameters()}
+    assert "x_mean" not in p, "the mean comes with the windows"
     p["w_gamma_x"].data.fill_(0.5)
     p["b_gamma_x"].data.fill_(0.25)
-    assert not p["x_mean"].any()
-    assert not p["x_mean"].requires_grad
-    h, last = torch.zeros(5, 6, dtype=DOUBLE), torch.zeros(5, dtype=DOUBLE)
+    shift, scale = network.normalisation(batch.past[..., 0], batch.mask[..., 0]) or (torch.zeros(5, 1, dtype=DOUBLE), 1)
+    values = torch.cat([((batch.past[..., 0] - shift) / scale).unsqueeze(-1), batch.past[..., 1:]], -1)
+    mean = torch.cat([(batch.mean[:, :1] - shift) / scale, batch.mean[:, 1:], torch.zeros(5, 1, dtype=DOUBLE)], 1)
+    h, last = torch.zeros(5, 6, dtype=DOUBLE), mean
     for step in range(7):
-        known, other = batch.known[:, step], batch.past[:, step, 1]
-        last = torch.where(known > 0, batch.past[:, step, 0], last)
-        delta = torch.stack([batch.gap[:, step], torch.full_like(other, float(step > 0))], 1)
-        mask = torch.stack([known, torch.ones_like(other)], 1)
+        mask = torch.cat([batch.mask[:, step], torch.ones(5, 1, dtype=DOUBLE)], 1)
+        delta = torch.cat([batch.delta[:, step], torch.full((5, 1), float(step > 0), dtype=DOUBLE)], 1)
+        last = torch.where(mask > 0, values[:, step], last)
         decay = torch.exp(-torch.relu(p["w_gamma_x"] * delta + p["b_gamma_x"]))
-        x = torch.stack([torch.where(known > 0, last, decay[:, 0] * last), other], 1)
+        x = torch.where(mask > 0, values[:, step], decay * last + (1 - decay) * mean)
         h = h * torch.exp(-torch.relu(delta @ p["W_gamma_h"].T + p["b_gamma_h"]))
         r, z = (torch.sigmoid(x @ p[f"W_{g}"].T + mask @ p[f"V_{g}"].T + h @ p[f"U_{g}"].T + p[f"b_{g}"]) for g in "rz")
         n = torch.tanh(x @ p["W_n"].T + mask @ p["V_n"].T + (r * h) @ p["U_n"].T + p["b_n"])
         h = (1 - z) * h + z * n
         torch.testing.assert_close(network.trace(batch)["gamma_x"][:, step], decay.detach())
-    decoder = network.body.decoder
-    torch.testing.assert_close(network(batch)[..., 0], decoder.output(torch.relu(decoder.hidden(h))))
+    encoded = network.body.encoder(network._window(batch, network.normalisation(batch.past[..., 0], batch.mask[..., 0])))  # pyright: ignore[reportPrivateUsage]
+    torch.testing.assert_close(encoded.last, h)
+
+
+def test_without_decay_the_mean_has_no_part(make_batch: MakeBatch) -> None:
+    """γ = 1 carries forward: the cell, blind to its mask, reads the window as if all were measured."""
+    shape = ForecastShape(lookback=7, horizon=2, past=2)
+    network, batch = network_for(shape, cell="gru_d", missing_aware=True), make_batch(shape, 5, 0.5, DOUBLE, 2)
+    for name, value in network.body.encoder.layer.named_parameters():
+        if name.startswith("V_") or "gamma" in name:
+            value.data.zero_()
+    full = batch._replace(mask=torch.ones_like(batch.mask))
+    torch.testing.assert_close(network(batch), network(full))
+    torch.testing.assert_close(network(batch._replace(mean=batch.mean + 9)), network(batch))

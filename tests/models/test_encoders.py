@@ -55,6 +55,20 @@ def test_transformer_equals_its_equations(make_batch: MakeBatch, layers: int, he
     torch.testing.assert_close(network(batch)[..., 0], head_of(network, x), rtol=1e-5, atol=1e-6)
 
 
+def test_transformer_does_not_look_at_steps_before_the_series(make_batch: MakeBatch) -> None:
+    """Two of the seven steps: their covariates change nothing, and nothing is masked where they were measured."""
+    network, batch = network_for(num_layers=2).eval(), make_batch(SHAPE, dtype=DOUBLE)
+    mask = batch.mask.clone()
+    mask[:, :2] = 0
+    early = batch._replace(mask=mask, origin=torch.full_like(batch.origin, 5))
+    past = batch.past.clone()
+    past[:, :2] += 100
+    torch.testing.assert_close(network(early._replace(past=past)), network(early))
+    assert (network(early) != network(batch)).any()
+    assert (network(early._replace(past=past, origin=batch.origin)) != network(early)).any()
+    torch.testing.assert_close(network(batch._replace(origin=early.origin)), network(batch))
+
+
 def test_transformer_drops_what_its_blocks_add_in_training_alone(make_batch: MakeBatch) -> None:
     """At a dropout of almost 1 every block passes on what it read."""
     network, batch = network_for(num_layers=2, dropout=1 - 1e-12), make_batch(SHAPE, dtype=DOUBLE)

@@ -109,8 +109,8 @@ def test_a_sine_is_learnt(decoder: str) -> None:
     wave = torch.sin(2 * math.pi * steps / 12)
     windows = wave.unfold(0, 18, 1)[:24]
     none, index = torch.zeros(24, 0), torch.zeros(24, dtype=torch.int64)
-    past, ones = windows[:, :12].unsqueeze(-1), torch.ones(24, 12)
-    batch = TensorBatch(past, ones, ones, torch.zeros(24, 6, 0), none, windows[:, 12:], index, index)
+    past, ones = windows[:, :12].unsqueeze(-1), torch.ones(24, 12, 1)
+    batch = TensorBatch(past, ones, ones, torch.zeros(24, 1), torch.zeros(24, 6, 0), none, windows[:, 12:], index, steps[12:36])
     network = build(settings(hidden_size=16, decoder=decoder, head="point", loss="mse"), ForecastShape(12, 6, 1))
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(100):
@@ -138,6 +138,25 @@ def test_mixed_precision_counts_every_target(make_batch: MakeBatch, decoder: str
     assert total.item() == pytest.approx(exact.item(), rel=0.02)
     (total / count).backward()
     assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("normalisation", ["last", "scale", "reversible"])
+def test_steps_before_the_series_are_0_in_a_normalised_window(make_batch: MakeBatch, decoder: str, normalisation: str) -> None:
+    """What they were filled with has no part, wherever the series stands."""
+    network, batch = build(settings(decoder=decoder, normalisation=normalisation), BARE), make_batch(BARE)
+    mask, past = batch.mask.clone(), batch.past.clone()
+    mask[:, :4], past[:, :4] = 0, 77
+    early = batch._replace(mask=mask, past=past, origin=torch.full_like(batch.origin, BARE.lookback - 4))
+    moments = network.normalisation(past[..., 0], mask[..., 0])
+    values = network._window(early, moments).values  # pyright: ignore[reportPrivateUsage]
+    assert not values[:4].any()
+    torch.testing.assert_close(values[4:, :, 0].t(), ((past[..., 0] - moments[0]) / moments[1])[:, 4:])
+    past = past.clone()
+    past[:, :4] = -1000
+    torch.testing.assert_close(network(early._replace(past=past)), network(early))
+    inside = network._window(early._replace(origin=batch.origin), moments).values  # pyright: ignore[reportPrivateUsage]
+    assert inside[:4].all(), "missing values within the series keep their fill"
 
 
 @pytest.mark.parametrize("decoder", ["direct", "segment"])
@@ -169,7 +188,7 @@ def test_trace_gives_the_gates_of_the_last_layer(make_batch: MakeBatch) -> None:
     h = torch.zeros(5, 5)
     for z, n in zip(gates["z"].unbind(1), gates["n"].unbind(1), strict=True):
         h = (1 - z) * n + z * h
-    moments = network.normalisation(batch.past[..., 0], batch.known)
+    moments = network.normalisation(batch.past[..., 0], batch.mask[..., 0])
     torch.testing.assert_close(h, network.body.encoder(network._window(batch, moments)).last)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -183,7 +202,7 @@ def test_trace_of_a_transformer_is_refused(make_batch: MakeBatch) -> None:
         build(settings(encoder="transformer", hidden_size=8), SHAPE).trace(make_batch(SHAPE))
 
 
-@pytest.mark.parametrize("name", ["past", "known", "gap", "future", "static"])
+@pytest.mark.parametrize("name", ["past", "mask", "delta", "mean", "future", "static"])
 def test_a_batch_of_another_shape_is_refused(make_batch: MakeBatch, name: str) -> None:
     batch = make_batch(SHAPE)
     wrong = batch._replace(**{name: getattr(batch, name)[:, 1:]})
@@ -194,8 +213,9 @@ def test_a_batch_of_another_shape_is_refused(make_batch: MakeBatch, name: str) -
 @dataclass(frozen=True)
 class Arrays:
     past: NDArray[np.float32]
-    known: NDArray[np.float32]
-    gap: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    delta: NDArray[np.float32]
+    mean: NDArray[np.float32]
     future: NDArray[np.float32]
     static: NDArray[np.float32]
     target: NDArray[np.float32]
@@ -207,7 +227,7 @@ def test_tensors_share_the_memory_of_arrays(make_batch: MakeBatch) -> None:
     arrays = Arrays(*[value.numpy() for value in make_batch(SHAPE)])
     batch = TensorBatch.of(arrays)
     assert batch.past.data_ptr() == arrays.past.ctypes.data
-    assert [value.dtype for value in batch] == [torch.float32] * 6 + [torch.int64] * 2
-    assert [value.dtype for value in batch.to(torch.float64)] == [torch.float64] * 6 + [torch.int64] * 2
+    assert [value.dtype for value in batch] == [torch.float32] * 7 + [torch.int64] * 2
+    assert [value.dtype for value in batch.to(torch.float64)] == [torch.float64] * 7 + [torch.int64] * 2
     arrays.past.flags.writeable = False
     assert TensorBatch.of(arrays).past.data_ptr() != arrays.past.ctypes.data

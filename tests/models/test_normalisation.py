@@ -14,7 +14,7 @@ from tests.models.conftest import MakeBatch
 
 DOUBLE = torch.float64
 VALUES = torch.tensor([[1.0, 99.0, 3.0, 8.0], [7.0, 5.0, 2.0, 4.0], [9.0, 9.0, 9.0, 9.0]], dtype=DOUBLE)
-KNOWN = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
+MASK = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ KNOWN = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0
     ],
 )
 def test_moments_by_hand(kind: Kind, shift: list[float], scale: list[float]) -> None:
-    moments = Normalisation(kind)(VALUES, KNOWN)
+    moments = Normalisation(kind)(VALUES, MASK)
     np.testing.assert_allclose(torch.cat(moments, 1).numpy(), np.stack([shift, scale], 1), rtol=1e-12)
 
 
 def test_none_has_no_moments() -> None:
-    assert Normalisation("none")(VALUES, KNOWN) is None
+    assert Normalisation("none")(VALUES, MASK) is None
 
 
 @pytest.mark.parametrize("kind", ["last", "scale", "reversible"])
 def test_unknown_values_have_no_part(kind: Kind) -> None:
-    other = torch.where(KNOWN > 0, VALUES, -1234.0)
-    for one, two in zip(Normalisation(kind)(VALUES, KNOWN), Normalisation(kind)(other, KNOWN), strict=True):
+    other = torch.where(MASK > 0, VALUES, -1234.0)
+    for one, two in zip(Normalisation(kind)(VALUES, MASK), Normalisation(kind)(other, MASK), strict=True):
         assert torch.equal(one, two)
 
 
@@ -49,8 +49,8 @@ def test_learnt_affine_is_inside_the_moments() -> None:
         assert normalisation.offset is not None
         normalisation.log_gain.fill_(np.log(gain))
         normalisation.offset.fill_(offset)
-    shift, scale = normalisation(VALUES, KNOWN)
-    plain_shift, plain_scale = Normalisation("reversible")(VALUES, KNOWN)
+    shift, scale = normalisation(VALUES, MASK)
+    plain_shift, plain_scale = Normalisation("reversible")(VALUES, MASK)
     torch.testing.assert_close((VALUES - shift) / scale, gain * (VALUES - plain_shift) / plain_scale + offset)
 
 

@@ -121,10 +121,6 @@ def test_cells_share_their_decimals() -> None:
     assert cells(np.array([3.528, 1049.0, 2000.0]), least=True) == ["3.53", "1049.00", "2000.00"]
 
 
-def test_intervals_pair_levels_widest_first() -> None:
-    assert intervals([0.5, 0.9, 0.25, 0.05, 0.75, 0.1]) == [(0.1, 0.9), (0.25, 0.75)]
-
-
 def test_missing_spans_reach_half_a_step_beyond() -> None:
     spans = missing_spans(np.arange(6.0), np.array([1.0, np.nan, np.nan, 2.0, 3.0, np.nan]))
     assert spans.edges == ((0.5, 2.5), (4.5, 5.5))

@@ -116,7 +116,7 @@ def test_score_table_has_owa_where_naive2_was_run() -> None:
     table = score_table(small(gru=GOOD, naive_2=FAIR), WORDS)
     assert table.head[-1] == "OWA"
     assert [row[-1] for row in table.rows] == ["0.505", "1.000"]  # (5.98 / 11.72 + 0.5 / 1) / 2
-    assert "OWA: mean of sMAPE and MASE, each over that of Naive2" in table.caption
+    assert "OWA: mean of sMAPE and MASE, each over that of naive 2" in table.caption
 
 
 def test_baselines_with_quantiles_stand_beside_the_models_intervals() -> None:
@@ -125,13 +125,14 @@ def test_baselines_with_quantiles_stand_beside_the_models_intervals() -> None:
     record = dataclasses.replace(small(gru=GOOD, naive=FAIR, ETS=FAIR), quantiles={0.1: low, 0.9: high}, baseline_quantiles={"ETS": sure})
     table = coverage_table(record, WORDS)
     assert table is not None
-    assert table.head == ("", "interval", "held the truth", "difference", "mean width (kW)")
+    assert table.head == ("", "interval", "held the truth", "difference (points)", "mean width (kW)")
     # The fourth truth is not known, and its interval, the width of 8, in no mean: (2 + 4 + 20) / 3.
-    assert table.rows == (("gru", "80 %", "66.7 %", "−13.3 points", "8.67"), ("ETS", "80 %", "100.0 %", "+20.0 points", "18.7"))
+    assert table.rows == (("gru", "80 %", "66.7 %", "−13.3", "8.67"), ("ETS", "80 %", "100.0 %", "+20.0", "18.7"))
     assert table.ours == (0,)
     scores = score_table(record, WORDS)
     crps = scores.head.index("CRPS (kW)")
-    assert [row[crps] for row in scores.rows] == ["0.533", "–", "1.160"]
+    # Twice the pinball loss of both ends: of gru 1.9 and 1.7 over three truths, of ETS 2.4 and 3.2.
+    assert [row[crps] for row in scores.rows] == ["1.20", "–", "1.87"]
     assert (0, crps) in scores.strong
     drawn = coverage_by_horizon(record, WORDS)
     assert drawn is not None
@@ -148,6 +149,7 @@ def test_a_baseline_that_failed_somewhere_is_never_the_best() -> None:
     table = score_table(record, WORDS)
     assert table.strong == {(0, 1), (0, 2), (0, 3), (0, 4)}
     assert table.head[-1] == "windows"
+    assert table.caption.endswith("Scores over fewer windows than the model's do not compare with the others, and are never the best.")
     assert table.rows[2] == ("near", "0.00", "0.00", "0.00", "0.000", "1")
     assert best_rival(lacking(small(gru=GOOD, near=near), "near"), "gru", "mae") is None
 
@@ -279,7 +281,7 @@ def test_training_anew_is_drawn_behind_the_one_that_chose_its_epochs() -> None:
     section = next(section for section in made.document().sections if section.title == "Learning curves")
     assert [chart.name for chart in section.charts] == ["learning-first", "learning"]
     assert [chart.caption for chart in section.charts] == [
-        "The validation loss was lowest at epoch 19. It tells how many epochs the training after it has.",
+        "Here the validation loss was lowest at epoch 19; the training after it has 19.",
         "Trained anew on the validation part as well, for 19 epochs: the weights kept are those of the last.",
     ]
     assert "There was no validation set" not in render(made)

@@ -16,10 +16,11 @@ from grus.cli import main
 from grus.data import Columns, read_panel
 from grus.evaluation import Backtest
 from grus.evaluation.backtest import Failure
-from grus.report.run import failed, past_of, report_run
+from grus.report import Past, render
+from grus.report.run import latest_test, next_steps, page_of, past_of, report_run
 from grus.tasks import folder as folders
 from grus.tasks.folder import RunFolder
-from grus.tasks.forecast_run import evaluate_run
+from grus.tasks.forecast_run import evaluate_run, load_model, predict_run, read_run
 
 SMALL = ("--horizon=6", "--set=model.hidden_size=4", "--set=data.lookback=12", "--epochs=1", "--quiet")
 
@@ -54,6 +55,54 @@ def test_page_tells_of_the_run(run: RunFolder, tmp_path: Path) -> None:
     assert not [name for name in headings if name.startswith("series")]
     assert "gru was trained and tested 2 times, each with its own seed; MAE: " in text
     assert "(best baseline)" in text
+    assert "load, from 2024-05-21: a forecast of the backtest, and what came" in headings
+    assert "Of the 150 steps before the forecast the last 24 are drawn." in text
+    assert "Of the 141 steps before the forecast the last 24 are drawn." in text
+    assert "While gru read load, 2024-05-17 to 2024-05-28. " in text
+
+
+def test_forecast_of_the_page_is_that_of_predict(run: RunFolder) -> None:
+    shown, told = page_of(run).examples[0], predict_run(run, None, None)
+    np.testing.assert_array_equal(shown.forecast_times, told["ds"])
+    np.testing.assert_array_equal(shown.point, told["load"])
+
+
+def test_next_steps_are_those_of_the_first_series_that_can_be_forecast(run: RunFolder) -> None:
+    model, panel = load_model(run), read_run(run.config)
+    (series,) = panel
+    blank = np.concatenate([series.target[:-12], np.full(12, np.nan)])
+    named = (replace(series, id="blank", target=blank), *(replace(series, id=name) for name in "abcd"))
+    found = next_steps(model, replace(panel, series=named))
+    assert [example.series for example in found] == ["a", "b", "c"]
+    np.testing.assert_array_equal(found[0].values, series.target)
+    assert next_steps(model, replace(panel, series=named[:1])) == []
+
+
+def test_latest_test_is_the_forecast_that_begins_last() -> None:
+    times, truth = np.array([[5, 6], [7, 8], [7, 8], [9, 10]]), np.ones((4, 2))
+    record = Backtest(2, 1, ("a", "a", "b", "c"), np.array([5, 7, 7, 9]), times, truth, {"gru": np.arange(8.0).reshape(4, 2)}, {}, np.ones(4))
+    past = {name: Past(np.arange(3, 12), np.arange(9.0)) for name in ("a", "b")}
+    (found,) = latest_test(record, past)
+    assert (found.series, found.times.tolist(), found.point.tolist()) == ("a", [3, 4, 5, 6], [2.0, 3.0])
+    assert latest_test(record, {}) == []
+
+
+def test_pictures_are_written_beside_the_page(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, pictures = tmp_path / "page.html", tmp_path / "pictures"
+    assert main(["report", str(run.path), "--out", str(out), "--pictures", str(pictures)]) == 0
+    assert capsys.readouterr().out == f"{out}\n{pictures}\n"
+    page = page_of(run)
+    charts = [chart.name for section in page.document().sections for chart in section.charts]
+    assert {path.stem for path in pictures.iterdir()} == set(charts)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir())
+    assert out.read_text("utf-8") == render(page)
+
+
+def test_pictures_into_a_file_are_refused(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").touch()
+    assert main(["report", str(run.path), "--out", str(tmp_path / "page.html"), "--pictures", str(tmp_path / "taken")]) == 2
+    assert "must be a folder" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_scores_by_seed_are_kept_beside_the_forecasts(run: RunFolder) -> None:
@@ -88,13 +137,17 @@ def test_past_is_that_of_the_series_which_were_forecast() -> None:
     assert list(past_of(panel, replace(found, series=("x", "x")))) == [series.id]
 
 
-def test_a_baseline_that_failed_is_named_with_its_reason() -> None:
-    truth = np.ones((2, 1))
-    record = Backtest(
-        1, 1, ("a", "b"), np.array([3, 4]), np.array([[3], [4]]), truth, {"gru": truth, "drift": np.array([[1.0], [np.nan]])}, {}, np.ones(2)
-    )
-    told = list(failed(replace(record, failures={"drift": (Failure("b", "4", "too short"),)})))
-    assert told == [
-        "drift forecast 1 of 2 windows, which its scores are over; it is never called the best. The first that it could not: b, from 4: too short"
-    ]
-    assert list(failed(record)) == []
+def test_page_names_the_baseline_that_failed_and_the_series_that_were_not_tested(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "run")))
+    record = Backtest.from_json(copy.backtest.read_text("utf-8"))
+    drift = record.forecasts["drift"].copy()
+    drift[0] = np.nan
+    lost = replace(record, forecasts={**record.forecasts, "drift": drift}, failures={"drift": (Failure("x", "2024-05-15", "too short"),)})
+    copy.backtest.write_text(lost.to_json(), encoding="utf-8")
+    told = page_of(copy).findings
+    assert len(told) == len(page_of(run).findings) + 1
+    assert "drift" in told[-1]
+    assert "1 of 2 windows" in told[-1]
+    assert told[-1].endswith("too short")
+    copy.backtest.write_text(replace(record, series=("elsewhere",) * 2).to_json(), encoding="utf-8")
+    assert page_of(copy).findings[-1].startswith("not tested: 1 of 1 series")

@@ -105,7 +105,7 @@ def test_mistake_names_line_key_and_remedy(text: str, expected: str) -> None:
     assert expected in found
 
 
-@pytest.mark.parametrize("value", ["1.0", "1.5", "0.0", "-1", "true", "soon", "[1]", "null"])
+@pytest.mark.parametrize("value", ["1.0", "1.5", "-0.1", "-1", "true", "soon", "[1]", "null"])
 @pytest.mark.parametrize("key", ["validation", "test"])
 def test_share_is_a_fraction_steps_or_a_date(key: str, value: str) -> None:
     (found,) = mistakes(f"{SMALL}  {key}: {value}\n")
@@ -199,11 +199,17 @@ def test_override_refuses_like_a_file(assignment: str, expected: str) -> None:
     assert str(error.value).startswith(expected)
 
 
-def test_lookback_is_two_seasons_and_at_least_two_horizons() -> None:
-    assert DataConfig(horizon=24).lookback_for(24) == 48
-    assert DataConfig(horizon=100).lookback_for(24) == 200
-    assert DataConfig(horizon=3).lookback_for(168) == 336
-    assert DataConfig(horizon=3, lookback=5).lookback_for(168) == 5
+def test_step_may_be_written_as_a_number() -> None:
+    assert override(parse(SMALL), ["data.step=1"]).data.step == "1"
+    assert parse(override(parse(SMALL), ["data.step=7"]).to_yaml()).data.step == "7"
+    for wrong, shown in (("true", "true"), ("0", "'0'"), ("1.5", "1.5")):
+        with pytest.raises(OptionError, match=f"data.step must be .*, got {shown}"):
+            override(parse(SMALL), [f"data.step={wrong}"])
+
+
+@pytest.mark.parametrize("none", ["0", "0.0"])
+def test_no_part_is_written_as_zero(none: str) -> None:
+    assert override(parse(SMALL), [f"data.test={none}", f"data.validation={none}"]).data.test == 0
 
 
 def test_names_of_options_are_those_of_the_data_layer() -> None:

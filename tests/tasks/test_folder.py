@@ -58,9 +58,89 @@ def test_overwrite_removes_the_run_and_nothing_else(place: Path, tmp_path: Path)
     run.checkpoints.rmdir()
     run.checkpoints.symlink_to(tmp_path / "precious")
     folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
-    assert contents(place) == {"run.json", "config.yaml", "notes.txt"}
+    assert contents(place) == {"run.json", "config.yaml", "notes.txt", ".previous"}
+    assert contents(run.previous) == set(folder.ENTRIES)
     assert run.config.data.horizon == 3
+    run.drop_previous()
+    assert contents(place) == {"run.json", "config.yaml", "notes.txt"}
     assert (tmp_path / "precious" / "file").exists()
+
+
+def trained(place: Path, horizon: int) -> folder.RunFolder:
+    """A run with what stands for a network."""
+    run = folder.create(place, Config(data=DataConfig(horizon=horizon)), overwrite=True)
+    run.model.mkdir()
+    (run.model / "config.json").write_text(str(horizon), encoding="utf-8")
+    run.log.write_text("{}\n", encoding="utf-8")
+    return run
+
+
+def test_run_that_was_to_be_replaced_comes_back_when_nothing_replaces_it(place: Path) -> None:
+    run = trained(place, 24)
+    before = contents(place)
+    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True).withdraw()
+    assert contents(place) == before
+    assert run.config.data.horizon == 24
+    assert run.trained
+
+
+def test_run_that_came_to_no_network_makes_way_for_the_one_before_it(place: Path) -> None:
+    trained(place, 24)
+    begun = folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+    begun.log.write_text("{}\n", encoding="utf-8")
+    begun.withdraw()
+    assert begun.config.data.horizon == 3  # an epoch is done: it can be resumed
+    folder.create(place, Config(data=DataConfig(horizon=5)), overwrite=True).withdraw()
+    assert begun.config.data.horizon == 24
+    assert begun.trained
+
+
+def test_run_that_was_replaced_and_not_removed_is_not_kept_twice(place: Path) -> None:
+    trained(place, 24)
+    trained(place, 3)  # killed before the old one was removed
+    run = folder.create(place, Config(data=DataConfig(horizon=5)), overwrite=True)
+    assert folder.RunFolder(run.previous).config.data.horizon == 3
+
+
+def test_setting_aside_that_was_cut_short_is_taken_up_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, rename = trained(place, 24), Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "log.jsonl":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(KeyboardInterrupt):
+        folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+    monkeypatch.undo()
+    assert contents(place) == {"run.json", "config.yaml", "log.jsonl", ".previous"}
+    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True).withdraw()
+    assert contents(place) == {"run.json", "config.yaml", "log.jsonl", "model"}
+    assert run.config.data.horizon == 24
+
+
+def test_run_that_was_set_aside_is_found_when_the_new_one_never_began(place: Path) -> None:
+    run = trained(place, 24)
+    folder.create(place, CONFIG, overwrite=True)
+    run.config_file.unlink()
+    run.marker.unlink()  # as a kill at that moment leaves it
+    with pytest.raises(DataError, match=r"got a folder whose run is in .*\.previous, as the one that was to replace it never began"):
+        folder.open(place)
+    with pytest.raises(OptionError, match="got one that holds a run; give --overwrite"):
+        folder.create(place, CONFIG)
+    folder.create(place, CONFIG, overwrite=True).withdraw()
+    assert run.trained
+
+
+def test_what_was_learnt_until_when_is_noted(place: Path) -> None:
+    run = folder.create(place, CONFIG)
+    assert run.learnt_until == {}
+    run.note_learnt({"a": "2024-01-31", "ü": 7})
+    assert folder.open(place).learnt_until == {"a": "2024-01-31T00:00:00.000000000", "ü": 7}
+    run.marker.write_text('{"kind": "grus forecast run", "version": 1, "learnt_until": {"a": "soon"}}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"run\.json: learnt_until must have a time for each series, got other content"):
+        folder.open(place).learnt_until  # noqa: B018
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -152,7 +232,8 @@ def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         folder.write_text(target, "new")
+    assert error.value.filename == str(target)
     assert target.read_bytes() == "old ü\n".encode()
     assert contents(tmp_path) == {"metrics.json"}

@@ -435,4 +435,5 @@ def test_partial_fit_learns_from_new_steps_with_the_old_ones_as_their_past() -> 
     np.testing.assert_array_equal(forecaster.panel_.series[0].target, whole)
     assert forecaster.split_.train == ((60, 90),)
     assert forecaster.predict()["ds"].tolist() == [90, 91, 92]
-    assert forecaster.facts()[:-1] == before and forecaster.facts()[-1][0] == "then learnt from"
+    assert forecaster.facts()[:-1] == before
+    assert forecaster.facts()[-1][0] == "then learnt from"

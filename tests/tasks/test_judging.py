@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from grus.data.splitting import Split, split
-from grus.errors import DataError, OptionError
+from grus.errors import CheckpointError, DataError, OptionError
 from grus.evaluation.baselines import standard
 from grus.evaluation.catalogue import BASELINES, choose_baselines
+from grus.tasks import stored
 from grus.tasks.forecast import ForecastModel, WindowSettings
-from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
+from grus.tasks.judging import BacktestPlan, after_learning, judge, key_of, name_of, parts_before, standard_for, untested, windows_of
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, small, wave
 
 SETTINGS = WindowSettings(LOOKBACK, HORIZON)
@@ -83,6 +87,46 @@ def test_series_with_too_little_before_are_left_out_and_none_is_refused() -> Non
         parts_before(empty, 30, BacktestPlan(), SETTINGS)
 
 
+# --- what was learnt is not tested ---------------------------------------------------------------------------------------------------
+def test_tests_begin_after_what_was_learnt() -> None:
+    parts = split(panel_of([wave(60), wave(40), wave(40)], starts=[0, 10, 100]), 4, 12)
+    assert parts.test == ((48, 60), (28, 40), (28, 40))
+    assert after_learning(parts, {"a": 47, "b": 37, "c": 127})[0].test == parts.test
+    assert after_learning(parts, {"a": 47, "b": 37, "c": 127})[1] == ()
+    found, notes = after_learning(parts, {"a": 50, "b": 37, "c": 127})
+    assert found.test == ((51, 60), (28, 40), (28, 40))
+    assert notes == ("of 'a' the network has learnt a part of what was to be tested, which is left out",)
+    assert after_learning(parts, {"a": 900, "b": 37, "c": 127})[0].test[0] == (60, 60)
+    with pytest.raises(
+        DataError, match="backtest: series 'c' must go on after 139 where the network has learnt from it until 139, got no step to test"
+    ):
+        after_learning(parts, {"a": 900, "b": 900, "c": 139})
+
+
+def test_series_that_were_not_learnt_are_told_when_others_were_at_their_times() -> None:
+    parts = split(panel_of([wave(60), wave(40)], starts=[0, 10]), 4, 12)
+    found, notes = after_learning(parts, {"z": 38, "a": 9})
+    assert found.test == ((48, 60), (28, 40))
+    assert notes == ("'b', which the network has not learnt from, are tested at times until which it has learnt from others",)
+    assert after_learning(parts, {"z": 37, "a": 9})[1] == ()
+
+
+def test_dates_are_compared_as_dates() -> None:
+    panel = panel_of([wave(60)])
+    days = np.datetime64("2024-01-01", "ns") + np.arange(60) * np.timedelta64(1, "D")
+    parts = split(replace(panel, series=(replace(panel.series[0], times=days),)), 4, 12)
+    assert after_learning(parts, {"a": "2024-02-20T00:00:00.000000000"})[0].test == ((51, 60),)
+
+
+def test_series_without_a_part_are_counted_and_five_are_named() -> None:
+    panel = panel_of([wave(9)] * 8)
+    assert untested(panel, "abcdefgh") is None
+    told = untested(panel, "b")
+    assert told is not None
+    assert told.startswith("not tested: 7 of 8 series, in whose test part no window has room, or none with known values: ")
+    assert told.endswith(": 'a', 'c', 'd', 'e', 'f' and 2 more")
+
+
 # --- judge ---------------------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def model() -> ForecastModel:
@@ -112,6 +156,35 @@ def test_judge_trains_anew_at_every_refit(model: ForecastModel) -> None:
     asked.clear()
     judge(model, panel, [(72, 90)], BacktestPlan(), retrain=retrain)
     assert asked == []
+
+
+def interrupt(done: int, total: int) -> None:
+    raise KeyboardInterrupt
+
+
+def test_backtest_of_one_network_is_not_gone_on_with_by_another(model: ForecastModel, tmp_path: Path) -> None:
+    panel, ranges = panel_of([wave(90, 1)]), [(72, 90)]
+    other = small(random_state=1).fit(panel_of([wave(90, 1), wave(60, 2)])).model_
+    with pytest.raises(KeyboardInterrupt):
+        judge(model, panel, ranges, BacktestPlan(), folder=tmp_path, on_progress=interrupt)
+    with pytest.raises(CheckpointError, match="must be of this very run, got one that differs in model;"):
+        judge(other, panel, ranges, BacktestPlan(), folder=tmp_path, resume=True)
+    resumed = judge(model, panel, ranges, BacktestPlan(), folder=tmp_path, resume=True)
+    whole = judge(model, panel, ranges, BacktestPlan())
+    for name, rows in whole.forecasts.items():
+        np.testing.assert_array_equal(resumed.forecasts[name], rows)
+
+
+def test_key_is_of_all_that_decides_a_forecast(model: ForecastModel, tmp_path: Path) -> None:
+    stored.save(model, tmp_path / "model", "")
+    assert key_of(stored.load(tmp_path / "model")) == key_of(model)
+    network = copy.deepcopy(model.network)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] += 1e-3
+    unscaled = replace(model.scaling, target=replace(model.scaling.target, shift=model.scaling.target.shift + 1))
+    others = [replace(model, network=network), replace(model, scaling=unscaled), replace(model, intervals={})]
+    others.append(replace(model, windows=replace(model.windows, missing="zero")))
+    assert len({key_of(each) for each in (model, *others)}) == 5
 
 
 def test_plan_that_cannot_be_met_is_refused(model: ForecastModel) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from grus.errors import DataError, OptionError
 from grus.evaluation import Backtest
-from grus.tasks.seeds import check_seeds, finished, over_seeds
-from grus.training import History
+from grus.tasks.seeds import check_seeds, over_seeds
 from tests.tasks.waves import panel_of, small, wave
 
 
@@ -65,13 +64,6 @@ def test_own_seed_counts_once() -> None:
 def test_what_is_no_seed_is_refused(seeds: tuple[Any, ...], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         check_seeds(seeds, 0)
-
-
-def test_a_training_cut_short_is_not_judged() -> None:
-    model: Any = object()
-    assert finished((model, History())) is model
-    with pytest.raises(KeyboardInterrupt):
-        finished((model, History(stopped="interrupted")))
 
 
 def test_forecaster_is_judged_with_each_seed() -> None:

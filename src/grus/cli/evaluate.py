@@ -3,32 +3,64 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grus.cli.console import load_module, print_json, print_note, print_scores
 
-EXAMPLE = "Example: grus evaluate runs/sales --json"
+if TYPE_CHECKING:
+    from grus.evaluation.backtest import Backtest
+
+EXAMPLE = "Example: grus evaluate runs/sales --set 'backtest.baselines=[seasonal naive, ETS]' --seeds 0,1,2"
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
-    data: Annotated[Path | None, typer.Option(help="Another table (default the run's own).", metavar="FILE")] = None,
+    data: Annotated[Path | None, typer.Option(help="Another table; the run's own record stays as it is.", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for every forecast, in place of the run's own record.", metavar="FILE")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key of backtest: baselines, stride, refit.", metavar="KEY=VALUE")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Networks trained anew with these seeds are tested too.", metavar="0,1,2")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.")] = False,
 ) -> None:
     """Backtest a run: forecasts of the test part beside naive and statistical ones, scored in the units of the target."""
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
+    tried, reporter = _seeds(seeds), "json" if as_json else "quiet" if quiet else "bar"
     folder = load_module("grus.tasks.folder", "evaluate").open(run, needs=["model"])
-    reporter = "json" if as_json else "quiet" if quiet else "bar"
-    scores = load_module("grus.tasks.forecast_run", "evaluate").evaluate_run(folder, data, reporter).scores()
-    if as_json:
-        print_json(scores)
-    else:
-        print_scores(scores)
-    if data is None and reporter == "bar":
+    job = load_module("grus.tasks.forecast_run", "evaluate")
+    try:
+        found = job.evaluate_run(folder, data, reporter, tried, assignments=assignments or [], out=out, tell=print_note)
+    except KeyboardInterrupt as error:
+        print_note("interrupted; the same command goes on from here.")
+        raise typer.Exit(130) from error
+    _print(found, as_json)
+    if data is None and out is None and reporter == "bar":
         again = shlex.join(["grus", "fit", "--config", str(run / "config.yaml"), "--set", "data.test=0", "--out", f"{run}-final"])
         print_note(f"grus predict {run} forecasts with this network, which has not learnt from the test part; to train one that has: {again}")
+
+
+def _print(found: Backtest, as_json: bool) -> None:
+    spreads = found.over_seeds() if found.seeds else {}
+    if as_json:
+        if spreads:
+            print_json({"over_seeds": {metric: asdict(spread) for metric, spread in spreads.items()}})
+        print_json(found.scores())
+        return
+    print_scores(found.scores())
+    if spreads:
+        told = (f"{metric} {spread}, mean in {spread.low:.4g} to {spread.high:.4g}" for metric, spread in spreads.items())
+        print(f"{found.model} over seeds {', '.join(map(str, found.seeds))}:", *told, sep="\n  ")
+
+
+def _seeds(text: str | None) -> list[int]:
+    """Seeds out of "0,1,2"."""
+    try:
+        return [] if text is None else [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds must be whole numbers with commas between them, got {text!r}") from error

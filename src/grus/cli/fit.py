@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grus.cli.console import load_module, print_facts, print_json, print_rows
+from grus.cli.console import load_module, print_facts, print_json, print_note, print_rows
 from grus.errors import OptionError
 
 if TYPE_CHECKING:
     from grus.tasks.config import Config
     from grus.tasks.draft import Draft
     from grus.tasks.folder import RunFolder
+    from grus.tasks.forecast_run import RunSummary
     from grus.tasks.keys import Key
 
 EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
@@ -76,6 +76,10 @@ def fit(
     settings = _settle(out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], found)
     if found is None:
         folders.check_place(out, overwrite=overwrite)
+    elif found.trained:
+        print_note(f"{out}: was trained to its end, so that there is nothing to go on with; it stays as it is.")
+        _print_summary(run.finished_run(found), as_json)
+        return
     parts = run.prepare_run(settings)
     folder: RunFolder = found or folders.create(out, settings, overwrite=overwrite)
     try:
@@ -83,14 +87,25 @@ def fit(
     except BaseException:
         if not resume:
             folder.withdraw()
+            _tell_previous(folder)
         raise
+    _print_summary(summary, as_json)
+    if summary.stopped == "interrupted":
+        print_note(f"interrupted; grus fit --resume --out {out} goes on from here.")
+        _tell_previous(folder)
+        raise typer.Exit(130)
+
+
+def _print_summary(summary: RunSummary, as_json: bool) -> None:
     if as_json:
         print_json(summary.to_dict())
     else:
         print_facts(summary.to_dict())
-    if summary.stopped == "interrupted":
-        print(f"grus: interrupted; grus fit --resume --out {out} goes on from here.", file=sys.stderr)
-        raise typer.Exit(130)
+
+
+def _tell_previous(folder: RunFolder) -> None:
+    if folder.previous.exists():
+        print_note(f"the run that was there before is in {folder.previous} until this one is trained to its end.")
 
 
 def _print_keys(as_json: bool) -> None:

@@ -23,7 +23,9 @@ def predict(
     chosen = _levels(levels)
     folders = load_module("grus.tasks.folder", "predict")
     folder = folders.open(run, needs=["model"])
-    source = sys.stdin if data == "-" else None if data is None else Path(data)
+    if out != "-":
+        folders.check_file(Path(out))
+    source = sys.stdin.buffer if data == "-" else None if data is None else Path(data)
     table = load_module("grus.tasks.forecast_run", "predict").predict_run(folder, source, chosen, print_note)
     text: str = table.to_csv(index=False, lineterminator="\n")
     if out == "-":

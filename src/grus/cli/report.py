@@ -18,7 +18,10 @@ def report(
     pictures: Annotated[Path | None, typer.Option(help="Folder that gets a PNG of every chart as well.", metavar="FOLDER")] = None,
 ) -> None:
     """Write one page about a run that was evaluated: forecasts, scores, errors, learning, gates. It needs no network."""
-    folder = load_module("grus.tasks.folder", "report").open(run, needs=["model", "backtest.json"])
+    folders = load_module("grus.tasks.folder", "report")
+    folder = folders.open(run, needs=["model", "backtest.json"])
+    if out is not None:
+        folders.check_file(out)
     if pictures is not None and pictures.exists() and not pictures.is_dir():
         raise typer.BadParameter(f"--pictures must be a folder, got the file {pictures}; name another")
     print(load_module("grus.report.run", "report").report_run(folder, out or folder.report, pictures))

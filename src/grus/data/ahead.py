@@ -57,7 +57,7 @@ def _times(step: Step, series: Series, future: Series | None, horizon: int) -> N
     if len(times) < horizon:
         raise DataError(
             f"predict: series {series.id!r} must have {horizon} times after {show(series.times[-1])}, as its calendar is irregular, "
-            f"got {len(times)}; give them in the table of the future."
+            f"got {len(times)}; add their rows, without a target."
         )
     return times
 

@@ -15,6 +15,7 @@ from grus.errors import DataError, OptionError
 
 METHODS = ("standard", "robust", "minmax", "global", "none")
 COVARIATE_METHODS = ("standard", "none")
+FINE = 2.0**-18  # of its size: what a 32-bit number shows of a change this small has fewer than 6 bits
 
 Values = NDArray[np.float64]
 Ranges = Sequence[tuple[int, int]]  # per series the half-open range of its steps
@@ -67,6 +68,7 @@ class Scaling:
         none:     as it is
     covariates: "standard" (each column over all series, flags of only 0 and 1 left alone) or "none".
     interval: the median time between rows of an irregular panel, nanoseconds or units of the time column; 1 on a calendar.
+    lacking: the past covariates that lack a value somewhere in training.
 
     Missing values have no part in it. Where the spread is 0 the scale is 1.
     """
@@ -78,6 +80,7 @@ class Scaling:
     past: Affine
     future: Affine
     static: Affine
+    lacking: tuple[str, ...] = ()
 
     @staticmethod
     def fit(panel: Panel, ranges: Ranges, method: str = "standard", covariates: str = "standard") -> Scaling:
@@ -123,6 +126,25 @@ class Scaling:
             )
         return replace(self, target=self.target.take(ids))
 
+    def findings(self, panel: Panel, ranges: Ranges) -> tuple[str, ...]:
+        """What 32-bit numbers would lose of the scaled targets, as sentences for a reader; the panel is aligned.
+
+        Numerics: a series is told of where its scaled standard deviation is below 2^-18 of its largest scaled size, and it is no constant: of
+        the 24 bits of a number fewer than 6 are left for what changes.
+        """
+        lost: list[str] = []
+        for index, (series, (low, high)) in enumerate(zip(panel.series, ranges, strict=True)):
+            known = series.target[low:high][~np.isnan(series.target[low:high])]
+            if known.size and known.min() < known.max() and _spread(known) < FINE * self.target.scale[index] * np.abs(self.apply(index, known)).max():
+                lost.append(series.id)
+        if not lost:
+            return ()
+        remedy = "take a scaling that goes by series, such as 'standard'" if self.method in ("none", "global") else "subtract its level first"
+        return (
+            f"{len(lost)} of {len(panel.series)} series change too little beside their size for 32-bit numbers under the scaling {self.method!r}: "
+            f"{', '.join(map(repr, lost[:5]))}{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}; {remedy}",
+        )
+
     def apply(self, index: ArrayLike, values: ArrayLike) -> Values:
         """Target values in scaled units.
 
@@ -140,7 +162,7 @@ class Scaling:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, exact when written as JSON and read again."""
         columns = {name: getattr(self, name).to_dict() for name in ("target", "past", "future", "static")}
-        return {"method": self.method, "covariates": self.covariates, "interval": self.interval, **columns}
+        return {"method": self.method, "covariates": self.covariates, "interval": self.interval, "lacking": list(self.lacking), **columns}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Scaling:
@@ -149,11 +171,14 @@ class Scaling:
         Raises:
             DataError: a value is missing or damaged
         """
-        wanted = ("method", "covariates", "interval", "target", "past", "future", "static")
+        wanted = ("method", "covariates", "interval", "lacking", "target", "past", "future", "static")
         if sorted(values) != sorted(wanted):
             raise DataError(f"Scaling: keys must be {', '.join(wanted)}, got {', '.join(sorted(values))}; the file is damaged or of another kind.")
-        columns = [Affine.from_dict(values[name]) for name in wanted[3:]]
-        return Scaling(str(values["method"]), str(values["covariates"]), float(values["interval"]), *columns)
+        columns = [Affine.from_dict(values[name]) for name in wanted[4:]]
+        lacking = tuple(str(name) for name in values["lacking"])
+        if not set(lacking) <= set(columns[1].names):
+            raise DataError(f"Scaling: lacking must name past covariates, {list(columns[1].names)}, got {list(lacking)}; the file is damaged.")
+        return Scaling(str(values["method"]), str(values["covariates"]), float(values["interval"]), *columns, lacking=lacking)
 
 
 class ScalingFit:
@@ -171,6 +196,7 @@ class ScalingFit:
         self._pooled = Moments.of([np.zeros(0)])
         self._columns: dict[str, Moments] = {}
         self._names: dict[str, tuple[str, ...]] = {}
+        self._lacking: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._interval = 1.0
 
     def add(self, panel: Panel, ranges: Ranges) -> None:
@@ -192,6 +218,9 @@ class ScalingFit:
             table = np.concatenate(rows)
             found = Moments.of([table[:, column] for column in range(len(names))])
             self._columns[role] = self._columns[role] + found if role in self._columns else found
+            if role == "past":
+                lacks = found.count < len(table)
+                self._lacking = self._lacking | lacks if self._lacking.size else lacks
 
     def finish(self) -> Scaling:
         """The scaling of all that was added.
@@ -199,7 +228,8 @@ class ScalingFit:
         Raises: DataError where a column has no value.
         """
         roles = (_fit_columns(role, names, self._columns[role], self.covariates) for role, names in self._names.items())
-        return Scaling(self.method, self.covariates, self._interval, self._target(), *roles)
+        lacking = tuple(name for name, lacks in zip(self._names["past"], self._lacking, strict=True) if lacks)
+        return Scaling(self.method, self.covariates, self._interval, self._target(), *roles, lacking=lacking)
 
     def _target(self) -> Affine:
         names = tuple(name for part in self._targets for name in part.names)
@@ -242,6 +272,11 @@ def _ids(panel: Panel) -> tuple[str, ...]:
 def _along(numbers: Values, index: ArrayLike, values: Values) -> Values:
     chosen = numbers[np.asarray(index)]
     return chosen.reshape(chosen.shape + (1,) * (values.ndim - chosen.ndim))
+
+
+def _spread(known: Values) -> float:
+    """The standard deviation about the first value, which loses fewer digits than about 0."""
+    return float((known - known[0]).std())
 
 
 def _standard(known: Values) -> Pair:

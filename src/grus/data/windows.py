@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from grus.data.ahead import known_ahead
-from grus.data.cycles import cycles_of
-from grus.data.missing import fill, gaps, parse
+from grus.data.cycles import TimeChannels, cycles_of
+from grus.data.missing import deltas, fill, parse
 from grus.data.panel import Panel
-from grus.data.scaling import Ranges, Scaling, check_ranges
+from grus.data.scaling import Affine, Ranges, Scaling, check_ranges
 from grus.data.table import Channels, Table, runs, tabulate
 from grus.errors import DataError, OptionError
 
@@ -29,16 +29,18 @@ class Batch:
 
     Shapes:
         past [B, L, C], channels as ``Channels.past`` names them, the target first
-        known [B, L], 1 where the target was measured
-        gap [B, L], steps since it was last measured before each step: the delta of ``gru_d``
+        mask [B, L, M], 1 where a value was measured: of the target, M = 1; under "gru_d" of every channel, M = C
+        delta [B, L, M], steps since it was last measured before each step
+        mean [B, M], the training mean; 0 for what is known ahead
         future [B, H, F], known ahead; static [B, S]
         target [B, H], NaN where missing or unknown
         series, origin [B], the number of the series in the panel, and of the first step to forecast
     """
 
     past: NDArray[np.float32]
-    known: NDArray[np.float32]
-    gap: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    delta: NDArray[np.float32]
+    mean: NDArray[np.float32]
     future: NDArray[np.float32]
     static: NDArray[np.float32]
     target: NDArray[np.float32]
@@ -50,7 +52,8 @@ class Windows:
     """Every window of a panel whose forecast lies in the given ranges; the past may reach back before them.
 
     ranges: per series the half-open range of steps that may be targets.
-    missing: one of ``grus.data.missing.STRATEGIES``; past covariates are filled in the same way, under "gru_d" with "forward".
+    missing: one of ``grus.data.missing.STRATEGIES``; past covariates are filled in the same way. "zero" is 0 in the units of each column, of the
+    target as the panel has it.
     stride: steps between the origins of a series, from the start of its range.
     keep_partial: also windows whose horizon passes the end of the range; their targets from there on are NaN, and covariates after
     the last step of the series are 0.
@@ -58,7 +61,8 @@ class Windows:
     may_be_empty: no window at all is no error.
 
     A window has at least one measured value in its past. Where the series starts later than the window, the steps before count as missing, with
-    future covariates and calendar 0. The calendar gives sines and cosines of the place in the day, week and year, as far as the step has them.
+    future covariates and calendar 0. The calendar gives sines and cosines of the place in the day, week and year, as far as the step has them;
+    where steps are irregular one more channel tells how long each comes after the step before it.
 
     Raises:
         OptionError: an option is not allowed
@@ -88,9 +92,11 @@ class Windows:
         check_ranges("Windows", panel, ranges)
         self.panel, self.lookback, self.horizon, self.scaling = panel, lookback, horizon, scaling.align(panel)
         self._fill, masked = parse(missing)
-        self._cycles = cycles_of(panel) if calendar_features else ()
+        self._stamped = TimeChannels(cycles_of(panel) if calendar_features else (), None if panel.step.is_regular else scaling.interval)
         by_time = self._fill == "time"
-        self._table = tabulate(panel, self.scaling, lookback, horizon, masked=masked, cycles=self._cycles, by_time=by_time)
+        self._table = tabulate(panel, self.scaling, lookback, horizon, masked=masked, stamped=self._stamped, by_time=by_time)
+        self._means = self.scaling.target.mean, self.scaling.past.mean
+        self._levels = (_zeros(self.scaling.target), _zeros(self.scaling.past)) if self._fill == "zero" else self._means
         self._stops = np.array([high for _, high in ranges], np.int64)
         self._cut_targets = keep_partial
         self.channels = self._table.channels
@@ -133,7 +139,7 @@ class Windows:
         series = np.arange(len(self.panel.series))
         origin = self._table.lengths
         batch = self._gather(series, origin, np.full((len(series), self.horizon), np.nan, np.float32))
-        empty = np.flatnonzero(~(batch.known > 0).any(axis=1))
+        empty = np.flatnonzero(~(batch.mask[..., 0] > 0).any(axis=1))
         if empty.size:
             series_id = self.panel.series[int(empty[0])].id
             raise DataError(
@@ -141,44 +147,55 @@ class Windows:
                 f"({empty.size} of {len(series)} series have none); leave it out or look back further."
             )
         if self.channels.future:
-            batch.future[:] = known_ahead(self.panel, future, self.scaling.future, self._cycles, self.horizon)
+            batch.future[:] = known_ahead(self.panel, future, self.scaling.future, self._stamped, self.horizon)
         return batch
 
     def _gather(self, series: NDArray[np.int64], origin: NDArray[np.int64], target: NDArray[np.float32]) -> Batch:
         table, views = self._table, self._views
         starts = table.bases[series] + origin
         past = views.values[starts].reshape(len(starts), self.lookback, len(self.channels.past))
-        known = views.measured[0][starts]
-        if self._fill not in ("zero", "none"):
-            self._refill(past[:, :, 0], known, self.scaling.target.mean[series], starts, self._fill)
+        masks = [view[starts] for view in views.masks]
         first = len(self.channels.past) - len(self.channels.future) - len(self.panel.past_names)
-        if self._fill != "zero":
-            for column, mean in enumerate(self.scaling.past.mean.tolist()):
-                means = np.full(len(starts), mean)
-                strategy = "forward" if self._fill == "none" else self._fill
-                self._refill(past[:, :, first + column], views.measured[1 + column][starts], means, starts, strategy)
+        for column, (place, mask) in enumerate(zip((0, *range(first, first + len(masks) - 1)), masks, strict=True)):
+            level = self._levels[1][column - 1].repeat(len(starts)) if column else self._levels[0][series]
+            self._refill(past[:, :, place], mask, level, starts)
         ahead = views.ahead[starts + self.lookback].reshape(len(starts), self.horizon, len(self.channels.past))
         future = np.ascontiguousarray(ahead[:, :, len(self.channels.past) - len(self.channels.future) :])
-        return Batch(past, known.astype(np.float32), self._gaps(known, starts), future, table.static[series], target, series, origin)
+        shown = masks if self._fill == "none" else masks[:1]
+        return Batch(past, *self._measured(shown, series, origin, starts), future, table.static[series], target, series, origin)
 
-    def _refill(
-        self, channel: NDArray[np.float32], known: NDArray[np.bool_], means: NDArray[np.float64], starts: NDArray[np.int64], strategy: str
-    ) -> None:
+    def _refill(self, channel: NDArray[np.float32], mask: NDArray[np.bool_], level: NDArray[np.float64], starts: NDArray[np.int64]) -> None:
         """Fill one channel in place; most windows lack nothing and are left alone."""
-        rows = np.flatnonzero(~known.all(axis=1))
+        rows = np.flatnonzero(~mask.all(axis=1))
         if rows.size:
             times = None if self._views.times is None else self._views.times[starts[rows]]
-            channel[rows] = fill(channel[rows], known[rows], strategy, times, means[rows])
+            strategy = "gru_d" if self._fill == "none" else self._fill
+            channel[rows] = fill(channel[rows], mask[rows], strategy, times, level[rows], level[rows])
 
-    def _gaps(self, known: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _measured(
+        self, masks: list[NDArray[np.bool_]], series: NDArray[np.int64], origin: NDArray[np.int64], starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Mask, delta and mean of the target, and with them those of every other channel for a cell that reads them."""
+        ahead = len(self.channels.future) if self._fill == "none" else 0
+        shape = (len(starts), self.lookback, len(masks) + ahead)
+        mask, delta, mean = np.empty(shape, np.float32), np.empty(shape, np.float32), np.zeros((shape[0], shape[2]), np.float32)
+        for column, measured in enumerate(masks):
+            mask[..., column], delta[..., column] = measured, self._delta(measured, starts)
+            mean[:, column] = self._means[1][column - 1] if column else self._means[0][series]
+        if ahead:
+            inside = np.arange(self.lookback) >= self.lookback - origin[:, None]
+            mask[..., len(masks) :], delta[..., len(masks) :] = inside[..., None], self._delta(inside, starts)[..., None]
+        return mask, delta, mean
+
+    def _delta(self, mask: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.float32]:
         if self._views.clock is not None:
-            return gaps(known, self._views.clock[starts]).astype(np.float32)
-        gap = np.ones(known.shape, np.float32)
-        gap[:, 0] = 0
-        rows = np.flatnonzero(~known.all(axis=1))
+            return deltas(mask, self._views.clock[starts]).astype(np.float32)
+        delta = np.ones(mask.shape, np.float32)
+        delta[:, 0] = 0
+        rows = np.flatnonzero(~mask.all(axis=1))
         if rows.size:
-            gap[rows] = gaps(known[rows])
-        return gap
+            delta[rows] = deltas(mask[rows])
+        return delta
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,22 +205,27 @@ class _Views:
     values: NDArray[np.float32]
     ahead: NDArray[np.float32]
     target: NDArray[np.float32]
-    measured: list[NDArray[np.bool_]]
+    masks: list[NDArray[np.bool_]]
     clock: NDArray[np.float64] | None
     times: NDArray[np.float64] | None
 
     @staticmethod
     def of(table: Table, lookback: int, horizon: int) -> _Views:
         stamps = [None if array is None else runs(array, lookback) for array in (table.clock, table.times)]
-        measured = [runs(row, lookback) for row in table.measured]
-        return _Views(runs(table.values, lookback), runs(table.values, horizon), runs(table.target, horizon), measured, *stamps)
+        masks = [runs(row, lookback) for row in table.masks]
+        return _Views(runs(table.values, lookback), runs(table.values, horizon), runs(table.target, horizon), masks, *stamps)
+
+
+def _zeros(columns: Affine) -> NDArray[np.float64]:
+    """0 in scaled units."""
+    return (0 - columns.shift) / columns.scale
 
 
 def _select(
     table: Table, ranges: Ranges, lookback: int, horizon: int, stride: int, keep_partial: bool, min_known: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Series and origin of every window that has enough measured values on both sides."""
-    count = np.concatenate([[0], np.cumsum(table.measured[0])])
+    count = np.concatenate([[0], np.cumsum(table.masks[0])])
     series: list[NDArray[np.int64]] = []
     origins: list[NDArray[np.int64]] = []
     for number, (low, high) in enumerate(ranges):

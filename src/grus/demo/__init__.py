@@ -16,7 +16,7 @@ from grus.data.windows import Windows
 from grus.demo.page import page, score_table
 from grus.demo.series import read_co2
 from grus.demo.speed import StepTime, time_step
-from grus.demo.study import TEST, Settings, Study, run_study
+from grus.demo.study import Settings, Study, run_study
 from grus.errors import OptionError
 from grus.models.tensors import TensorBatch
 from grus.report import write
@@ -60,15 +60,14 @@ def _about(panel: Panel) -> str:
 
 
 def _watch(panel: Panel, settings: Settings, seed: int, console: Console) -> Study:
-    """The study, with a bar on stderr while the baselines are at work; training draws its own."""
+    """The study, with a bar on stderr during the backtest; training draws its own."""
     errors = Console(stderr=True, quiet=console.quiet)
     bar = Progress(console=errors, transient=True, disable=console.quiet or not errors.is_terminal)
-    count = len(range(0, TEST - settings.horizon + 1, settings.stride)) * len(settings.baselines)
-    task = bar.add_task("baselines", total=count)
+    task = bar.add_task("backtest", total=None)
 
-    def advance() -> None:
+    def advance(done: int, total: int) -> None:
         bar.start()
-        bar.update(task, advance=1)
+        bar.update(task, completed=done, total=total)
         if bar.finished:
             bar.stop()
 

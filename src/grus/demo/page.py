@@ -7,7 +7,7 @@ from rich.table import Table
 
 from grus.demo.study import NAME, Study, gates_of, last_test, next_year
 from grus.evaluation import Backtest, mae
-from grus.report import ForecastPage
+from grus.report import ForecastPage, Past
 from grus.training import History
 
 # Weeks ahead, first and last; together they cover the year.
@@ -19,6 +19,7 @@ HISTORY = ("epoch", "loss", "validation_loss", "learning_rate", "gradient_norm")
 
 def page(study: Study) -> ForecastPage:
     """The report of a study."""
+    (series,) = study.panel
     return ForecastPage(
         title=TITLE,
         facts=facts(study),
@@ -31,6 +32,8 @@ def page(study: Study) -> ForecastPage:
         target="CO₂",
         unit="ppm",
         step="week",
+        past={series.id: Past(series.times, series.target)},
+        lookback=study.settings.lookback,
     )
 
 

@@ -14,6 +14,7 @@ from grus.data.splitting import Split, split
 from grus.errors import DataError
 from grus.evaluation import Backtest, Baseline, Drift, LastValue, Model, Prediction, SeasonalDrift, SeasonalNaive, origins, run_backtest
 from grus.evaluation.fitted import AutoArima, Ets
+from grus.evaluation.rolling import Progress
 from grus.models.settings import ForecastSettings
 from grus.report import Example, GateTrace, Past, judged
 from grus.tasks.forecast import ForecastModel, WindowSettings
@@ -96,8 +97,8 @@ class Study:
     outlook: Prediction
 
 
-def run_study(panel: Panel, settings: Settings, seed: int, reporter: Reporter, say: Callable[[str], Any], advance: Callable[[], Any]) -> Study:
-    """Training, backtest, and training anew; `say` is told before each, `advance` after every forecast of a baseline.
+def run_study(panel: Panel, settings: Settings, seed: int, reporter: Reporter, say: Callable[[str], Any], advance: Progress) -> Study:
+    """Training, backtest, and training anew; `say` is told before each, `advance` after every window of the backtest, as ``run_backtest`` tells it.
 
     Raises: DataError for a series that is too short for its parts.
     """
@@ -112,29 +113,11 @@ def run_study(panel: Panel, settings: Settings, seed: int, reporter: Reporter, s
     windows = [(0, int(origin)) for origin in origins(length, first, settings.stride, settings.horizon)]
     names = ", ".join(baseline.name for baseline in settings.baselines)
     say(f"Backtest: {len(windows)} forecasts of {settings.horizon} weeks, beside {names}.")
-    baselines = [Watched(baseline, advance) for baseline in settings.baselines]
     model = Model(NAME, tested.model.rolling(panel))
-    backtest = run_backtest(panel, windows, settings.horizon, model, baselines)
+    backtest = run_backtest(panel, windows, settings.horizon, model, settings.baselines, on_progress=advance)
     say("Training anew on everything, for the year to come.")
     final = learn(panel, settings, seed, reporter)
     return Study(panel, settings, seed, tested, backtest, final, final.model.predict(panel))
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A baseline that tells of each forecast it makes."""
-
-    baseline: Baseline
-    advance: Callable[[], Any]
-
-    @property
-    def name(self) -> str:
-        return self.baseline.name
-
-    def forecast(self, history: Array, horizon: int, season: int) -> Array:
-        found = self.baseline.forecast(history, horizon, season)
-        self.advance()
-        return found
 
 
 def next_year(study: Study) -> Example:

@@ -285,12 +285,12 @@ def _read(content: Mapping[str, Any]) -> Backtest:
         scale=from_lists(content["scale"]),
         seconds=content["seconds"],
         seeds={int(seed): _scores(row) for seed, row in content.get("seeds", {}).items()},
-        failures=read_failures(content.get("failures", {})),
+        failures=_read_failures(content.get("failures", {})),
         baseline_quantiles={name: quantiles_from_lists(found) for name, found in content.get("baseline_quantiles", {}).items()},
     )
 
 
-def read_failures(content: Mapping[str, list[list[str]]]) -> dict[str, tuple[Failure, ...]]:
+def _read_failures(content: Mapping[str, list[list[str]]]) -> dict[str, tuple[Failure, ...]]:
     return {name: tuple(Failure(series, time, message) for series, time, message in found) for name, found in content.items()}
 
 

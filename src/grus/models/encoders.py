@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from grus.cells import Cell
 from grus.cells import get as get_cell
+from grus.compiler.program import Variable
 from grus.errors import OptionError
 from grus.models.settings import ForecastSettings
 from grus.nn import Recurrent
@@ -17,13 +20,15 @@ from grus.nn import Recurrent
 class Window(NamedTuple):
     """The past as the encoders read it: normalised, time first.
 
-    Shapes: values [L, B, C], the target first; known and gap [B, L]; carried [B, L], each step's last known target, 0 before the first.
+    Shapes: values [L, B, C], the target first; mask and delta [B, L, M]; mean [B, M]; padded [B, L], true before the series begins, or None
+    where no window reaches that far back.
     """
 
     values: Tensor
-    known: Tensor
-    gap: Tensor
-    carried: Tensor
+    mask: Tensor
+    delta: Tensor
+    mean: Tensor
+    padded: Tensor | None
 
 
 class Encoded(NamedTuple):
@@ -40,18 +45,17 @@ class Encoded(NamedTuple):
 class RecurrentEncoder(nn.Module):
     """Recurrent layers of any cell over every step of the window.
 
-    A cell that reads ``mask``, ``delta`` or ``last`` gets them for the target; every other channel counts as measured at each step. Its
-    parameter ``x_mean``, where it has one, stays 0, the mean in scaled units: the source of ``gru_d`` does not train it.
+    A cell that reads ``mask``, ``delta`` or ``last`` gets them for the channels that the window tells them of; the others count as measured at
+    each step. What a channel was last measured as is what it is filled with. The parameter ``x_mean`` of such a cell is not trained: each
+    window brings the training means of its series, normalised as the window is.
     """
 
     def __init__(self, settings: ForecastSettings, channels: int, sequence: bool) -> None:
         super().__init__()
         cell = get_cell(settings.cell)
-        self.measures, self.sequence = cell.inputs[1:], sequence
-        self.layer = stack(settings, channels, "all" if sequence else "last")
-        mean = getattr(self.layer, "x_mean_l0", None) if self.measures else None
-        if isinstance(mean, nn.Parameter):
-            nn.init.zeros_(mean).requires_grad_(False)
+        shown = given_mean(cell) if len(cell.inputs) > 1 else cell
+        self.measures, self.sequence = shown.inputs[1:], sequence
+        self.layer = stack(settings, channels, "all" if sequence else "last", shown)
 
     def forward(self, window: Window) -> Encoded:
         output, states = self.layer(window.values, inputs=self._inputs(window))
@@ -67,19 +71,19 @@ class RecurrentEncoder(nn.Module):
     def _inputs(self, window: Window) -> dict[str, Tensor] | None:
         if not self.measures:
             return None
-        others = window.values[..., 1:]
-        ones = torch.ones_like(others)
-        since = torch.cat([torch.zeros_like(others[:1]), ones[1:]])
+        ones = torch.ones_like(window.values[..., window.mask.shape[-1] :])
+        since = torch.cat([torch.zeros_like(ones[:1]), ones[1:]])
         found = {
-            "mask": torch.cat([window.known.t().unsqueeze(-1), ones], -1),
-            "delta": torch.cat([window.gap.t().unsqueeze(-1), since], -1),
-            "last": torch.cat([window.carried.t().unsqueeze(-1), others], -1),
+            "mask": torch.cat([window.mask.transpose(0, 1), ones], -1),
+            "delta": torch.cat([window.delta.transpose(0, 1), since], -1),
+            "last": window.values,
+            "mean": torch.cat([window.mean, torch.zeros_like(ones[0])], -1).expand_as(window.values),
         }
         return {name: found[name] for name in self.measures}
 
 
 class TransformerEncoder(nn.Module):
-    """A small Transformer over the window: sinusoidal positions, normalisation before each block, no mask.
+    """A small Transformer over the window: sinusoidal positions, normalisation before each block. Steps before the series are not looked at.
 
     Source: Vaswani et al., Attention is all you need, 2017, arXiv:1706.03762; Xiong et al., 2020, arXiv:2002.04745 (normalisation before).
     """
@@ -100,12 +104,28 @@ class TransformerEncoder(nn.Module):
         self.register_buffer("positions", sinusoids(lookback, size).unsqueeze(1), persistent=False)
 
     def forward(self, window: Window) -> Encoded:
-        sequence = self.blocks(self.project(window.values) + self.positions)
+        sequence = self.blocks(self.project(window.values) + self.positions, src_key_padding_mask=window.padded)
         return Encoded(sequence[-1], sequence, None)
 
     def trace(self, window: Window) -> dict[str, Tensor]:
         """Raises: OptionError, as there are no gates."""
         raise OptionError("trace: the encoder must be recurrent, got 'transformer'; it has no gates.")
+
+
+def given_mean(cell: Cell) -> Cell:
+    """The cell with its parameter ``x_mean``, if it has that, as one more input ``mean``: rows of different series have different means."""
+    program = cell.program
+    if not any(parameter.name == "x_mean" and parameter.shape == ("I",) for parameter in program.parameters):
+        return cell
+    return replace(
+        cell,
+        program=replace(
+            program,
+            inputs=(*program.inputs, Variable("mean", "I")),
+            parameters=tuple(parameter for parameter in program.parameters if parameter.name != "x_mean"),
+            nodes=tuple(replace(node, op="input", name="mean") if node.name == "x_mean" else node for node in program.nodes),
+        ),
+    )
 
 
 def stack(settings: ForecastSettings, input_size: int, output: str, cell: Any = None) -> Recurrent:

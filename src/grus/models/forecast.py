@@ -51,9 +51,9 @@ class ForecastNetwork(nn.Module):
 
     Example:
         >>> shape = ForecastShape(lookback=6, horizon=2, past=1)
-        >>> zeros, ones = torch.zeros(3, 6), torch.ones(3, 6)
-        >>> none, index = torch.zeros(3, 0), torch.zeros(3, dtype=torch.int64)
-        >>> batch = TensorBatch(zeros.unsqueeze(-1), ones, ones, torch.zeros(3, 2, 0), none, torch.zeros(3, 2), index, index)
+        >>> past, ones, mean = torch.zeros(3, 6, 1), torch.ones(3, 6, 1), torch.zeros(3, 1)
+        >>> none, series, origin = torch.zeros(3, 0), torch.zeros(3, dtype=torch.int64), torch.tensor([6, 7, 8])
+        >>> batch = TensorBatch(past, ones, ones, mean, torch.zeros(3, 2, 0), none, torch.zeros(3, 2), series, origin)
         >>> network = build(ForecastSettings(hidden_size=4), shape)
         >>> parameters = network(batch)
         >>> parameters.shape, network.head.point(parameters).shape
@@ -73,10 +73,9 @@ class ForecastNetwork(nn.Module):
     def forward(self, batch: TensorBatch, return_attention: Literal[True]) -> tuple[Tensor, Tensor | None]: ...
     def forward(self, batch: TensorBatch, return_attention: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
         self._check(batch)
-        moments = self.normalisation(batch.past[..., 0], batch.known)
+        moments = self.normalisation(batch.past[..., 0], batch.mask[..., 0])
         window = self._window(batch, moments)
-        latest = window.carried[:, -1] if self.settings.missing_aware else window.values[-1, :, 0]
-        decoded: Decoded = self.body(window, self._ahead(batch, latest, moments))
+        decoded: Decoded = self.body(window, self._ahead(batch, window.values[-1, :, 0], moments))
         parameters = self.head.read(decoded.raw)
         if moments is not None:
             parameters = self.head.affine(parameters, *moments)
@@ -90,15 +89,19 @@ class ForecastNetwork(nn.Module):
         """
         self._check(batch)
         with torch.no_grad():
-            return self.body.trace(self._window(batch, self.normalisation(batch.past[..., 0], batch.known)))
+            return self.body.trace(self._window(batch, self.normalisation(batch.past[..., 0], batch.mask[..., 0])))
 
     def _window(self, batch: TensorBatch, moments: tuple[Tensor, Tensor] | None) -> Window:
-        target = batch.past[..., 0]
+        """Steps before the series are 0 once the window is normalised, unless the cell reads that they were not measured."""
+        target, mean, padded = batch.past[..., 0], batch.mean, _padded(batch)
         if moments is not None:
             target = (target - moments[0]) / moments[1]
+            mean = torch.cat([(mean[:, :1] - moments[0]) / moments[1], mean[:, 1:]], -1)
+            if padded is not None and not self.settings.missing_aware:
+                target = target.masked_fill(padded, 0)
         column = target.t().unsqueeze(-1)
         values = column if batch.past.shape[2] == 1 else torch.cat([column, batch.past[..., 1:].transpose(0, 1)], -1)
-        return Window(values, batch.known, batch.gap, _carried(target, batch.known) if self.settings.missing_aware else target)
+        return Window(values, batch.mask, batch.delta, mean, padded)
 
     def _ahead(self, batch: TensorBatch, latest: Tensor, moments: tuple[Tensor, Tensor] | None) -> Ahead:
         target = batch.target
@@ -109,10 +112,12 @@ class ForecastNetwork(nn.Module):
     def _check(self, batch: TensorBatch) -> None:
         """Raises: ShapeError."""
         rows, shape = len(batch.past), self.shape
+        measured = min(max(1, batch.mask.shape[-1]), shape.past)
         wanted = {
             "past": (rows, shape.lookback, shape.past),
-            "known": (rows, shape.lookback),
-            "gap": (rows, shape.lookback),
+            "mask": (rows, shape.lookback, measured),
+            "delta": (rows, shape.lookback, measured),
+            "mean": (rows, measured),
             "future": (rows, shape.horizon, shape.future),
             "static": (rows, shape.static),
         }
@@ -142,12 +147,14 @@ def build(settings: ForecastSettings, shape: ForecastShape) -> ForecastNetwork:
     return ForecastNetwork(settings, shape)
 
 
-def _carried(target: Tensor, known: Tensor) -> Tensor:
-    """Each step's last known value up to and with it, 0 before the first.
+def _padded(batch: TensorBatch) -> Tensor | None:
+    """Which steps lie before the series, of which nothing is measured; None where no window has any.
 
     Shapes: [B, L].
     """
-    steps = torch.arange(1, known.shape[1] + 1, device=known.device, dtype=known.dtype)
-    latest = (known * steps).cummax(1).values
-    values = target.gather(1, (latest.long() - 1).clamp(min=0))
-    return torch.where(latest > 0, values, 0)
+    length = batch.past.shape[1]
+    if not bool((batch.origin < length).any()):
+        return None
+    steps = torch.arange(1, length + 1, device=batch.origin.device)
+    empty = batch.mask[..., 0].cumsum(1) == 0
+    return empty & (steps <= length - batch.origin.unsqueeze(1)) & (steps < length)

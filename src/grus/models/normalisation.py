@@ -13,7 +13,7 @@ EPSILON = 1e-5
 
 
 class Normalisation(nn.Module):
-    """Maps a window's target to (y − shift) / scale, by its known values y_k alone; the head's ``affine`` undoes it.
+    """Maps a window's target to (y − shift) / scale, by its measured values y_k alone; the head's ``affine`` undoes it.
 
         none        shift = 0, scale = 1
         last        shift = the last y_k, scale = 1
@@ -21,7 +21,7 @@ class Normalisation(nn.Module):
         reversible  shift = mean y_k, scale = sqrt(var y_k + ε);  with ``affine`` both follow a learnt γ > 0 and β:
                     γ (y − shift) / scale + β
 
-    A window without any known value has shift 0 and scale 1. ``reversible`` subtracts the mean of the known steps only, so a fill that is
+    A window without any measured value has shift 0 and scale 1. ``reversible`` subtracts the mean of the measured steps only, so a fill that is
     far from it stays far.
 
     Numerics: ε = 1e-5, in the series' scaled units; a constant window has scale 0.0032.
@@ -35,23 +35,23 @@ class Normalisation(nn.Module):
         self.log_gain = nn.Parameter(torch.zeros(())) if affine else None
         self.offset = nn.Parameter(torch.zeros(())) if affine else None
 
-    def forward(self, values: Tensor, known: Tensor) -> tuple[Tensor, Tensor] | None:
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
         """The shift and the scale of each window, with what was learnt in them; None where nothing changes.
 
-        Shapes: values and known [B, L]; shift and scale [B, 1].
+        Shapes: values and mask [B, L]; shift and scale [B, 1].
         """
         if self.kind == "none":
             return None
         if self.kind == "last":
-            shift = _last_known(values, known)
+            shift = _last_measured(values, mask)
             return shift, torch.ones_like(shift)
-        count = known.sum(1, keepdim=True)
+        count = mask.sum(1, keepdim=True)
         least_one = count.clamp(min=1)
         if self.kind == "scale":
-            scale = 1 + (values.abs() * known).sum(1, keepdim=True) / least_one
+            scale = 1 + (values.abs() * mask).sum(1, keepdim=True) / least_one
             return torch.zeros_like(scale), scale
-        shift = (values * known).sum(1, keepdim=True) / least_one
-        variance = ((values - shift).square() * known).sum(1, keepdim=True) / least_one
+        shift = (values * mask).sum(1, keepdim=True) / least_one
+        variance = ((values - shift).square() * mask).sum(1, keepdim=True) / least_one
         scale = torch.where(count > 0, (variance + EPSILON).sqrt(), 1)
         if self.log_gain is None or self.offset is None:
             return shift, scale
@@ -62,7 +62,7 @@ class Normalisation(nn.Module):
         return self.kind + ("" if self.log_gain is None else ", affine=True")
 
 
-def _last_known(values: Tensor, known: Tensor) -> Tensor:
-    steps = torch.arange(1, known.shape[1] + 1, device=known.device, dtype=known.dtype)
-    at = (known * steps).argmax(1, keepdim=True)
-    return (values * known).gather(1, at)
+def _last_measured(values: Tensor, mask: Tensor) -> Tensor:
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device, dtype=mask.dtype)
+    at = (mask * steps).argmax(1, keepdim=True)
+    return (values * mask).gather(1, at)

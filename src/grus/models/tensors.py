@@ -16,9 +16,11 @@ class BatchArrays(Protocol):
     @property
     def past(self) -> NDArray[np.float32]: ...
     @property
-    def known(self) -> NDArray[np.float32]: ...
+    def mask(self) -> NDArray[np.float32]: ...
     @property
-    def gap(self) -> NDArray[np.float32]: ...
+    def delta(self) -> NDArray[np.float32]: ...
+    @property
+    def mean(self) -> NDArray[np.float32]: ...
     @property
     def future(self) -> NDArray[np.float32]: ...
     @property
@@ -34,13 +36,18 @@ class BatchArrays(Protocol):
 class TensorBatch(NamedTuple):
     """B windows of L steps and the H steps ahead of each, in the series' scaled units.
 
-    Shapes: past [B, L, C], the target first; known and gap [B, L]; future [B, H, F]; static [B, S]; target [B, H], NaN where it is not
-    known; series and origin [B].
+    mask and delta: where the first M channels of the past were measured, 1 or 0, and how long before each step they last were; M = 1 is the
+    target alone, which is all that most networks need. mean: the training means of these channels. origin: how many steps of its series
+    precede the forecast; fewer than L and the window begins before the series.
+
+    Shapes: past [B, L, C], the target first; mask and delta [B, L, M], 1 ≤ M ≤ C; mean [B, M]; future [B, H, F]; static [B, S]; target [B, H],
+    NaN where it is not known; series and origin [B].
     """
 
     past: Tensor
-    known: Tensor
-    gap: Tensor
+    mask: Tensor
+    delta: Tensor
+    mean: Tensor
     future: Tensor
     static: Tensor
     target: Tensor

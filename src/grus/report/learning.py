@@ -22,10 +22,11 @@ def learning(history: History, before: History = ()) -> tuple[Chart, ...]:
         kept = alone if best is None else f"The weights kept are those of epoch {best}, with the lowest validation loss."
         return (losses("learning", "Loss by epoch", history, kept),)
     best = best_epoch(before)
-    chosen = "Nothing chose between its epochs." if best is None else f"The validation loss was lowest at epoch {best}."
-    anew = f"Trained anew on the validation part as well, for {len(history)} epochs: the weights kept are those of the last."
+    chosen = "no validation loss chose between its epochs" if best is None else f"the validation loss was lowest at epoch {best}"
+    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    anew = f"Trained anew on the validation part as well, for {epochs}: the weights kept are those of the last."
     return (
-        losses("learning-first", "First training: loss by epoch", before, f"{chosen} It tells how many epochs the training after it has."),
+        losses("learning-first", "First training: loss by epoch", before, f"Here {chosen}; the training after it has {len(history)}."),
         losses("learning", "Training anew: loss by epoch", history, anew),
     )
 

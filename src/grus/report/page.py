@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from grus.report.charts import Chart, Mark, Table
 from grus.report.svg import svg, swatch
@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     """The page as HTML. All text is escaped."""
     folder = files("grus.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(pictures=_pictures, swatch=_swatch, letters=_letters)
+    environment.filters.update(pictures=_pictures, swatch=_swatch, letters=_letters, breakable=_breakable)
     template = environment.from_string((folder / "template.html").read_text("utf-8"))
     return template.render(document=report.document(), style=Markup((folder / "style.css").read_text("utf-8")))
 
@@ -91,13 +91,18 @@ def _letters(table: Table, folded: bool) -> int:
     """About how many letters wide a table is at least: in less room its hint to scroll shows. Only heads, and names in front, break into words."""
 
     def words(text: str) -> int:
-        return max(map(len, text.split()), default=0)
+        return max(map(len, text.replace("_", "_ ").split()), default=0)
 
     columns = [
         max([words(name), *(len(row[place]) if place or folded else words(row[place]) for row in table.rows)])
         for place, name in enumerate(table.head)
     ]
     return sum(max(width, LEAST_LETTERS) + PADDING for width in columns)
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may break into lines behind its underscores."""
+    return escape(text).replace("_", Markup("_<wbr>"))
 
 
 def _swatch(mark: Mark) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from grus.tasks.ends import known_and_ahead
 from grus.tasks.folder import RunFolder
 from grus.tasks.forecast import ForecastModel
 from grus.tasks.forecast_run import load_model, read_history, read_run, split_run
+from grus.tasks.judging import untested
+from grus.tasks.run_record import failed
 
 SHOWN = 3  # series whose next steps are drawn
 
@@ -44,6 +46,7 @@ def page_of(folder: RunFolder) -> ForecastPage:
     parts, backtest = split_run(config, panel), Backtest.from_json(folder.backtest.read_text(encoding="utf-8"))
     past, gates = past_of(parts.panel, backtest), gate_trace(model, parts.panel)
     examples = [*next_steps(model, panel), *latest_test(backtest, past)]
+    findings = [*model.like.findings, *filter(None, [untested(parts.panel, backtest.series)]), *failed(backtest)]
     if model.like.columns.id is None:  # the one series has no name but what it measures
         name = config.data.target
         backtest, past = replace(backtest, series=(name,) * len(backtest)), dict(zip([name], past.values(), strict=False))
@@ -51,7 +54,7 @@ def page_of(folder: RunFolder) -> ForecastPage:
     return ForecastPage(
         f"Forecast of {config.data.target}",
         model.facts,
-        (*model.like.findings, *failed(backtest)),
+        findings,
         read_history(folder).epochs,
         backtest,
         examples,
@@ -75,15 +78,6 @@ def past_of(panel: Panel, backtest: Backtest) -> dict[str, Past]:
             if not (np.array_equal(known.times[rows], times) and np.array_equal(known.values[rows], truth, equal_nan=True)):
                 del found[name]
     return found
-
-
-def failed(backtest: Backtest) -> Iterator[str]:
-    """Which baselines could not forecast all windows, and why not the first of them."""
-    for name, failures in backtest.failures.items():
-        if failures:
-            first = failures[0]
-            windows = f"{name} forecast {backtest.counts[name]} of {len(backtest)} windows, which its scores are over; it is never called the best"
-            yield f"{windows}. The first that it could not: {first.series}, from {first.time}: {first.message}"
 
 
 def next_steps(model: ForecastModel, panel: Panel) -> list[Example]:

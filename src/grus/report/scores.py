@@ -25,12 +25,13 @@ METRICS = {
     "rmse": Metric("RMSE", "root mean squared error", True),
     "smape": Metric("sMAPE", "mean absolute error in % of the mean of truth and forecast"),
     "mase": Metric("MASE", "mean absolute error over that of the seasonal naive forecast in the history"),
-    "owa": Metric("OWA", "mean of sMAPE and MASE, each over that of Naive2"),
+    "owa": Metric("OWA", "mean of sMAPE and MASE, each over that of naive 2"),
     "crps": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
     "winkler": Metric("Winkler", "interval score of the widest interval", True),
 }
 # Of intervals: neither smaller nor larger is better, and coverage_table shows them beside what they should be.
 IN_OTHER_TABLE = ("coverage", "width")
+COUNT = "windows"  # that a forecaster's scores are over, where one failed
 NO_DIFFERENCE = 0.005  # of the baseline's error: less is no news
 
 
@@ -112,10 +113,13 @@ def score_table(backtest: Backtest, words: Words) -> Table:
     }
     head = (METRICS[metric] if metric in METRICS else Metric(metric, "") for metric in metrics)
     names = ("", *(words.with_unit(entry.label) if entry.in_unit else entry.label for entry in head))
-    texts = [cells(values, least=True) for values in columns.values()]
+    texts = [[number(value, 0) for value in values] if metric == COUNT else cells(values, least=True) for metric, values in columns.items()]
     rows = tuple((name, *(column[row] for column in texts)) for row, name in enumerate(models))
     meanings = "; ".join(f"{METRICS[metric].label}: {METRICS[metric].meaning}" for metric in metrics if metric in METRICS)
-    return Table(names, rows, f"Smaller is better, the best in bold. {meanings}." if meanings else "", frozenset(strong), (0,))
+    caption = f"Smaller is better, the best in bold. {meanings}." if meanings else ""
+    if not whole.all():
+        caption += " Scores over fewer windows than the model's do not compare with the others, and are never the best."
+    return Table(names, rows, caption.strip(), frozenset(strong), (0,))
 
 
 def coverage_table(backtest: Backtest, words: Words) -> Table | None:
@@ -128,13 +132,13 @@ def coverage_table(backtest: Backtest, words: Words) -> Table | None:
         for name, shares in held.items()
         for nominal, share in shares.items()
     ]
-    head = ("", "interval", "held the truth", "difference", words.with_unit("mean width"))
+    head = ("", "interval", "held the truth", "difference (points)", words.with_unit("mean width"))
     caption = "Intervals should hold as often as they say; below that they are too narrow, above it too wide."
     return Table(head, tuple(rows), caption, ours=tuple(range(len(backtest.intervals))))
 
 
 def _points(difference: float) -> str:
-    return f"{'+' if difference > 0 else ''}{number(100 * difference, 1)} points"
+    return f"{'+' if difference > 0 else ''}{number(100 * difference, 1)}"
 
 
 def coverage_sentence(backtest: Backtest) -> str:

@@ -8,8 +8,6 @@ model/            the trained network
 metrics.json      the scores of the backtest, by forecaster and metric
 backtest.json     every forecast of the backtest beside the truth
 report.html       the page
-
-A run that replaces another keeps that one in .previous until it has a network of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ _MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evalua
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run.
+    """The folder of one run. One that replaces another keeps that one in .previous until it has a network of its own.
 
     Example:
         >>> RunFolder(Path("runs/one")).report.as_posix()
@@ -182,8 +180,9 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
     folder = RunFolder(Path(path))
     if folder.path.exists() and not folder.path.is_dir():
         raise OptionError(f"{path}: must be a folder, got a file; name another --out.")
-    if folder.marker.exists():
-        _kind(folder)
+    if folder.marker.exists() or RunFolder(folder.previous).marker.exists():
+        if folder.marker.exists():
+            _kind(folder)
         if not overwrite:
             raise OptionError(f"{path}: must be a new folder, got one that holds a run; give --overwrite to replace it, or another --out.")
     elif folder.path.exists() and any(folder.path.iterdir()):
@@ -290,6 +289,8 @@ def _describe(path: Path) -> str:
         return f"the part {path.resolve().name} of the run above it"
     if not names:
         return "an empty folder"
+    if RunFolder(path / PREVIOUS).marker.exists():
+        return f"a folder whose run is in {path / PREVIOUS}, as the one that was to replace it never began"
     known = [name for name in ENTRIES if name in names]
     if known:
         missing = ", ".join(name for name in ENTRIES[:2] if name not in names)

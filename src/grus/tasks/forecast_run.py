@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial as bind
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +18,11 @@ import pandas as pd
 
 from grus.data.panel import Panel
 from grus.data.splitting import Split
-from grus.errors import DataError, OptionError
+from grus.errors import CheckpointError, DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
 from grus.tasks.config import Config, override
 from grus.tasks.ends import blank_ends, known_and_ahead
-from grus.tasks.ends import until_last_target as until_last_target
 from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
@@ -32,7 +32,7 @@ from grus.tasks.learning import train
 from grus.tasks.progress import backtest_progress, training_reporter
 from grus.tasks.run_data import read_run as read_run
 from grus.tasks.run_data import split_run as split_run
-from grus.tasks.run_record import check_out, digest_of, failed, keep_record, place_for, run_card
+from grus.tasks.run_record import check_out, digest_of, failed, keep_record, leave_place, place_for, run_card
 from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import History
 
@@ -123,6 +123,8 @@ def evaluate_run(
     others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
     whole = split_run(config, read_run(config, data, model.like))
     parts, notes = after_learning(whole, folder.learnt_until)
+    for note in (*parts.findings, *notes):
+        tell(note)
     learnt = whole if data is None or not others else split_run(config, read_run(config, None, model.like))
     partial = place_for(folder, digest_of(folder, config, [parts] if learnt is whole else [parts, learnt]), tell)
     title = f"testing {name_of(model)} on the test part of {_data(config, parts.panel) if data is None else data.name}"
@@ -131,7 +133,13 @@ def evaluate_run(
         def retrain(origin: int) -> ForecastModel:
             return train(parts_before(parts, origin, plan, model.windows), model.windows, config.model, config.training)[0]
 
-        return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
+        test = bind(judge, model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
+        try:
+            return test()
+        except CheckpointError as error:
+            tell(f"this test starts anew, as what was kept of it is of other software, or damaged ({error})")
+            shutil.rmtree(place)
+            return test()
 
     def again(seed: int, place: Path | None) -> Backtest:
         assert place is not None
@@ -141,14 +149,14 @@ def evaluate_run(
 
     with backtest_progress(reporter, title) as progress:
         found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
-    notes = (*notes, *(() if (missing := untested(parts.panel, found.series)) is None else (missing,)), *failed(found))
-    for note in (*parts.findings, *notes):
+    told = (*(() if (missing := untested(parts.panel, found.series)) is None else (missing,)), *failed(found))
+    for note in told:
         tell(note)
     if data is None and out is None:
-        keep_record(folder, config, model, found, notes)
+        keep_record(folder, config, model, found, (*notes, *told))
     elif out is not None:
         write_text(out, found.to_json())
-    shutil.rmtree(partial)
+    leave_place(partial)
     return found
 
 

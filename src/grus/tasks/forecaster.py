@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from grus.cells import get as get_cell
+from grus.data.joining import continued
 from grus.data.panel import Columns, Panel
 from grus.data.reading import read_panel
-from grus.data.joining import continued
 from grus.data.splitting import Amount, Split, split
 from grus.errors import OptionError
 from grus.evaluation.backtest import Backtest

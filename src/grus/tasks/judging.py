@@ -61,7 +61,8 @@ def judge(
 
     retrain: the model trained on what precedes an origin, for plans that refit; ``parts_before`` says what that is.
 
-    Raises: DataError where a range is shorter than the horizon or nothing is known before an origin; OptionError for a plan that cannot be met.
+    Raises: DataError where a range is shorter than the horizon or nothing is known before an origin; OptionError for a plan that cannot be met;
+    CheckpointError where the folder holds the backtest of another network, or on other data.
     """
     if plan.refit != "never" and retrain is None:
         raise OptionError(f"backtest: refit must be 'never' for a model that cannot be trained anew, got {plan.refit}; leave it out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -48,6 +49,13 @@ def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Pa
         tell(f"this evaluation starts anew, as the one that was interrupted had other settings, data or software; what it did is in {others[0]}")
     found.mkdir(parents=True, exist_ok=True)
     return found
+
+
+def leave_place(place: Path) -> None:
+    """Remove what an evaluation has kept that is finished."""
+    shutil.rmtree(place)
+    if not any(place.parent.iterdir()):
+        place.parent.rmdir()
 
 
 def keep_record(folder: RunFolder, config: Config, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:
