@@ -155,6 +155,17 @@ def test_attention_equals_the_loop(make_batch: MakeBatch) -> None:
     torch.testing.assert_close(attention.sum(-1), torch.ones(5, 4, dtype=DOUBLE))
 
 
+def test_attention_does_not_look_at_steps_before_the_series(make_batch: MakeBatch) -> None:
+    batch = make_batch(SHAPE, dtype=DOUBLE)
+    batch.mask[:2, :4], batch.origin[:2] = 0, SHAPE.lookback - 4  # two series begin at the fifth step of their windows
+    attention = network_for(SHAPE, decoder="attention")(batch, return_attention=True)[1]
+    assert attention is not None
+    assert (attention[:2, :, :4] == 0).all()
+    assert (attention[:2, :, 4:] > 0).all()
+    assert (attention[2:] > 0).all()
+    torch.testing.assert_close(attention.sum(-1), torch.ones(5, 4, dtype=DOUBLE))
+
+
 def test_only_attention_returns_attention(make_batch: MakeBatch) -> None:
     assert network_for(SHAPE)(make_batch(SHAPE, dtype=DOUBLE), return_attention=True)[1] is None
 

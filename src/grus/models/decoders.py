@@ -112,7 +112,7 @@ class RecursiveDecoder(SteppingDecoder):
 
 
 class AttentionDecoder(SteppingDecoder):
-    """Each step looks back at the whole window.
+    """Each step looks back at the whole window, but not at steps before the series begins.
 
         a_ti = softmax over i of vᵀ tanh(Q s_{t−1} + K e_i),  c_t = Σ_i a_ti e_i
         s_t = layers([ŷ_{t−1}, future_t, static, c_t], s_{t−1}),  raw_t = W [s_t, c_t] + b
@@ -135,6 +135,8 @@ class AttentionDecoder(SteppingDecoder):
         keys, output = self.key(memory), encoded.last
         for at in range(ahead.future.shape[1]):
             scores = self.score(torch.tanh(keys + self.query(output).unsqueeze(1))).squeeze(-1)
+            if encoded.padded is not None:
+                scores = scores.masked_fill(encoded.padded, float("-inf"))
             weights = scores.softmax(1)
             context = torch.bmm(weights.unsqueeze(1), memory).squeeze(1)
             raw, output, states = self._step(value, at, ahead, states, (context,))

@@ -34,12 +34,13 @@ class Window(NamedTuple):
 class Encoded(NamedTuple):
     """The past, read.
 
-    Shapes: last [B, D]; sequence [L, B, D], where the decoder asked for it; states as ``Recurrent`` returns them.
+    Shapes: last [B, D]; sequence [L, B, D], where the decoder asked for it; states as ``Recurrent`` returns them; padded as in ``Window``.
     """
 
     last: Tensor
     sequence: Tensor | None
     states: Any
+    padded: Tensor | None = None
 
 
 class RecurrentEncoder(nn.Module):
@@ -59,7 +60,7 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, window: Window) -> Encoded:
         output, states = self.layer(window.values, inputs=self._inputs(window))
-        return Encoded(output[-1], output, states) if self.sequence else Encoded(output, None, states)
+        return Encoded(output[-1], output, states, window.padded) if self.sequence else Encoded(output, None, states)
 
     def trace(self, window: Window) -> dict[str, Tensor]:
         """The gates of the last layer at every step.
@@ -105,7 +106,7 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, window: Window) -> Encoded:
         sequence = self.blocks(self.project(window.values) + self.positions, src_key_padding_mask=window.padded)
-        return Encoded(sequence[-1], sequence, None)
+        return Encoded(sequence[-1], sequence, None, window.padded)
 
     def trace(self, window: Window) -> dict[str, Tensor]:
         """Raises: OptionError, as there are no gates."""

@@ -76,7 +76,7 @@ class ForecastNetwork(nn.Module):
         moments = self.normalisation(batch.past[..., 0], batch.mask[..., 0])
         window = self._window(batch, moments)
         decoded: Decoded = self.body(window, self._ahead(batch, window.values[-1, :, 0], moments))
-        parameters = self.head.read(decoded.raw)
+        parameters = self.head.read(decoded.raw.to(torch.promote_types(decoded.raw.dtype, torch.float32)))  # 2 + 1e-4 is 2 in bfloat16
         if moments is not None:
             parameters = self.head.affine(parameters, *moments)
         return (parameters, decoded.attention) if return_attention else parameters

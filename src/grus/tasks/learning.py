@@ -96,7 +96,8 @@ def train(
     history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
     if history.interrupted and folder is None:
         raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
-    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=(*panel.findings, *split.findings)))
+    findings = (*panel.findings, *split.findings, *scaling.align(panel).findings(panel, split.train))
+    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=findings))
     return (model if held is None else calibrate(model, split.panel, held)), history
 
 
