@@ -7,16 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import redirect_stdout
-from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import machine
-from tables import airline, co2, etth1, pm25
-from tables.table import Row, Table
+from tables.show import TABLES, show, shown
 
-TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, etth1.TABLE, pm25.TABLE)}
 BESIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
@@ -59,37 +55,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if (given := getattr(options, name)) is not None and given < 1:
             parser.error(f"--{name} must be at least 1, got {given}.")
     return options
-
-
-def shown(name: str, folder: Path, seeds: Sequence[int]) -> str:
-    """What `show` prints."""
-    page = StringIO()
-    with redirect_stdout(page):
-        show(TABLES[name], folder, seeds)
-    return page.getvalue()
-
-
-def show(table: Table, folder: Path, seeds: Sequence[int]) -> None:
-    """One table, each row as soon as it is there."""
-    print(f"\n{table.name}: {table.title}\n{table.protocol}\n{table.chosen}\n")
-    print(line("", "", [*table.metrics, "seconds per run"]))
-    for row in table.published:
-        print("\n".join(lines(table, row, "theirs")))
-    for row in table.run(folder, seeds):
-        print("\n".join(lines(table, row, "here")), flush=True)
-
-
-def lines(table: Table, row: Row, origin: str) -> list[str]:
-    """The row; over several seeds a second line with the figures of each."""
-    times = f"{sum(row.seconds) / len(row.seconds):.1f}" if row.seconds else ""
-    found = [line(origin, row.name, [*(row.cell(metric) for metric in table.metrics), times])]
-    if len(row.seconds) > 1:
-        found.append(line("", "  by seed", [" ".join(f"{value:.4g}" for value in row.figures[metric]) for metric in table.metrics]))
-    return found
-
-
-def line(origin: str, name: str, cells: Sequence[str]) -> str:
-    return f"{origin:9}  {name:26}  {'  '.join(f'{cell:25}' for cell in cells)}".rstrip()
 
 
 if __name__ == "__main__":

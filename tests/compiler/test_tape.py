@@ -11,7 +11,7 @@ import pytest
 
 from grus.compiler import run as walking
 from grus.compiler.layer import compile_cell
-from grus.compiler.native import kernels, target
+from grus.compiler.native import kernels, target, team
 from grus.compiler.native.kernels import address, product_functions
 from grus.compiler.tape import Tape
 from grus.nn import Recurrent
@@ -76,6 +76,7 @@ def test_work_whose_thread_cannot_be_started_never_runs(monkeypatch: pytest.Monk
         return work
 
     pool = kernels.ThreadPoolExecutor(4, thread_name_prefix="grus")
+    monkeypatch.setattr(team, "_found", [])  # of another test's library
     monkeypatch.setattr(kernels, "_pool", lambda: pool)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     counter = np.zeros(1, np.int64)
@@ -100,6 +101,7 @@ def test_calls_that_together_want_more_threads_than_there_are_wait_for_one_anoth
     monkeypatch.setattr(kernels, "MOST_THREADS", 3)
     places, pool = kernels._Places(), kernels.ThreadPoolExecutor(3)
     monkeypatch.setattr(kernels, "_places", lambda: places)
+    monkeypatch.setattr(team, "_found", [])  # of another test's library
     monkeypatch.setattr(kernels, "_pool", lambda: pool)
     case = make_case("gru", "float64", (6, 33, 3, 40))
     layer, wanted = fresh_layer(case), fresh_layer(case).forward(case.inputs, case.parameters, case.states).output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grus.data import Batch, Columns, Panel, PanelStream, Scaling, ScalingFit, Split, SplitStream, Windows, WindowStream, read_panel, split
+from grus.data import Batch, Columns, Panel, PanelStream, Scaling, ScalingFit, Split, SplitStream, Step, Windows, WindowStream, read_panel, split
 from grus.data.moments import Moments
 from grus.data.scaling import METHODS
+from grus.data.streaming import OnePart, fit_scaling, told
 from grus.errors import DataError, OptionError
 from tests.data.small_panels import hours, panel_of, series_of
 
@@ -58,18 +60,75 @@ def close(one: Scaling, other: Scaling) -> None:
 def test_scaling_of_the_parts_is_that_of_the_whole(folder: Path, ids_per_part: int, method: str) -> None:
     whole = cut(read_panel(folder, COLUMNS))
     parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=ids_per_part), cut)
-    close(parts.fit_scaling(method), Scaling.fit(whole.panel, whole.train, method))
-    unscaled = parts.fit_scaling(method, "none")
+    close(fit_scaling(parts, method), Scaling.fit(whole.panel, whole.train, method))
+    unscaled = fit_scaling(parts, method, "none")
     np.testing.assert_array_equal(unscaled.past.scale, 1)
     np.testing.assert_array_equal(unscaled.future.shift, 0)
 
 
-def test_what_is_shown_is_what_is_measured(folder: Path) -> None:
-    def negative(panel: Panel) -> Panel:
-        return panel_of(*(series_of((-series.target).tolist(), series.id, series.times) for series in panel), step="h")
+def test_parts_are_what_was_made_of_them(folder: Path) -> None:
+    def negative(part: Split) -> Split:
+        shown = panel_of(*(series_of((-series.target).tolist(), series.id, series.times) for series in part.panel), step="h")
+        return replace(part, panel=shown)
 
     parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=2), cut)
-    np.testing.assert_allclose(parts.fit_scaling(show=negative).target.shift, -parts.fit_scaling().target.shift)
+    whole = OnePart(cut(read_panel(folder, COLUMNS)))
+    assert (len(parts), len(whole), parts.step, whole.step) == (3, 1, Step.of("h"), Step.of("h"))
+    for each in (parts, whole):
+        np.testing.assert_allclose(fit_scaling(each.changed(negative)).target.shift, -fit_scaling(each).target.shift)
+
+
+def test_parts_without_series_are_passed_over(folder: Path) -> None:
+    def short(panel: Panel) -> Split:
+        kept = tuple(series for series in panel if len(series) > 20)
+        return cut(replace(panel, series=kept)) if kept else Split(replace(panel, series=()), (), (), ())
+
+    parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=1), short)
+    scaling = fit_scaling(parts)
+    assert scaling.target.names == ("d", "b", "a")
+    seen: list[int] = []
+    stream = WindowStream(parts, "test", scaling, make, lambda number, part, windows: seen.append(number))
+    assert (seen, stream.filled, {series for series, _ in order(stream, 1, 0)}) == ([1, 3, 4], [1, 3, 4], {0, 1, 2})
+    with pytest.raises(DataError, match="a part must have a series to learn from, got none in any"):
+        fit_scaling(parts.changed(lambda part: replace(part, panel=replace(part.panel, series=()))))
+
+
+def test_findings_are_told_by_part() -> None:
+    assert told([("gaps", "constant")]) == ("gaps", "constant")
+    assert told([(), ("gaps",), ()]) == ("part 2 of 3: gaps",)
+    assert told([("a", "b")] * 7) == (*(f"part {at} of 7: {name}" for at in range(1, 6) for name in "ab"), "2 more parts with findings of their own")
+
+
+@pytest.mark.parametrize(
+    ("columns", "step", "message"),
+    [
+        (Columns(id="id", time="year,month,day"), None, "columns.time must be one column, got 'year,month,day'"),
+        (COLUMNS, "irregular", "step must be that of a calendar, got 'irregular'; read the table whole"),
+    ],
+)
+def test_what_cannot_come_in_parts_is_refused(folder: Path, columns: Columns, step: str | None, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        PanelStream(folder, columns, step=step)
+
+
+def test_parts_are_read_as_an_earlier_panel_was(folder: Path, tmp_path: Path) -> None:
+    earlier = replace(PanelStream(folder, COLUMNS, season=7).part(0), series=())
+    assert (earlier.step.season, earlier.categories) == (7, {"city": ("north", "south")})
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    parquet.write_table(table().slice(0, 20), fresh / "a.parquet")  # of series "e" alone, in the south
+    assert PanelStream(fresh, COLUMNS).part(0).static_names == ("city=south",)
+    part = PanelStream(fresh, COLUMNS, like=earlier).part(0)
+    assert (part.static_names, part.step) == (earlier.static_names, earlier.step)
+
+
+def test_damaged_file_is_named(folder: Path) -> None:
+    file = folder / "1.parquet"
+    content = bytearray(file.read_bytes())
+    content[4:200] = bytes(196)
+    file.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="must be Parquet that can be read, got a fault"):
+        list(PanelStream(folder, COLUMNS, ids_per_part=2))
 
 
 def rows(batches: Any) -> dict[tuple[int, int], list[np.ndarray[Any, Any]]]:
@@ -88,7 +147,7 @@ def test_an_epoch_has_the_windows_of_the_whole(folder: Path, ids_per_part: int, 
     whole = cut(read_panel(folder, COLUMNS))
     scaling = Scaling.fit(whole.panel, whole.train)
     windows = make(whole.panel, getattr(whole, kind), scaling=scaling)
-    stream = WindowStream(SplitStream(PanelStream(folder, COLUMNS, ids_per_part=ids_per_part), cut), kind, scaling, partial(make, scaling=scaling))
+    stream = WindowStream(SplitStream(PanelStream(folder, COLUMNS, ids_per_part=ids_per_part), cut), kind, scaling, make)
     assert (len(stream), stream.channels) == (len(windows), windows.channels)
     batches = list(stream.epoch(1, 0, 4))
     assert len(batches) == stream.batches(4)
@@ -105,8 +164,8 @@ def order(stream: WindowStream, number: int, seed: int, shuffle: bool = True) ->
 
 def test_an_epoch_follows_from_number_and_seed(folder: Path) -> None:
     parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=2), cut)
-    scaling = parts.fit_scaling()
-    stream, again = (WindowStream(parts, "train", scaling, partial(make, scaling=scaling)) for _ in range(2))
+    scaling = fit_scaling(parts)
+    stream, again = (WindowStream(parts, "train", scaling, make) for _ in range(2))
     assert order(stream, 3, 7) == order(again, 3, 7)
     orders = [order(stream, *pair) for pair in ((3, 7), (4, 7), (3, 8))]
     assert all(one != other for place, one in enumerate(orders) for other in orders[:place])
@@ -119,19 +178,19 @@ def test_an_epoch_follows_from_number_and_seed(folder: Path) -> None:
 
 def test_part_without_windows_is_passed_over(folder: Path) -> None:
     parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=1), cut)
-    scaling = parts.fit_scaling()
-    stream = WindowStream(parts, "train", scaling, partial(make, horizon=10, scaling=scaling))
+    scaling = fit_scaling(parts)
+    stream = WindowStream(parts, "train", scaling, partial(make, horizon=10))
     assert [count > 0 for count in stream.counts] == [True, True, False, True, True]
     assert len(rows(stream.epoch(1, 0, 4))) == len(stream)
     with pytest.raises(DataError, match="the train part of a series must hold a window, got none in 5 series; shorten"):
-        WindowStream(parts, "train", scaling, partial(make, horizon=30, scaling=scaling))
+        WindowStream(parts, "train", scaling, partial(make, horizon=30))
 
 
 def test_series_that_were_dropped_are_not_counted(folder: Path) -> None:
     parts = SplitStream(PanelStream(folder, COLUMNS, ids_per_part=2), partial(cut, at_least=5))
-    scaling = parts.fit_scaling()
+    scaling = fit_scaling(parts)
     assert scaling.target.names == ("e", "d", "b", "a")
-    stream = WindowStream(parts, "test", scaling, partial(make, scaling=scaling))
+    stream = WindowStream(parts, "test", scaling, make)
     assert {series for series, _ in order(stream, 1, 0)} == {0, 1, 2, 3}
 
 
@@ -147,6 +206,12 @@ def test_parts_go_by_ids_that_are_numbers(tmp_path: Path) -> None:
     stream = PanelStream(tmp_path / "a.parquet", Columns(id="id"), ids_per_part=2)
     assert [[series.id for series in part] for part in stream] == [["7", "-1"], ["3"]]
     assert stream.part(1).series[0].target.tolist() == [4, 5]
+
+
+def test_ids_that_differ_in_blanks_alone_are_refused(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"id": ["a", "a", "a "], "ds": [1, 2, 3], "y": np.arange(3.0)}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="column 'id': an id must be written in one way, got 'a' and 'a '; write both alike"):
+        PanelStream(tmp_path, Columns(id="id"))
 
 
 def test_step_is_that_of_the_first_part(tmp_path: Path) -> None:

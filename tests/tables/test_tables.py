@@ -15,7 +15,8 @@ from grus.evaluation.backtest import Backtest
 from grus.models.forecast import ForecastSettings, ForecastShape, build
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from tables import airline, co2, etth1, pm25
-from tables.__main__ import TABLES, lines, main
+from tables.__main__ import main
+from tables.show import TABLES, lines
 from tables.table import Row, baseline_rows, over_seeds
 
 

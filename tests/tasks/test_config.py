@@ -21,6 +21,7 @@ from grus.tasks.draft import Draft
 from grus.training.settings import TrainingSettings
 
 SMALL = "data:\n  horizon: 24\n"
+PARTS = SMALL + "  id: shop\n  ids_per_part: 9\n"
 
 
 def parse(text: str) -> Config:
@@ -97,6 +98,12 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
         (SMALL + "  missing: gru_d\nmodel: {cell: gru}\n", "config.yaml line 4: model.missing_aware must be False for the cell 'gru'"),
         (SMALL + "  missing: zero\nmodel: {cell: gru_d}\n", "data.missing must be gru_d beside a cell that reads what is missing"),
         (SMALL + "  validation: 0\ntraining: {schedule: plateau}\n", "training.schedule must be another than plateau without a validation part"),
+        (SMALL + "  ids_per_part: 0\n", "config.yaml line 3: data.ids_per_part must be at least 1, got 0."),
+        (SMALL + "  ids_per_part: 9\n", "data.id must be the column that tells series apart where data.ids_per_part is given, got none; change it"),
+        (PARTS + "  path: a.csv\n", "data.path must be a Parquet file or a folder of them where data.ids_per_part is given, got a.csv; change it"),
+        (PARTS + "  step: irregular\n", "data.step must be that of a calendar where data.ids_per_part is given, got irregular; change it"),
+        (PARTS + "  time: year,month,day\n", "data.time must be one column where data.ids_per_part is given, got year,month,day; change it"),
+        (PARTS + "backtest: {refit: 2}\n", "backtest.refit must be never where data.ids_per_part is given, got 2; leave one of them out."),
         ("task: forcast\n" + SMALL, "config.yaml line 1: task must be 'forecast', got 'forcast'; did you mean forecast?"),
     ],
 )

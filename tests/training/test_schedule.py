@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from grus.errors import OptionError
-from grus.training.schedule import Schedule, make_optimiser
+from grus.training.optimisers import make_optimiser
+from grus.training.schedule import OPTIONS, Schedule, check_schedule
 from tests.training.conftest import settings
 
 RATE = 0.4
 
 
-def start(steps: int, **given: Any) -> tuple[torch.optim.AdamW, Schedule]:
+def start(steps: int, per_epoch: int = 1, **given: Any) -> tuple[torch.optim.Optimizer, Schedule]:
     rule = settings(learning_rate=RATE, **given)
     optimiser = make_optimiser(nn.Linear(1, 1), rule)
-    return optimiser, Schedule(optimiser, rule, steps)
+    return optimiser, Schedule(optimiser, rule, steps, per_epoch)
 
 
-def rates(steps: int, **given: Any) -> list[float]:
-    optimiser, schedule = start(steps, **given)
+def rates(steps: int, per_epoch: int = 1, **given: Any) -> list[float]:
+    optimiser, schedule = start(steps, per_epoch, **given)
     found: list[float] = []
     for _ in range(steps):
         found.append(schedule.learning_rate)
@@ -106,15 +108,75 @@ def test_state_through_json_goes_on_as_if_uninterrupted(schedule: str, warmup: f
     assert resumed.state() == whole.state()
 
 
-def test_optimiser_decays_matrices_only_and_skips_frozen_parameters() -> None:
-    network = nn.GRU(2, 3, 2)
-    network.weight_ih_l0.requires_grad_(False)
-    decayed, spared = make_optimiser(network, settings(weight_decay=0.1)).param_groups
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
-    assert {id(weight) for weight in decayed["params"]} == {id(network.weight_hh_l0), id(network.weight_ih_l1), id(network.weight_hh_l1)}
-    assert len(spared["params"]) == 4
+SHAPES: dict[str, tuple[dict[str, float], Any]] = {
+    "step": ({"every": 2, "factor": 0.5}, lambda k: 0.5 ** (k // 6)),
+    "exponential": ({"factor": 0.5}, lambda k: 0.5 ** (k / 3)),
+    "inverse_time": ({"decay": 2.0}, lambda k: 1 / (1 + 2 * k / 3)),
+    "polynomial": ({"power": 2.0, "end": 0.25}, lambda k: 0.25 + 0.75 * (1 - k / 21) ** 2),
+    "cosine": ({"end": 0.1}, lambda k: 0.1 + 0.45 * (1 + math.cos(math.pi * k / 21))),
+    # Cycles of 1, 2 and 4 epochs: 3, 6 and 12 steps.
+    "warm_restarts": (
+        {"every": 1, "growth": 2},
+        lambda k: (1 + math.cos(math.pi * (k / 3 if k < 3 else (k - 3) / 6 if k < 9 else (k - 9) / 12))) / 2,
+    ),
+}
 
 
-def test_optimiser_without_a_parameter_that_learns_is_refused() -> None:
-    with pytest.raises(OptionError, match="network must have parameters that learn"):
-        make_optimiser(nn.Tanh(), settings())
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_schedule_by_its_formula(name: str) -> None:
+    options, expected = SHAPES[name]
+    np.testing.assert_allclose(rates(21, 3, schedule=name, schedule_options=options), [RATE * expected(k) for k in range(21)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_schedule_begins_after_the_warmup(name: str) -> None:
+    found = rates(24, 3, schedule=name, warmup=0.25)
+    np.testing.assert_allclose(found[:7], [RATE * k / 7 for k in range(1, 8)])
+    np.testing.assert_allclose(found[6:], rates(18, 3, schedule=name))
+
+
+def test_one_cycle_takes_its_ends_and_its_rise() -> None:
+    found = rates(20, schedule="one_cycle", schedule_options={"rise": 0.5, "start": 0.5, "end": 0.125})
+    np.testing.assert_allclose([found[0], max(found), found[-1]], [RATE / 2, RATE, RATE / 8])
+    assert found.index(max(found)) == 9
+
+
+def test_plateau_after_a_warmup_keeps_what_it_lowered() -> None:
+    optimiser, schedule = start(8, schedule="plateau", warmup=0.25, schedule_options={"patience": 1, "factor": 0.25})
+    found: list[float] = []
+    for loss in (3.0, 3.0, 2.0, 2.0, 1.0, 1.0):
+        optimiser.step()
+        schedule.step()
+        schedule.end_epoch(loss)
+        found.append(schedule.learning_rate / RATE)
+    np.testing.assert_allclose(found[2:], [1 / 4, 1 / 16, 1 / 16, 1 / 64], rtol=1e-9)
+
+
+def test_every_group_keeps_its_share_of_the_rate() -> None:
+    groups = [{"names": "bias", "rate_factor": 0.25}]
+    for schedule in OPTIONS:
+        optimiser, moving = start(9, schedule=schedule, groups=groups)
+        for _ in range(8):
+            optimiser.step()
+            moving.step()
+            moving.end_epoch(1.0)
+            rates_now = sorted(group["lr"] for group in optimiser.param_groups)
+            assert rates_now[0] == pytest.approx(rates_now[1] / 4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "message"),
+    [
+        ("step", {"evry": 3}, "must be among every, factor for 'step', got 'evry'; did you mean every?"),
+        ("constant", {"factor": 0.5}, "must be among none for 'constant', got 'factor'; leave it out"),
+        ("step", {"every": 2.5}, "every a whole number of at least 1, got 2.5; leave it out for 10"),
+        ("exponential", {"factor": 1.0}, "factor between 0 and 1, got 1.0"),
+        ("exponential", {"factor": math.nan}, "factor between 0 and 1, got nan"),
+        ("inverse_time", {"decay": 0.0}, "decay a finite number above 0, got 0.0"),
+    ],
+)
+def test_options_of_a_schedule_are_checked(schedule: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        check_schedule(schedule, options)
+    with pytest.raises(OptionError, match=re.escape(message)):
+        settings(schedule=schedule, schedule_options=options)

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.compiler.native import team
 from grus.compiler.native.kernels import NativeCall, address, call_functions, run_parallel
 from grus.compiler.native.target import Target
 
@@ -26,7 +27,7 @@ class Tape:
     """Native calls in order, in as many threads as the run has."""
 
     def __init__(self, target: Target, threads: int) -> None:
-        self._functions, self.threads = call_functions(target), threads
+        self._target, self._functions, self.threads = target, call_functions(target), threads
         self._counter = np.zeros(1, np.int64)
         self._names: dict[str, int] = {}
         self._shares: list[list[NativeCall]] = [[] for _ in range(threads)]
@@ -65,6 +66,9 @@ class Tape:
             self._run_share(starts[0])
             return
         self._counter[0] = 0
+        lent = team.team()
+        if lent is not None and lent.run(self._target, starts):
+            return
         run_parallel([partial(self._run_share, start) for start in starts], self._counter)
 
     def _run_share(self, start: int) -> None:

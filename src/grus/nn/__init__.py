@@ -5,5 +5,8 @@ from __future__ import annotations
 from grus.nn.cells import GRUCell, LSTMCell, RNNCell
 from grus.nn.drop_in import GRU, LSTM, RNN
 from grus.nn.recurrent import Recurrent
+from grus.nn.threads import share_threads
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent"]
+
+share_threads()

@@ -105,6 +105,7 @@ class DataConfig(_Part):
 
     horizon: steps to forecast.
     path: the table; a relative one starts from the working directory.
+    ids_per_part: series of a Parquet table that are in memory at once, for one that is larger than memory; null reads it whole.
     id: column that tells series apart; null is a table of one series.
     time: column of the times, or several such as year,month,day,hour.
     target: column to forecast.
@@ -126,6 +127,7 @@ class DataConfig(_Part):
 
     horizon: int = Field(ge=1)
     path: Path | None = None
+    ids_per_part: int | None = Field(default=None, ge=1)
     id: Name | None = None
     time: Name = "ds"
     target: Name = "y"
@@ -171,6 +173,22 @@ class DataConfig(_Part):
                 roles[column] = role
         return self
 
+    @model_validator(mode="after")
+    def _can_be_read_in_parts(self) -> Self:
+        if self.ids_per_part is None:
+            return self
+        path = "" if self.path is None else str(self.path)
+        for key, must, value, is_wrong in (
+            ("id", "the column that tells series apart", self.id, self.id is None),
+            ("path", "a Parquet file or a folder of them", path, path.endswith((".csv", ".tsv", ".gz"))),
+            ("step", "that of a calendar", self.step, self.step == "irregular"),
+            ("time", "one column", self.time, bool(import_module("grus.data.clock").parts_of(self.time, ()))),
+        ):
+            if is_wrong:
+                got = "none" if value is None else value
+                raise ValueError(f"data.{key} must be {must} where data.ids_per_part is given, got {got}; change it, or leave data.ids_per_part out.")
+        return self
+
 
 class BacktestConfig(_Part):
     """How the test part is forecast.
@@ -208,6 +226,9 @@ class Config(_Part):
             cell = self.model.cell if isinstance(self.model.cell, str) else self.model.cell.name
             must = "gru_d beside a cell that reads what is missing, as gru_d does, and beside no other"
             raise ValueError(f"data.missing must be {must}, got {self.data.missing} beside {cell}; take gru_d for both, or for neither.")
+        if self.data.ids_per_part is not None and self.backtest.refit != "never":
+            got = f"got {self.backtest.refit}; leave one of them out"
+            raise ValueError(f"backtest.refit must be never where data.ids_per_part is given, {got}.")
         if self.data.validation == 0 and self.training.schedule == "plateau":
             raise ValueError("training.schedule must be another than plateau without a validation part, got data.validation 0; change one of them.")
         return self

@@ -7,17 +7,17 @@ import json
 import shlex
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial as bind
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pandas as pd
 
-from grus.data.panel import Panel
+from grus.data.calendar import Step
 from grus.data.splitting import Split
+from grus.data.streaming import OnePart, SplitParts, SplitStream, told
 from grus.errors import CheckpointError, DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
@@ -27,9 +27,10 @@ from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
 from grus.tasks.frames import prediction_frame
-from grus.tasks.judging import BacktestPlan, after_learning, judge, name_of, parts_before, untested
+from grus.tasks.judging import BacktestPlan, after_learning, judge_parts, name_of, parts_before, untested_of
 from grus.tasks.learning import train
 from grus.tasks.progress import backtest_progress, training_reporter
+from grus.tasks.run_data import Outline, last_learnt, parts_of_run, stream_run
 from grus.tasks.run_data import read_run as read_run
 from grus.tasks.run_data import split_run as split_run
 from grus.tasks.run_record import check_out, digest_of, failed, keep_record, leave_place, place_for, run_card
@@ -60,25 +61,28 @@ class RunSummary:
         return facts | {"seconds": sum(row["seconds"] for row in rows)}
 
 
-def prepare_run(config: Config) -> Split:
+def prepare_run(config: Config) -> SplitParts:
     """What a run learns from, read and split: what cannot be is told before a folder is made, or a run replaced.
+
+    A table in parts is read while it is learnt from.
 
     Raises: DataError, OptionError.
     """
-    return split_run(config, read_run(config))
+    return parts_of_run(config)
 
 
-def fit_run(config: Config, folder: RunFolder, parts: Split, *, reporter: str, resume: bool) -> RunSummary:
+def fit_run(config: Config, folder: RunFolder, parts: SplitParts, *, reporter: str, resume: bool) -> RunSummary:
     """Train as the configuration says; the model goes into the folder when the training is over.
 
     Raises: DataError, OptionError.
     """
-    windows = window_settings(config, parts.panel)
-    told = training_reporter(reporter, f"training {describe(config)} on {_data(config, parts.panel)}")
-    model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=told, resume=resume)
+    windows = window_settings(config, parts.step)
+    bar = training_reporter(reporter, f"training {describe(config)} on {_data(config, parts)}")
+    model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=bar, resume=resume)
     if not history.interrupted:
-        model = replace(model, facts=tuple(facts_of(config, parts, model, history)))
-        folder.note_learnt(last_learnt(parts))
+        facts, until = facts_of(config, parts, model, history)
+        model = replace(model, facts=tuple(facts))
+        folder.note_learnt(until)
         stored.save(model, folder.model, run_card(config, model, {}), overwrite=True)
         folder.drop_previous()
     return _summary(folder, model, history)
@@ -121,19 +125,35 @@ def evaluate_run(
     config, model = _with_backtest(folder.config, assignments), load_model(folder)
     check_out(folder, out)
     others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
-    whole = split_run(config, read_run(config, data, model.like))
-    parts, notes = after_learning(whole, folder.learnt_until)
-    for note in (*parts.findings, *notes):
+    whole, until = parts_of_run(config, data, model.like), folder.learnt_until
+    learnt = whole if data is None or not others else parts_of_run(config, None, model.like)
+
+    def left(part: Split) -> Split:
+        found, notes = after_learning(part, until, may_be_empty=len(whole) > 1)
+        return replace(found, findings=(*found.findings, *notes))
+
+    parts = whole.changed(left)
+    ids, findings = list[str](), list[tuple[str, ...]]()
+
+    def looked() -> Iterator[Split]:
+        for part in parts:
+            ids.extend(series.id for series in part.panel)
+            findings.append(part.findings)
+            yield part
+        yield from () if learnt is whole else learnt
+
+    digest = digest_of(folder, config, looked())
+    notes = told(findings)
+    for note in notes:
         tell(note)
-    learnt = whole if data is None or not others else split_run(config, read_run(config, None, model.like))
-    partial = place_for(folder, digest_of(folder, config, [parts] if learnt is whole else [parts, learnt]), tell)
-    title = f"testing {name_of(model)} on the test part of {_data(config, parts.panel) if data is None else data.name}"
+    partial = place_for(folder, digest, tell)
+    title = f"testing {name_of(model)} on the test part of {_data(config, parts) if data is None else data.name}"
 
     def run(model: ForecastModel, config: Config, plan: BacktestPlan, place: Path) -> Backtest:
         def retrain(origin: int) -> ForecastModel:
-            return train(parts_before(parts, origin, plan, model.windows), model.windows, config.model, config.training)[0]
+            return train(parts_before(parts.part(0), origin, plan, model.windows), model.windows, config.model, config.training)[0]
 
-        test = bind(judge, model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
+        test = bind(judge_parts, model, parts, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
         try:
             return test()
         except CheckpointError as error:
@@ -149,11 +169,11 @@ def evaluate_run(
 
     with backtest_progress(reporter, title) as progress:
         found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
-    told = (*(() if (missing := untested(parts.panel, found.series)) is None else (missing,)), *failed(found))
-    for note in told:
+    after = (*(() if (missing := untested_of(ids, found.series)) is None else (missing,)), *failed(found))
+    for note in after:
         tell(note)
     if data is None and out is None:
-        keep_record(folder, config, model, found, (*notes, *told))
+        keep_record(folder, config, model, found, [note for note in (*notes, *after) if note not in model.like.findings])
     elif out is not None:
         write_text(out, found.to_json())
     leave_place(partial)
@@ -181,16 +201,21 @@ def predict_run(
     Raises: DataError, OptionError.
     """
     config, model = folder.config, load_model(folder)
-    panel = read_run(config, data, model.like)
     if levels is not None and not model.levels:
         got = ", ".join(map(str, levels))
         raise OptionError(f"predict: levels must be left out for a network without quantiles, got {got}; train one with model.head=quantile.")
-    history, ahead = known_and_ahead(panel)
-    if (sentence := blank_ends(history)) is not None:
+    stream = stream_run(config, data, model.like) if data is None or isinstance(data, Path) else None
+    frames, blank = list[pd.DataFrame](), list[tuple[str, ...]]()
+    for panel in (read_run(config, data, model.like),) if stream is None else stream:
+        history, ahead = known_and_ahead(panel)
+        sentence = blank_ends(history)
+        blank.append(() if sentence is None else (sentence,))
+        found = model.predict(history, ahead, levels)
+        columns = {model.like.columns.target: found.point} | {str(level): values for level, values in found.quantiles.items()}
+        frames.append(prediction_frame(history, ahead, model.horizon, columns))
+    for sentence in told(blank):
         tell(sentence)
-    found = model.predict(history, ahead, levels)
-    columns = {model.like.columns.target: found.point} | {str(level): values for level, values in found.quantiles.items()}
-    return prediction_frame(history, ahead, model.horizon, columns)
+    return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
 def load_model(folder: RunFolder) -> ForecastModel:
@@ -207,11 +232,11 @@ def load_model(folder: RunFolder) -> ForecastModel:
 
 
 # --- the parts of a run ------------------------------------------------------------------------------------------------------------
-def window_settings(config: Config, panel: Panel) -> WindowSettings:
-    """What the network is shown."""
+def window_settings(config: Config, step: Step) -> WindowSettings:
+    """What the network is shown of series on this calendar."""
     data = config.data
     further: dict[str, Any] = {name: getattr(data, name) for name in ("transform", "covariate_scaling", "calendar_features")}
-    lookback = default_lookback(panel.step.season, data.horizon) if data.lookback is None else data.lookback
+    lookback = default_lookback(step.season, data.horizon) if data.lookback is None else data.lookback
     return WindowSettings(lookback, data.horizon, data.missing, data.scaling, **further)
 
 
@@ -229,19 +254,21 @@ def describe(config: Config) -> str:
     return f"{model.cell if isinstance(model.cell, str) else model.cell.name} of {model.num_layers} × {model.hidden_size} units"
 
 
-def _data(config: Config, panel: Panel) -> str:
+def _data(config: Config, parts: SplitParts) -> str:
     name = "data given by the caller" if config.data.path is None else config.data.path.name
-    return f"{name} ({len(panel)} series, {sum(map(len, panel)):,} steps of {panel.step.name})"
+    if isinstance(parts, SplitStream):
+        panels = parts.panels
+        return f"{name} ({panels.series:,} series of {panels.step.name}, {panels.ids_per_part:,} at a time)"
+    series = [len(each) for part in parts for each in part.panel]
+    return f"{name} ({len(series)} series, {sum(series):,} steps of {parts.step.name})"
 
 
-def facts_of(config: Config, parts: Split, model: ForecastModel, history: History) -> list[tuple[str, str]]:
-    """What was learnt from what, for a reader."""
+def facts_of(config: Config, parts: SplitParts, model: ForecastModel, history: History) -> tuple[list[tuple[str, str]], dict[str, str | int]]:
+    """What was learnt from what, for a reader, and the last time of each series that was learnt from."""
     data = "given by the caller" if config.data.path is None else config.data.path.name
-    return training_facts(parts, model, config.training, history, [("data", data)])
-
-
-def last_learnt(parts: Split) -> dict[str, str | int]:
-    """The last time of each series that a network learns from, be it for its weights, its best epoch or its intervals."""
-    rows = zip(parts.panel, parts.validation, strict=True)
-    last: dict[str, Any] = {series.id: series.times[high - 1] for series, (_, high) in rows}
-    return {id: str(time) if isinstance(time, np.datetime64) else int(time) for id, time in last.items()}
+    tell = bind(training_facts, model=model, training=config.training, history=history, extra=[("data", data)])
+    if isinstance(parts, OnePart):
+        return tell(parts.split), last_learnt(parts.split)
+    outline = Outline.of(parts)
+    other = outline.facts(len(parts))  # in place of the first part's own
+    return [(name, other.get(name, value)) for name, value in tell(next(part for part in parts if len(part.panel)))], outline.until

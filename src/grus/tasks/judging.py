@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from grus.data.order import show
 from grus.data.panel import Panel, Series
 from grus.data.splitting import Range, Split
+from grus.data.streaming import SplitParts
 from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.evaluation.baselines import Baseline, standard
@@ -78,18 +79,91 @@ def judge(
     return run_backtest(panel, windows, model.horizon, tested, baselines, on_progress=on_progress, folder=folder, resume=resume)
 
 
+def judge_parts(
+    model: ForecastModel,
+    parts: SplitParts,
+    plan: BacktestPlan,
+    *,
+    retrain: Callable[[int], ForecastModel] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    on_progress: Progress | None = None,
+) -> Backtest:
+    """``judge`` on the test ranges of one part after the other, as one record.
+
+    Raises: as ``judge``; OptionError for a plan that refits on several parts.
+    """
+    if len(parts) == 1:
+        whole = parts.part(0)
+        return judge(model, whole.panel, whole.test, plan, retrain=retrain, folder=folder, resume=resume, on_progress=on_progress)
+    if plan.refit != "never":
+        raise OptionError(f"backtest: refit must be 'never' for a table that is read in parts, got {plan.refit}; leave it out, or read it whole.")
+    counts, ids = list[int](), list[str]()
+    key, baselines = key_of(model), choose_baselines(plan.baselines, parts.step.season)
+    for part in parts:
+        counts.append(len(_measured(part.panel, _fitting(part.test, plan, model.windows), model.windows)))
+        ids += [series.id for series in part.panel]
+    if not sum(counts):
+        raise DataError(
+            f"backtest: the test part must have a window with measured values before and within {model.horizon} steps, got none in {len(ids)} "
+            "series; ask for a larger test part or a shorter horizon."
+        )
+    found: list[Backtest] = []
+    for number in np.flatnonzero(counts).tolist():
+        part, before = parts.part(number), sum(counts[:number])
+
+        def tell(done: int, total: int, before: int = before) -> None:
+            if on_progress is not None:
+                on_progress(before + done, sum(counts))
+
+        windows, place = windows_of(part.panel, part.test, plan, model.windows), None if folder is None else folder / f"part-{number}"
+        tested = Model(name_of(model), model.rolling(part.panel), key=key)
+        found.append(run_backtest(part.panel, windows, model.horizon, tested, baselines, on_progress=tell, folder=place, resume=resume))
+    return _joined(found, ids)
+
+
+def _joined(parts: Sequence[Backtest], ids: Sequence[str]) -> Backtest:
+    """The record of all parts, its rows in the order of one that was never cut: by origin, then as the series come in ids."""
+    first = parts[0]
+    places = {id: place for place, id in enumerate(ids)}
+    series = [id for part in parts for id in part.series]
+    order = np.lexsort((np.array([places[id] for id in series]), np.concatenate([part.origins for part in parts])))
+
+    def rows(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(list(arrays))[order]
+
+    def quantiles(name: str) -> dict[float, NDArray[np.float64]]:
+        return {level: rows(part.quantiles_of(name)[level] for part in parts) for level in first.quantiles_of(name)}
+
+    names, times = tuple(series[int(at)] for at in order), rows(part.times for part in parts)
+    window = {(id, show(time)): row for row, (id, time) in enumerate(zip(names, times[:, 0], strict=True))}
+    failures = {name: [failure for part in parts for failure in part.failures.get(name, ())] for name in first.forecasts}
+    return Backtest(
+        first.horizon,
+        first.season,
+        names,
+        rows(part.origins for part in parts),
+        times,
+        rows(part.truth for part in parts),
+        {name: rows(part.forecasts[name] for part in parts) for name in first.forecasts},
+        quantiles(first.model),
+        rows(part.scale for part in parts),
+        {name: sum(part.seconds[name] for part in parts) for name in first.seconds},
+        failures={name: tuple(sorted(found, key=lambda failure: window[failure.series, failure.time])) for name, found in failures.items() if found},
+        baseline_quantiles={name: quantiles(name) for name in first.probabilistic if name != first.model},
+    )
+
+
 def windows_of(panel: Panel, ranges: Sequence[Range], plan: BacktestPlan, settings: WindowSettings) -> list[tuple[int, int]]:
     """The series and origin of every forecast: something is known before it, and some of what it forecasts.
 
     Raises: DataError where there is none.
     """
-    horizon, stride = settings.horizon, settings.horizon if plan.stride is None else plan.stride
-    shown = settings.shown(panel)
-    fitting = [(index, origin) for index, (low, high) in enumerate(ranges) for origin in range(low, high - horizon + 1, stride)]
+    horizon, fitting = settings.horizon, _fitting(ranges, plan, settings)
     if not fitting:
         longest = max((high - low for low, high in ranges), default=0)
         raise DataError(f"backtest: the test part must hold {horizon} steps, got {longest} at most; ask for a larger test part or a shorter horizon.")
-    found = [(index, origin) for index, origin in fitting if _is_measured(shown.series[index].target, panel.series[index].target, origin, settings)]
+    found = _measured(panel, fitting, settings)
     if not found:
         raise DataError(
             f"backtest: the test part must have a window with a measured value in its {settings.lookback} steps back and its {horizon} ahead, "
@@ -98,11 +172,23 @@ def windows_of(panel: Panel, ranges: Sequence[Range], plan: BacktestPlan, settin
     return found
 
 
-def after_learning(parts: Split, until: Mapping[str, str | int]) -> tuple[Split, tuple[str, ...]]:
+def _fitting(ranges: Sequence[Range], plan: BacktestPlan, settings: WindowSettings) -> list[tuple[int, int]]:
+    """The series and origin of every window that the ranges have room for."""
+    stride = settings.horizon if plan.stride is None else plan.stride
+    return [(index, origin) for index, (low, high) in enumerate(ranges) for origin in range(low, high - settings.horizon + 1, stride)]
+
+
+def _measured(panel: Panel, windows: Sequence[tuple[int, int]], settings: WindowSettings) -> list[tuple[int, int]]:
+    """Those before and in which something was measured."""
+    shown = settings.shown(panel)
+    return [(index, origin) for index, origin in windows if _is_measured(shown.series[index].target, panel.series[index].target, origin, settings)]
+
+
+def after_learning(parts: Split, until: Mapping[str, str | int], *, may_be_empty: bool = False) -> tuple[Split, tuple[str, ...]]:
     """The split whose test ranges begin after the last time that a network has learnt from of each series, and what a reader must know of it.
 
     until: that time by series, as ``RunFolder.learnt_until`` has it.
-    Raises: DataError where nothing of any test range is left.
+    Raises: DataError where nothing of any test range is left and it may not be empty.
     """
     tests: list[Range] = []
     cut: list[Series] = []
@@ -111,16 +197,16 @@ def after_learning(parts: Split, until: Mapping[str, str | int]) -> tuple[Split,
         tests.append((min(max(low, first), high), high))
         if first > low:
             cut.append(series)
-    if cut and all(low == high for low, high in tests):
+    if cut and not may_be_empty and all(low == high for low, high in tests):
         last = max(cut, key=lambda series: series.times[-1])
         raise DataError(
             f"backtest: series {last.id!r} must go on after {show(last.times[-1])} where the network has learnt from it until "
             f"{show(_as_time(until[last.id], last))}, got no step to test; give later rows, or series that it has not learnt from."
         )
-    notes = [f"of {_named(cut)} the network has learnt a part of what was to be tested, which is left out"] if cut else []
+    notes = [f"of {_named([series.id for series in cut])} the network has learnt a part of what was to be tested, which is left out"] if cut else []
     rows = [(series, low) for series, (low, high) in zip(parts.panel, tests, strict=True) if series.id not in until and low < high]
-    latest = max((_as_time(time, parts.panel.series[0]) for time in until.values()), default=None)
-    early = [series for series, low in rows if latest is not None and series.times[low] <= latest]
+    latest = max((_as_time(time, rows[0][0]) for time in until.values()), default=None) if rows else None
+    early = [series.id for series, low in rows if latest is not None and series.times[low] <= latest]
     if early:
         notes.append(f"{_named(early)}, which the network has not learnt from, are tested at times until which it has learnt from others")
     return replace(parts, test=tuple(tests)), tuple(notes)
@@ -128,16 +214,21 @@ def after_learning(parts: Split, until: Mapping[str, str | int]) -> tuple[Split,
 
 def untested(panel: Panel, tested: Iterable[str]) -> str | None:
     """Which series of a panel have no part in a backtest, as one sentence; None where all have."""
+    return untested_of([series.id for series in panel], tested)
+
+
+def untested_of(ids: Sequence[str], tested: Iterable[str]) -> str | None:
+    """``untested``, where the series go by their ids."""
     there = set(tested)
-    missing = [series for series in panel if series.id not in there]
+    missing = [id for id in ids if id not in there]
     if not missing:
         return None
-    return f"not tested: {len(missing)} of {len(panel)} series, in whose test part no window has room, or none with known values: {_named(missing)}"
+    return f"not tested: {len(missing)} of {len(ids)} series, in whose test part no window has room, or none with known values: {_named(missing)}"
 
 
-def _named(series: Sequence[Series]) -> str:
-    more = f" and {len(series) - NAMED} more" if len(series) > NAMED else ""
-    return ", ".join(repr(each.id) for each in series[:NAMED]) + more
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(map(repr, ids[:NAMED])) + more
 
 
 def _as_time(time: str | int, series: Series) -> Any:

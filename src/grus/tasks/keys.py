@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -67,6 +67,10 @@ def _type(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(word for word in map(_type, inside) if word))
     if origin is tuple:
         return f"list of {_type(inside[0])}"
+    if origin is Mapping:
+        return f"names with {_type(inside[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"names with {', '.join(annotation.model_fields)}"
     return _WORDS.get(annotation, "")  # an object of Python cannot be written in a file
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,37 +17,33 @@ from torch import Tensor
 
 from grus.data.missing import parse
 from grus.data.panel import Panel
-from grus.data.scaling import Scaling
 from grus.data.splitting import Split
+from grus.data.streaming import OnePart, SplitParts, WindowStream, fit_scaling, told
 from grus.data.transforms import Transform
 from grus.data.windows import Windows
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ConformalQuantiles, needed
 from grus.models.forecast import ForecastSettings, ForecastShape, build
 from grus.models.tensors import TensorBatch
-from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known, places_in, to_tensors
+from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known
 from grus.training import History, Reporter, TrainingSettings, fit, quiet, seeded
 
 
 class WindowSource:
-    """Windows as the batches of a training run.
+    """Windows as the batches of a training run, whose series go by their numbers in the scaling.
 
-    numbers: [series], tells the network which series it is shown; None: the panel's own order.
     digest: of what the windows hold, for a run that may be resumed.
     """
 
-    def __init__(
-        self, windows: Windows, batch_size: int, *, shuffle: bool = True, numbers: NDArray[np.int64] | None = None, digest: str | None = None
-    ) -> None:
+    def __init__(self, windows: WindowStream, batch_size: int, *, shuffle: bool = True, digest: str | None = None) -> None:
         self.windows, self.batch_size, self.shuffle, self.digest = windows, batch_size, shuffle, digest
-        self.numbers = np.arange(len(windows.panel)) if numbers is None else numbers
 
     def __len__(self) -> int:
-        return -(-len(self.windows) // self.batch_size)
+        return self.windows.batches(self.batch_size)
 
     def epoch(self, number: int, seed: int) -> Iterator[TensorBatch]:
         """The windows of one epoch."""
-        return (to_tensors(batch, self.numbers) for batch in self.windows.epoch(number, seed, self.batch_size, self.shuffle))
+        return map(TensorBatch.of, self.windows.epoch(number, seed, self.batch_size, self.shuffle))
 
 
 def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
@@ -58,7 +54,7 @@ def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
 
 
 def train(
-    split: Split,
+    split: Split | SplitParts,
     windows: WindowSettings,
     settings: ForecastSettings,
     training: TrainingSettings,
@@ -70,35 +66,47 @@ def train(
 ) -> tuple[ForecastModel, History]:
     """A network trained on the training ranges of a split, the best epoch chosen and the intervals corrected on its validation ranges.
 
+    split: of all series, or of parts that are read anew in each epoch, one after the other in an order of its own.
     start: a model whose weights and units training goes on from; it stays as it is.
     The scaling is fitted on the training ranges alone. An interrupted run with a folder gives the best network so far, for ``resume`` to go on with.
 
     Raises: DataError, OptionError; KeyboardInterrupt for an interrupted run without a folder.
     """
-    panel = windows.shown(split.panel)
-    check_known("train", panel)
     _check_settings(windows, settings)
-    if start is not None:
-        _check_start(start, windows, settings, panel)
-    _check_parts(split, windows.horizon)
-    scaling = Scaling.fit(panel, split.train, windows.scaling, windows.covariate_scaling) if start is None else start.scaling
+    parts = OnePart(split) if isinstance(split, Split) else split
+    shown = parts.changed(lambda part: replace(part, panel=windows.shown(part.panel)))
+    seen = _Seen()
+    looked = seen.look(shown, partial(_check_panel, windows=windows, settings=settings, start=start))
+    scaling = fit_scaling(looked, windows.scaling, windows.covariate_scaling) if start is None else start.scaling
+    for _ in looked:
+        pass  # where no scaling was to be fitted
+    seen.check_lengths(windows.horizon)
     given = {"missing": windows.missing, "calendar_features": windows.calendar_features}
-    make = partial(Windows, panel, lookback=windows.lookback, horizon=windows.horizon, scaling=scaling, **given)
-    learnt = make(split.train, stride=windows.stride)
-    held = make(split.validation) if any(high > low for low, high in split.validation) else None
-    channels, numbers = learnt.channels, places_in(scaling, panel)
-    shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), len(panel))
+    make = partial(Windows, lookback=windows.lookback, horizon=windows.horizon, **given)
+    digests: dict[str, list[str]] = {"train": [], "validation": []}
+
+    def stream(kind: Literal["train", "validation"], stride: int) -> WindowStream:
+        def look(number: int, part: Split, found: Windows) -> None:
+            if folder is not None:
+                digests[kind].append(digest_of(found, windows))
+            if kind == "train":
+                seen.findings[number] += found.scaling.findings(part.panel, part.train)
+
+        return WindowStream(shown, kind, scaling, partial(make, stride=stride), look)
+
+    learnt = stream("train", windows.stride)
+    held = stream("validation", 1) if seen.longest["validation"] else None
+    channels, series = learnt.channels, len(scaling.target.names)
+    shape = ForecastShape(windows.lookback, windows.horizon, len(channels.past), len(channels.future), len(channels.static), series)
     with seeded(training.seed):
         network = build(settings, shape) if start is None else deepcopy(start.network)
-    digests = [None if folder is None or part is None else digest_of(part, windows) for part in (learnt, held)]
-    source = WindowSource(learnt, training.batch_size, numbers=numbers, digest=digests[0])
-    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, numbers=numbers, digest=digests[1])
+    source = WindowSource(learnt, training.batch_size, digest=_joined(digests["train"]))
+    checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, digest=_joined(digests["validation"]))
     history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
     if history.interrupted and folder is None:
         raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
-    findings = (*panel.findings, *split.findings, *scaling.align(panel).findings(panel, split.train))
-    model = ForecastModel(network.cpu(), windows, scaling, replace(panel, series=(), findings=findings))
-    return (model if held is None else calibrate(model, split.panel, held)), history
+    model = ForecastModel(network.cpu(), windows, scaling, replace(seen.like, findings=told(seen.findings)))
+    return (model if held is None else calibrate(model, parts, held)), history
 
 
 def digest_of(windows: Windows, settings: WindowSettings) -> str:
@@ -114,8 +122,13 @@ def digest_of(windows: Windows, settings: WindowSettings) -> str:
     return found.hexdigest()
 
 
-def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastModel:
-    """The model with its intervals corrected on windows of a panel whose targets it was not fitted to, though they chose its epoch.
+def _joined(digests: Sequence[str]) -> str | None:
+    """One digest for those of all parts; None of none."""
+    return sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
+
+
+def calibrate(model: ForecastModel, parts: SplitParts, held: WindowStream) -> ForecastModel:
+    """The model with its intervals corrected on windows of parts whose targets it was not fitted to, though they chose its epoch.
 
     An interval is a pair of levels (τ, 1 − τ). Errors count in units of each series' scale, of logarithms where the target's transform takes them.
     Windows that overlap are dependent, so of each series only every horizon-th counts; where that leaves too few for a pair, it stays as the
@@ -127,25 +140,66 @@ def calibrate(model: ForecastModel, panel: Panel, held: Windows) -> ForecastMode
     pairs = [(low, high) for low in levels if low < 0.5 for high in levels if abs(low + high - 1) < 1e-9]
     if not pairs:
         return model
+    plain, ends = replace(model, intervals={}), sorted({level for pair in pairs for level in pair})
+    found = [_in_scale(plain, parts.part(number).panel, held.windows(number), ends) for number in held.filled]
+    truth = np.concatenate([truth for truth, _ in found])
+    given = {level: np.concatenate([quantiles[level] for _, quantiles in found]) for level in ends}
+    intervals: dict[tuple[float, float], ConformalQuantiles] = {}
+    for low, high in pairs:
+        coverage = round(high - low, 9)
+        if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
+            intervals[low, high] = ConformalQuantiles.fit(truth, given[low], given[high], coverage)
+    return replace(model, intervals=intervals)
+
+
+def _in_scale(model: ForecastModel, panel: Panel, held: Windows, levels: Sequence[float]) -> tuple[Array, dict[float, Array]]:
+    """The truth and these quantiles of every horizon-th window of each series, in units of its scale."""
     first = np.full(len(held.panel), np.iinfo(np.int64).max)
     np.minimum.at(first, held.series, held.origins)
     chosen = np.flatnonzero((held.origins - first[held.series]) % model.horizon == 0)
     targets: list[Any] = [series.target for series in panel]
     places = zip(held.series[chosen].tolist(), held.origins[chosen].tolist(), strict=True)
     transform, scale = Transform(model.windows.transform, panel.step.season), held.scaling.target.scale[held.series[chosen]][:, None]
-
-    def in_scale(values: Array) -> Array:
-        return transform.level(values) / scale
-
-    truth = in_scale(np.stack([targets[series][origin : origin + model.horizon] for series, origin in places]))
+    truth = np.stack([targets[series][origin : origin + model.horizon] for series, origin in places])
     batches = [held.batch(chosen[at : at + PREDICTED]) for at in range(0, len(chosen), PREDICTED)]
-    given = replace(model, intervals={}).decode(panel, held, batches, None)
-    intervals: dict[tuple[float, float], ConformalQuantiles] = {}
-    for low, high in pairs:
-        coverage = round(high - low, 9)
-        if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
-            intervals[low, high] = ConformalQuantiles.fit(truth, in_scale(given.quantiles[low]), in_scale(given.quantiles[high]), coverage)
-    return replace(model, intervals=intervals)
+    quantiles = model.decode(panel, held, batches, None).quantiles
+    return transform.level(truth) / scale, {level: transform.level(quantiles[level]) / scale for level in levels}
+
+
+class _Seen:
+    """What is noted of every part in the first pass: its findings, the longest ranges of all, and a panel like its own without series."""
+
+    like: Panel
+
+    def __init__(self) -> None:
+        self.findings: list[tuple[str, ...]] = []
+        self.longest = {"train": 0, "validation": 0}
+
+    def look(self, parts: Iterable[Split], check: Callable[[Panel], None]) -> Iterator[Split]:
+        """The parts, each noted once it has passed the check."""
+        for part in parts:
+            check(part.panel)
+            self.like = replace(part.panel, series=(), findings=())
+            self.findings.append((*part.panel.findings, *part.findings))
+            for kind, before in self.longest.items():
+                self.longest[kind] = max([before, *(high - low for low, high in getattr(part, kind))])
+            yield part
+
+    def check_lengths(self, horizon: int) -> None:
+        """Raises: DataError where no series has room for a window in its training part, or in its validation part if it has one."""
+        for kind, name, least in (("train", "training", horizon + 1), ("validation", "validation", horizon)):
+            longest = self.longest[kind]
+            if longest < least and (longest or kind == "train"):
+                raise DataError(
+                    f"train: the {name} part must hold {least} steps of a series, for one window with a horizon of {horizon}, got {longest} at most; "
+                    + ("make the validation part smaller, or give more data." if kind == "train" else "make it larger, or 0 for none.")
+                )
+
+
+def _check_panel(panel: Panel, windows: WindowSettings, settings: ForecastSettings, start: ForecastModel | None) -> None:
+    check_known("train", panel)
+    if start is not None:
+        _check_start(start, windows, settings, panel)
 
 
 def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
@@ -175,13 +229,3 @@ def _check_start(start: ForecastModel, windows: WindowSettings, settings: Foreca
     unseen = [series.id for series in panel if series.id not in start.scaling.target.names]
     if unseen:
         raise DataError(f"train: series must be those of the model to go on from, got {unseen[0]!r}; leave it out, or train anew.")
-
-
-def _check_parts(split: Split, horizon: int) -> None:
-    for name, ranges, least in (("training", split.train, horizon + 1), ("validation", split.validation, horizon)):
-        longest = max(high - low for low, high in ranges)
-        if longest < least and (longest or name == "training"):
-            raise DataError(
-                f"train: the {name} part must hold {least} steps of a series, for one window with a horizon of {horizon}, got {longest} at most; "
-                + ("make the validation part smaller, or give more data." if name == "training" else "make it larger, or 0 for none.")
-            )

@@ -1,20 +1,25 @@
-"""The table of a run: read, cut where the last target is known, and split."""
-# pyright: reportMissingTypeStubs=false
+"""The table of a run: read, whole or in parts, cut where the last target is known, and split."""
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from grus.data.panel import Columns, Panel
 from grus.data.reading import read_panel
 from grus.data.splitting import Split, split
+from grus.data.streaming import OnePart, PanelStream, SplitParts, SplitStream
 from grus.errors import DataError
 from grus.tasks.config import Config, DataConfig
 from grus.tasks.ends import known_and_ahead
+from grus.tasks.facts import time_text
 
 STDIN = "stdin"
 
@@ -48,14 +53,43 @@ def columns_of(given: DataConfig) -> Columns:
     return Columns(given.id, given.time, given.target, given.past, given.future, given.static)
 
 
-def split_run(config: Config, panel: Panel) -> Split:
+def stream_run(config: Config, data: Path | None = None, like: Panel | None = None) -> PanelStream | None:
+    """The run's Parquet table, or another one, as parts; None where it is to be read whole.
+
+    Raises: DataError, OptionError.
+    """
+    given, path = config.data, config.data.path if data is None else data
+    if given.ids_per_part is None or path is None or not (path.is_dir() or path.suffix == ".parquet" or data is None):
+        return None
+    columns = columns_of(given) if like is None else like.columns
+    step, season = (given.step, given.season) if like is None else (None, None)
+    return PanelStream(path, columns, ids_per_part=given.ids_per_part, step=step, season=season, like=like)
+
+
+def parts_of_run(config: Config, data: Path | None = None, like: Panel | None = None) -> SplitParts:
+    """The run's table, or another one read as the run's was, split.
+
+    Raises: as ``split_run``, for parts when they are read.
+    """
+    panels = stream_run(config, data, like)
+    if panels is None:
+        return OnePart(split_run(config, read_run(config, data, like)))
+    return SplitStream(panels, partial(split_run, config, may_be_empty=True))
+
+
+def split_run(config: Config, panel: Panel, *, may_be_empty: bool = False) -> Split:
     """The run's training, validation and test parts of what is known: rows that only say what is known ahead are in none of them.
 
-    Raises: DataError where a series is too short for them and may not be dropped, or none is left.
+    Raises: DataError where a series is too short for them and may not be dropped, or none is left and that is not allowed.
     """
     given, least = config.data, config.data.horizon + 1
     known, _ = known_and_ahead(panel)
-    parts = split(known, given.validation, given.test, at_least=least, short="drop")
+    try:
+        parts = split(known, given.validation, given.test, at_least=least, short="drop")
+    except DataError as error:
+        if not may_be_empty or given.short == "error":
+            raise
+        return Split(replace(known, series=()), (), (), (), (f"dropped: all {len(known)} series, which are too short ({error})",))
     kept = {series.id for series in parts.panel}
     short = [series for series in known if series.id not in kept]
     if short and given.short == "error":
@@ -63,3 +97,46 @@ def split_run(config: Config, panel: Panel) -> Split:
         got = f"{len(short)} of {len(panel)} that are too short, the first {short[0].id!r} of {len(short[0])} steps"
         raise DataError(f"data: every series must have {must}, got {got}; ask for smaller parts, or leave such series out with data.short=drop.")
     return parts
+
+
+@dataclass
+class Outline:
+    """What a reader is told of series that came in parts, and the last time that a network learns from in each."""
+
+    until: dict[str, str | int] = field(default_factory=dict[str, "str | int"])
+    steps: int = 0
+    known: int = 0
+    split: list[int] = field(default_factory=lambda: [0, 0, 0])
+    ends: list[tuple[Any, str]] = field(default_factory=list[tuple[Any, str]])
+
+    @staticmethod
+    def of(parts: SplitParts) -> Outline:
+        """From one pass."""
+        found = Outline()
+        for part in (part for part in parts if len(part.panel)):
+            found.until |= last_learnt(part)
+            found.steps += sum(map(len, part.panel))
+            found.known += sum(int((~np.isnan(series.target)).sum()) for series in part.panel)
+            ranges = (part.train, part.validation, part.test)
+            found.split = [count + sum(high - low for low, high in each) for count, each in zip(found.split, ranges, strict=True)]
+            times = [time for series in part.panel for time in (series.times[0], series.times[-1])]
+            ends = [*found.ends, *((time, time_text(time, part.panel)) for time in (min(times), max(times)))]
+            found.ends = [min(ends), max(ends)]
+        return found
+
+    def facts(self, parts: int) -> dict[str, str]:
+        """The facts of all parts that those of one part do not tell."""
+        learnt, chosen, tested = self.split
+        counted = f"{parts} part{'s' if parts > 1 else ''}"
+        return {
+            "series": f"{len(self.until)}, {self.steps} steps, {self.steps - self.known} without a value, read in {counted}",
+            "times": f"{self.ends[0][1]} to {self.ends[1][1]}",
+            "split": f"steps by time: training {learnt}, validation {chosen}, test {tested}",
+        }
+
+
+def last_learnt(parts: Split) -> dict[str, str | int]:
+    """The last time of each series that a network learns from, be it for its weights, its best epoch or its intervals."""
+    rows = zip(parts.panel, parts.validation, strict=True)
+    last: dict[str, Any] = {series.id: series.times[high - 1] for series, (_, high) in rows}
+    return {id: str(time) if isinstance(time, np.datetime64) else int(time) for id, time in last.items()}

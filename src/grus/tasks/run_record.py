@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -30,14 +30,16 @@ def check_out(folder: RunFolder, out: Path | None) -> None:
     check_file(out)
 
 
-def digest_of(folder: RunFolder, config: Config, parts: Sequence[Split]) -> str:
+def digest_of(folder: RunFolder, config: Config, parts: Iterable[Split]) -> str:
     """SHA-256 over all that decides an evaluation, but for the seeds that are tried."""
     found = sha256((folder.model / stored.CONFIG).read_bytes())
-    found.update(f"{version('grus')} {config.model_dump_json()} {[(each.train, each.validation, each.test) for each in parts]}".encode())
-    for series in (series for each in parts for series in each.panel):
-        found.update(series.id.encode())
-        for values in (series.times, series.target, series.past, series.future, series.static):
-            found.update(f"{values.dtype} {values.shape}".encode() + values.tobytes())
+    found.update(f"{version('grus')} {config.model_dump_json()}".encode())
+    for part in parts:
+        found.update(f"{(part.train, part.validation, part.test)}".encode())
+        for series in part.panel:
+            found.update(series.id.encode())
+            for values in (series.times, series.target, series.past, series.future, series.static):
+                found.update(f"{values.dtype} {values.shape}".encode() + values.tobytes())
     return found.hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,8 +24,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from grus.errors import BackendError, CheckpointError, DataError, OptionError
 from grus.training.checkpoint import Checkpoints
 from grus.training.history import History, Stopped
+from grus.training.optimisers import make_optimiser
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
-from grus.training.schedule import Schedule, make_optimiser
+from grus.training.schedule import Schedule
 from grus.training.seeds import seed_everything, seeded
 from grus.training.settings import TrainingSettings
 from grus.training.state import Keeper, Parts
@@ -78,9 +79,9 @@ def fit(
     with seeded(settings.seed), _threads(settings.threads), _without_fabric_messages():
         fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
         inner = make_optimiser(network, settings)
-        schedule = Schedule(inner, settings, settings.epochs * steps)
+        schedule = Schedule(inner, settings, settings.epochs * steps, steps)
         _, optimiser = fabric.setup(network, inner)  # in place; its wrapper of the network takes no frozen dataclass as a batch
-        learning = [weight for weight in network.parameters() if weight.requires_grad]
+        learning = [weight for group in inner.param_groups for weight in group["params"]]
         run = _Run(fabric, network, learning, optimiser, schedule, objective, settings, reporter)
         data = {} if folder is None else {"train": _described(train), "validation": _described(validation)}
         keeper = Keeper(Parts(network, inner, schedule, settings, data), checkpoints)
@@ -132,27 +133,46 @@ class _Run:
         self.network.train()
         self.optimiser.zero_grad()  # of the caller, or of a run interrupted within a step
         for batch in islice(source.epoch(number, self.settings.seed), self.settings.steps_per_epoch):
-            with self.fabric.autocast():
-                total, weight = self.objective(self.network, batch)
-            loss = total / (weight + (weight == 0))
-            self.fabric.backward(loss)
-            norm = get_total_norm([parameter.grad for parameter in self.learning if parameter.grad is not None])
-            tally.add(total, weight, norm)
-            if self.settings.clip_norm is not None:
-                clip_grads_with_norm_(self.learning, self.settings.clip_norm, norm)
+            loss = self._gradient(batch, tally)
             rate = self.schedule.learning_rate
-            self.optimiser.step()
+            # L-BFGS looks at the loss and its gradient several times in a step; the first look is here.
+            self.optimiser.step(*((self._looks(batch, loss),) if self.settings.optimiser == "lbfgs" else ()))
             self.optimiser.zero_grad()
             self.schedule.step()
             samples = count_samples(batch)
             tally.samples += samples
-            self.reporter.step(number, tally.steps, samples, loss.detach())
+            self.reporter.step(number, tally.steps, samples, loss)
         if tally.steps != steps:
             raise DataError(f"fit: train must give {steps} batches in an epoch, got {tally.steps} in epoch {number}; len() must say how many come.")
         mean_loss, mean_norm = tally.means()
         seconds = time.perf_counter() - started
         figures = {"learning_rate": rate, "gradient_norm": mean_norm, "seconds": seconds, "samples_per_s": tally.samples / seconds}
         return {"epoch": number, "loss": mean_loss} | figures
+
+    def _gradient(self, batch: Any, tally: Tally | None) -> Tensor:
+        """The mean loss of a batch; its gradient, clipped, lies in the parameters."""
+        with self.fabric.autocast():
+            total, weight = self.objective(self.network, batch)
+        loss = total / (weight + (weight == 0))
+        self.fabric.backward(loss)
+        norm = get_total_norm([parameter.grad for parameter in self.learning if parameter.grad is not None])
+        if tally is not None:
+            tally.add(total, weight, norm)
+        if self.settings.clip_norm is not None:
+            clip_grads_with_norm_(self.learning, self.settings.clip_norm, norm)
+        return loss.detach()
+
+    def _looks(self, batch: Any, first: Tensor) -> Callable[[], Tensor]:
+        """What L-BFGS calls: the loss, with its gradient in the parameters; the first time as they are."""
+        known = [first]
+
+        def look() -> Tensor:
+            if known:
+                return known.pop()
+            self.optimiser.zero_grad()
+            return self._gradient(batch, None)
+
+        return look
 
     def validate(self, source: BatchSource, number: int) -> float:
         """The mean of the objective over the validation batches."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grus.errors import OptionError
+from grus.training.optimisers import check_options
+from grus.training.schedule import check_schedule
+
+OptionValue = bool | int | float | str | tuple[float, ...] | None
 
 _MUST = {
     "epochs": "a whole number of at least 1",
     "batch_size": "a whole number of at least 1",
     "learning_rate": "a finite number above 0",
     "weight_decay": "a finite number of at least 0",
-    "schedule": "one of 'constant', 'cosine', 'one_cycle', 'plateau'",
+    "optimiser": "one of 'adamw', 'adam', 'nadam', 'radam', 'sgd', 'rmsprop', 'adagrad', 'adadelta', 'lbfgs'",
+    "optimiser_options": "options of PyTorch's optimiser by name, such as {'momentum': 0.9}",
+    "groups": "a list of groups of parameters, such as {'names': 'decoder.*', 'rate_factor': 0.1}",
+    "schedule": "one of 'constant', 'step', 'exponential', 'inverse_time', 'polynomial', 'cosine', 'warm_restarts', 'one_cycle', 'plateau'",
+    "schedule_options": "options of the schedule by name, such as {'factor': 0.5}",
     "warmup": "a number of at least 0 and below 1",
     "clip_norm": "a finite number above 0, or None",
     "patience": "a whole number of at least 1, or None",
@@ -25,15 +34,34 @@ _MUST = {
 }
 
 
+class ParameterGroup(BaseModel):
+    """Parameters that learn in another way than the rest.
+
+    names: those whose name matches, * for any part of it, as in "encoder.*" or "*.bias_*".
+    rate_factor: times the learning rate; 0 leaves them as they are.
+    weight_decay: theirs, vectors too; None is as for the rest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    names: str = Field(min_length=1)
+    rate_factor: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    weight_decay: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
 class TrainingSettings(BaseModel):
     """How a network is trained.
 
     epochs: passes over the training batches, at most.
     batch_size: samples per batch, for whoever builds the batches.
-    learning_rate: AdamW's rate, the highest one of its schedule.
-    weight_decay: AdamW's, on matrices only: biases and other vectors have none.
+    optimiser: PyTorch's of that name. Gradient descent on all of the data is "sgd" with a batch_size as large as the data.
+    optimiser_options: its own, such as momentum and nesterov of "sgd", betas of "adam".
+    learning_rate: the optimiser's, the highest one of its schedule.
+    weight_decay: the optimiser's, on matrices only: biases and other vectors have none.
+    groups: parameters with a rate or decay of their own; one belongs to the first group that names it.
     schedule: "constant"; "cosine" falls to 0 over the run; "one_cycle" rises over 30 % of the steps and falls, with the momentum opposite;
-        "plateau" halves the rate after 3 epochs without a better validation loss.
+        "plateau" halves the rate after 3 epochs without a better validation loss; the others are in ``grus.training.schedule``.
+    schedule_options: its own, such as the epochs between two steps.
     warmup: the share of all steps over which the rate first rises linearly; not for "one_cycle", which has a rise of its own.
     clip_norm: the largest norm of all gradients together; None does not clip.
     patience: epochs without a better validation loss before the run stops; None, or no validation, never stops early.
@@ -52,7 +80,11 @@ class TrainingSettings(BaseModel):
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
+    optimiser: Literal["adamw", "adam", "nadam", "radam", "sgd", "rmsprop", "adagrad", "adadelta", "lbfgs"] = "adamw"
+    optimiser_options: Mapping[str, OptionValue] = {}
+    groups: Annotated[tuple[ParameterGroup, ...], Field(strict=False)] = ()
+    schedule: Literal["constant", "step", "exponential", "inverse_time", "polynomial", "cosine", "warm_restarts", "one_cycle", "plateau"] = "cosine"
+    schedule_options: Mapping[str, float] = {}
     warmup: float = Field(default=0.0, ge=0, lt=1)
     clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
     patience: int | None = Field(default=10, ge=1)
@@ -73,6 +105,8 @@ class TrainingSettings(BaseModel):
                 raise OptionError(
                     f"TrainingSettings: warmup must be 0 with schedule='one_cycle', which rises by itself, got {self.warmup}; leave it out."
                 )
+            check_options(self.optimiser, self.optimiser_options)
+            check_schedule(self.schedule, self.schedule_options)
 
 
 def _sentence(error: ValidationError) -> str:

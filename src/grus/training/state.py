@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -37,13 +37,16 @@ class Parts:
     def take(self, history: History, best: Mapping[str, Tensor] | None) -> Snapshot:
         """A copy of everything; the weights are the best ones too where ``best`` is None."""
         weights = {name: _copy(value) for name, value in self.network.state_dict().items()}
-        packed = self.optimiser.state_dict()
-        moments = {f"{index}.{name}": _copy(value) for index, state in packed["state"].items() for name, value in state.items()}
+        packed, moments = self.optimiser.state_dict(), dict[str, Tensor]()
+        averages = {
+            str(index): {name: _pack(f"{index}.{name}", value, moments) for name, value in own.items()} for index, own in packed["state"].items()
+        }
         note = {
             "settings": self.settings.model_dump(mode="json"),
             "data": dict(self.data),
             "history": [dict(row) for row in history.epochs],
             "groups": packed["param_groups"],
+            "optimiser": averages,
             "schedule": self.schedule.state(),
         }
         return Snapshot(weights, weights if best is None else best, moments, note)
@@ -57,17 +60,15 @@ class Parts:
         self._check_data(snapshot.note["data"])
         _check_network(self.network.state_dict(), snapshot.weights)
         self.network.load_state_dict(dict(snapshot.weights))
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, value in snapshot.optimiser.items():
-            index, _, key = name.partition(".")
-            states.setdefault(int(index), {})[key] = value
+        averages: Mapping[str, Mapping[str, Any]] = snapshot.note["optimiser"]
+        states = {int(index): {name: _unpack(value, snapshot.optimiser) for name, value in own.items()} for index, own in averages.items()}
         self.optimiser.load_state_dict({"state": states, "param_groups": snapshot.note["groups"]})
         self.schedule.restore(snapshot.note["schedule"])
         return History([dict(row) for row in snapshot.note["history"]])
 
     def _check_settings(self, saved: Mapping[str, Any]) -> None:
         ours = self.settings.model_dump(mode="json")
-        steady = self.settings.schedule in ("constant", "plateau") and self.settings.warmup == 0
+        steady = self.settings.schedule not in ("polynomial", "cosine", "one_cycle") and self.settings.warmup == 0
         free = (*MAY_CHANGE, "epochs") if steady else MAY_CHANGE
         for name, value in ours.items():
             if name not in free and saved.get(name) != value:
@@ -126,6 +127,20 @@ class Keeper:
     def rows(self) -> list[dict[str, float]]:
         """The history as it was at the newest snapshot."""
         return [dict(row) for row in self._newest.note["history"]]
+
+
+def _pack(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A value of an optimiser as JSON can hold it: its tensors go to `tensors`, and their names stand for them."""
+    if isinstance(value, Tensor):
+        tensors[name] = _copy(value)
+        return {"tensor": name}
+    return [_pack(f"{name}.{at}", each, tensors) for at, each in enumerate(cast(Sequence[Any], value))] if isinstance(value, list | tuple) else value
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        return tensors[cast(dict[str, str], value)["tensor"]]
+    return [_unpack(each, tensors) for each in cast(list[Any], value)] if isinstance(value, list) else value
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -114,10 +114,11 @@ def kernel_function(spec: Spec, dtype: str, target: Target) -> Function:
 
 @lru_cache(maxsize=16)
 def call_functions(target: Target) -> dict[str, Function]:
-    """run_calls and meet (see ``sequence``)."""
+    """run_calls, share and meet (see ``sequence``)."""
 
     library = jit.build(("calls",), sequence.emit_calls, target)
-    return {"run_calls": Function(library, "run_calls", ()), "meet": Function(library, "meet", sequence.MEET)}
+    shared = {name: Function(library, name, ()) for name in ("run_calls", "share")}
+    return shared | {"meet": Function(library, "meet", sequence.MEET)}
 
 
 @lru_cache(maxsize=1)

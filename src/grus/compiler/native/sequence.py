@@ -20,6 +20,7 @@ from grus.compiler.native.emitter import I64, POINTER, Emitter, Value
 from grus.compiler.native.target import Target
 
 MEET = ("counter", "count")
+SHARE = ("threads", "number", "count", "done")  # the first two are functions: how many threads the team has, and which this one is
 _CALLEE = ir.FunctionType(ir.VoidType(), [POINTER])
 
 
@@ -76,15 +77,35 @@ def emit_sequence() -> ir.Module:
 
 
 def emit_calls() -> ir.Module:
-    """run_calls(calls) makes calls that lie as in ``emit_sequence``; meet(arguments) waits for the other threads of a run."""
+    """run_calls(calls) makes calls that lie as in ``emit_sequence``; meet(arguments) waits for the other threads of a run.
+
+    share(arguments) makes the calls of one thread of a team: SHARE, then where the calls of each thread begin.
+    """
     module = ir.Module()
     e = Emitter(module, "run_calls", [POINTER], "float32", 1)
     _emit_calls(e, e.function.args[0])
+    _emit_share(module, e.function)
     e = Emitter(module, "meet", [POINTER], "float32", 1)
     counter, count = (e.load_i64(e.function.args[0], index) for index in range(len(MEET)))
     emit_barrier(e, e.b.inttoptr(counter, POINTER), count)
     e.b.ret_void()
     return module
+
+
+def _emit_share(module: ir.Module, run_calls: Value) -> None:
+    """Every thread of the team comes here; where they are not as many as the shares, none does anything."""
+    e = Emitter(module, "share", [POINTER], "float32", 1)
+    given, ask = e.function.args[0], ir.FunctionType(ir.IntType(32), [])
+
+    def asked(index: int) -> Value:
+        return e.b.sext(e.b.call(e.b.inttoptr(e.load_i64(given, index), ask.as_pointer()), []), I64)
+
+    with e.b.if_then(e.b.icmp_signed("==", asked(SHARE.index("threads")), e.load_i64(given, SHARE.index("count")))):
+        number = asked(SHARE.index("number"))
+        with e.b.if_then(e.b.icmp_signed("==", number, I64(0))):
+            e.b.store(I64(1), e.b.gep(e.b.bitcast(given, I64.as_pointer()), [I64(SHARE.index("done"))]))
+        e.b.call(run_calls, [e.load_pointer(given, e.b.add(number, I64(len(SHARE))))])
+    e.b.ret_void()
 
 
 def _emit_calls(e: Emitter, table: Value) -> None:

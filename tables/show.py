@@ -1,0 +1,44 @@
+"""Tables as text, here or in a process of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from tables import airline, co2, etth1, pm25
+from tables.table import Row, Table
+
+TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, etth1.TABLE, pm25.TABLE)}
+
+
+def shown(name: str, folder: Path, seeds: Sequence[int]) -> str:
+    """What `show` prints."""
+    page = StringIO()
+    with redirect_stdout(page):
+        show(TABLES[name], folder, seeds)
+    return page.getvalue()
+
+
+def show(table: Table, folder: Path, seeds: Sequence[int]) -> None:
+    """One table, each row as soon as it is there."""
+    print(f"\n{table.name}: {table.title}\n{table.protocol}\n{table.chosen}\n")
+    print(line("", "", [*table.metrics, "seconds per run"]))
+    for row in table.published:
+        print("\n".join(lines(table, row, "theirs")))
+    for row in table.run(folder, seeds):
+        print("\n".join(lines(table, row, "here")), flush=True)
+
+
+def lines(table: Table, row: Row, origin: str) -> list[str]:
+    """The row; over several seeds a second line with the figures of each."""
+    times = f"{sum(row.seconds) / len(row.seconds):.1f}" if row.seconds else ""
+    found = [line(origin, row.name, [*(row.cell(metric) for metric in table.metrics), times])]
+    if len(row.seconds) > 1:
+        found.append(line("", "  by seed", [" ".join(f"{value:.4g}" for value in row.figures[metric]) for metric in table.metrics]))
+    return found
+
+
+def line(origin: str, name: str, cells: Sequence[str]) -> str:
+    return f"{origin:9}  {name:26}  {'  '.join(f'{cell:25}' for cell in cells)}".rstrip()
