@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation import AdaptiveConformal, ConformalQuantiles, SplitConformal
+from grus.evaluation import AdaptiveConformal, ConformalQuantiles, ScaledQuantiles, SplitConformal
 from grus.evaluation.conformal import needed, rank
 
 NAN = np.nan
@@ -156,3 +156,36 @@ def test_adaptive_options_are_checked() -> None:
         AdaptiveConformal.fit(*calibration, 0.8, rate=0)
     with pytest.raises(OptionError, match=r"window must be at least 4 for a coverage of 0\.8, got 3"):
         AdaptiveConformal.fit(*calibration, 0.8, window=3)
+
+
+# --- in the model's own half-widths ----------------------------------------------------------------------------------------------------
+def test_scaled_quantiles_by_hand() -> None:
+    """Scores 0.5, 1, 2, 3 above and below intervals of half-widths 2 and 4: ⌈5 × 0.8⌉ is the fourth, ⌈5 × 0.5⌉ the third."""
+    truth = np.array([[11.0], [6.0], [14.0], [-2.0]])
+    lower, median, upper = np.full((4, 1), 6.0), np.full((4, 1), 10.0), np.full((4, 1), 12.0)
+    for coverage, factor in ((0.8, 3.0), (0.5, 2.0)):
+        found = ScaledQuantiles.fit(truth, lower, median, upper, coverage)
+        np.testing.assert_allclose(found.factor, [factor])
+        np.testing.assert_allclose(found.interval([6.0], [10.0], [12.0]), [[10 - 4 * factor], [10 + 2 * factor]])
+
+
+@pytest.mark.parametrize("windows", [12, 400])
+def test_scaled_quantiles_cover_each_step_with_many_windows_and_all_together_with_few(windows: int) -> None:
+    draw = np.random.default_rng(5)
+    scale = np.array([1.0, 3.0])  # the model is right about the first step and three times too sure of the second
+    truth, ones = draw.normal(size=(windows, 2)) * scale, np.ones((windows, 2))
+    found = ScaledQuantiles.fit(truth, -1.2816 * ones, 0 * ones, 1.2816 * ones, 0.8)
+    assert (found.factor[0] == found.factor[1]) == (windows < 50)
+    low, high = found.interval(-1.2816 * np.ones(2), np.zeros(2), 1.2816 * np.ones(2))
+    later = draw.normal(size=(4000, 2)) * scale
+    covered = ((later >= low) & (later <= high)).mean(axis=0)
+    if windows >= 50:
+        np.testing.assert_allclose(covered, [0.8, 0.8], atol=0.05)
+    assert abs(covered.mean() - 0.8) < (0.05 if windows >= 50 else 0.15)
+
+
+def test_scaled_quantiles_without_a_width_are_no_division_by_zero() -> None:
+    flat = np.full((5, 1), 3.0)
+    found = ScaledQuantiles.fit(np.arange(5.0)[:, None], flat, flat, flat, 0.5)
+    assert np.isfinite(found.factor).all()
+    np.testing.assert_array_equal(found.interval([3.0], [3.0], [3.0]), [[3.0], [3.0]])

@@ -14,7 +14,7 @@ from grus.data.calendar import Step
 from grus.data.panel import Panel
 from grus.data.splitting import Split, split
 from grus.errors import DataError, OptionError
-from grus.evaluation.conformal import ConformalQuantiles
+from grus.evaluation.conformal import ScaledQuantiles
 from grus.models.settings import ForecastSettings
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.tasks.learning import train
@@ -73,11 +73,12 @@ def test_errors_of_a_logarithm_count_in_logarithms() -> None:
     origins = np.arange(100, 198, HORIZON)
     given = raw(model).predict_at(growing, np.zeros(len(origins), np.int64), origins)
     truth = np.stack([np.log(growing.series[0].target[origin : origin + HORIZON]) for origin in origins])
-    scores = np.sort(np.maximum(np.log(given.quantiles[0.1]) - truth, truth - np.log(given.quantiles[0.9])), axis=0)
-    margin = model.intervals[0.1, 0.9].margin * model.scaling.target.scale[0]
-    np.testing.assert_allclose(margin, scores[int(np.ceil(0.8 * (len(origins) + 1))) - 1], rtol=1e-9)
+    low, middle, high = (np.log(given.quantiles[level]) for level in (0.1, 0.5, 0.9))
+    scores = np.sort(np.maximum((middle - truth) / (middle - low), (truth - middle) / (high - middle)), axis=None)
+    factor = scores[int(np.ceil(0.8 * (scores.size + 1))) - 1]
+    np.testing.assert_allclose(model.intervals[0.1, 0.9].factor, [factor] * HORIZON, rtol=1e-9)
     before, after = raw(model).predict(growing).quantiles, model.predict(growing).quantiles
-    np.testing.assert_allclose(after[0.9], before[0.9] * np.exp(margin), rtol=1e-9)
+    np.testing.assert_allclose(after[0.9], before[0.5] * (before[0.9] / before[0.5]) ** factor, rtol=1e-9)
 
 
 # --- what is measured where ----------------------------------------------------------------------------------------------------------
@@ -92,17 +93,17 @@ def test_test_part_changes_nothing_of_the_model(model: ForecastModel, panel: Pan
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, other.network.state_dict()[name])
     for pair, correction in model.intervals.items():
-        np.testing.assert_array_equal(correction.margin, other.intervals[pair].margin)
+        np.testing.assert_array_equal(correction.factor, other.intervals[pair].factor)
 
 
-def test_margins_are_those_of_the_validation_windows_that_do_not_overlap(model: ForecastModel, panel: Panel) -> None:
+def test_factors_are_those_of_the_validation_windows_that_do_not_overlap(model: ForecastModel, panel: Panel) -> None:
     places = [(0, origin) for origin in range(58, 76, 3)] + [(1, origin) for origin in range(28, 46, 3)]
     series, origins = np.array(places).T
     given = raw(model).predict_at(panel, series, origins)
     truth = np.stack([panel.series[index].target[origin : origin + HORIZON] for index, origin in places])
-    scale = model.scaling.target.scale[series][:, None]
-    scores = np.sort(np.maximum(given.quantiles[0.1] - truth, truth - given.quantiles[0.9]) / scale, axis=0)
-    np.testing.assert_allclose(model.intervals[0.1, 0.9].margin, scores[10], rtol=1e-12)  # ⌈13 × 0.8⌉ = 11th of 12
+    low, middle, high = (given.quantiles[level] for level in (0.1, 0.5, 0.9))
+    scores = np.sort(np.maximum((middle - truth) / (middle - low), (truth - middle) / (high - middle)), axis=None)
+    np.testing.assert_allclose(model.intervals[0.1, 0.9].factor, [scores[29]] * 3, rtol=1e-9)  # ⌈37 × 0.8⌉ = 30th of 12 windows' 3 steps
 
 
 def test_corrected_intervals_cover_what_they_promise() -> None:
@@ -153,24 +154,30 @@ def test_only_symmetric_pairs_are_intervals(parts: Split) -> None:
 
 
 # --- quantiles -----------------------------------------------------------------------------------------------------------------------
-def with_margins(model: ForecastModel, **margins: float) -> ForecastModel:
+def with_factors(model: ForecastModel, **factors: float) -> ForecastModel:
     pairs = {"outer": (0.1, 0.9), "inner": (0.3, 0.7)}
-    return replace(model, intervals={pairs[name]: ConformalQuantiles(np.full(HORIZON, margin), 0.8) for name, margin in margins.items()})
+    return replace(model, intervals={pairs[name]: ScaledQuantiles(np.full(HORIZON, factor), 0.8) for name, factor in factors.items()})
 
 
 def test_corrected_quantiles_never_cross(parts: Split, panel: Panel) -> None:
     model = learn(parts, levels=FIVE)
-    for margins in ({"outer": -9.0, "inner": 2.0}, {"outer": 1.0, "inner": -9.0}, {"outer": -9.0}):
-        found = with_margins(model, **margins).predict(panel, levels=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)).quantiles
+    for factors in ({"outer": 0.0, "inner": 2.0}, {"outer": 1.0, "inner": 0.0}, {"outer": 0.0}):
+        found = with_factors(model, **factors).predict(panel, levels=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)).quantiles
         assert (np.diff(np.stack(list(found.values())), axis=0) >= 0).all()
 
 
-def test_intervals_are_corrected_by_their_margin(parts: Split, panel: Panel) -> None:
+def test_intervals_are_corrected_by_their_factor(parts: Split, panel: Panel) -> None:
     model = learn(parts, levels=FIVE)
-    before, after = (each.predict(panel).quantiles for each in (raw(model), with_margins(model, outer=2.0, inner=0.5)))
-    scale = model.scaling.target.scale[:, None]
-    for level, moved in zip(FIVE, (-2.0, -0.5, 0.0, 0.5, 2.0), strict=True):
-        np.testing.assert_allclose(after[level], before[level] + moved * scale, atol=1e-9)
+    before, after = (each.predict(panel).quantiles for each in (raw(model), with_factors(model, outer=3.0, inner=1.5)))
+    for level, factor in zip(FIVE, (3.0, 1.5, 1.0, 1.5, 3.0), strict=True):
+        np.testing.assert_allclose(after[level], before[0.5] + factor * (before[level] - before[0.5]), atol=1e-9)
+
+
+def test_few_validation_windows_leave_no_interval_without_a_width() -> None:
+    model = learn(split(panel_of([wave(60), wave(60, 1)]), 12, 0))
+    found = model.predict(panel_of([wave(60), wave(60, 1)])).quantiles
+    assert (found[0.5] - found[0.1] > 0).all()
+    assert (found[0.9] - found[0.5] > 0).all()
 
 
 def test_quantile_does_not_depend_on_what_else_is_asked(parts: Split, panel: Panel) -> None:

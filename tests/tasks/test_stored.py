@@ -309,5 +309,5 @@ def test_intervals_and_findings_come_back_exactly(fitted: Forecaster, tmp_path: 
     assert (found.like.findings, found.like.columns, found.like.step) == (("gaps: 1 of 4",), model.like.columns, model.like.step)
     assert found.facts == (("seed", "7"),)
     for pair, correction in model.intervals.items():
-        np.testing.assert_array_equal(found.intervals[pair].margin, correction.margin)
+        np.testing.assert_array_equal(found.intervals[pair].factor, correction.factor)
         assert found.intervals[pair].coverage == correction.coverage

@@ -88,7 +88,7 @@ def test_one_part_is_the_whole_to_the_bit(folder: Path) -> None:
     assert same_weights(ours, theirs)
     assert [row["validation_loss"] for row in history.epochs] == [row["validation_loss"] for row in expected.epochs]
     assert (ours.scaling.to_dict(), ours.like.findings, ours.windows) == (theirs.scaling.to_dict(), theirs.like.findings, theirs.windows)
-    np.testing.assert_array_equal(ours.intervals[0.1, 0.9].margin, theirs.intervals[0.1, 0.9].margin)
+    np.testing.assert_array_equal(ours.intervals[0.1, 0.9].factor, theirs.intervals[0.1, 0.9].factor)
 
 
 def test_the_same_windows_in_the_same_order_give_the_same_bits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_the_same_windows_in_the_same_order_give_the_same_bits(folder: Path, mon
     theirs, expected = train(cut(read_panel(folder, columns)), WINDOWS, NETWORK, TRAINING)
     assert same_weights(ours, theirs)
     assert [row["loss"] for row in history.epochs] == [row["loss"] for row in expected.epochs]
-    np.testing.assert_allclose(ours.intervals[0.1, 0.9].margin, theirs.intervals[0.1, 0.9].margin, rtol=1e-5)
+    np.testing.assert_allclose(ours.intervals[0.1, 0.9].factor, theirs.intervals[0.1, 0.9].factor, rtol=1e-5)
 
 
 class UntilEpoch2(Quiet):

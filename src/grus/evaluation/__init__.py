@@ -16,7 +16,7 @@ from grus.evaluation.baselines import (
     SeasonalNaive,
     standard,
 )
-from grus.evaluation.conformal import AdaptiveConformal, ConformalQuantiles, SplitConformal
+from grus.evaluation.conformal import AdaptiveConformal, ConformalQuantiles, ScaledQuantiles, SplitConformal
 from grus.evaluation.metrics import coverage, crps_quantiles, mae, mape, mase, owa, pinball, rmse, seasonal_scale, smape, width, winkler
 from grus.evaluation.rolling import Model, Prediction, origins, run_backtest
 from grus.evaluation.seeds import Difference, Spread, compare, spread, spreads
@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "Prediction",
     "ProbabilisticBaseline",
+    "ScaledQuantiles",
     "SeasonalDrift",
     "SeasonalNaive",
     "SplitConformal",

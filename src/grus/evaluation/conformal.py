@@ -18,6 +18,9 @@ from grus.evaluation.metrics import aligned
 
 Array = NDArray[np.float64]
 
+POOLED = 50  # windows: with fewer, the k-th score of one step alone is mostly chance
+LEAST_WIDTH = 1e-6  # of the truths' deviation: half-widths below it count as this
+
 
 @dataclass(frozen=True, eq=False)
 class SplitConformal:
@@ -72,6 +75,42 @@ class ConformalQuantiles:
         high = _ahead("ConformalQuantiles", upper, self.margin) + self.margin
         middle = (low + high) / 2
         return np.minimum(low, middle), np.maximum(high, middle)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledQuantiles:
+    """Conformalised quantile regression in units of the model's own half-widths: [m − f · (m − lower), m + f · (upper − m)] about the median m.
+
+    The scores are max((m − y) / (m − lower), (y − m) / (upper − m)), so that f is never below 0 and no end crosses the median. Where the windows are
+    fewer than `POOLED` at a step, the scores of all steps decide one f together, and the coverage holds over the steps rather than at each.
+
+    Shapes: factor [H].
+    Source: Kivaranovic, Johnson and Leeb 2020, "Adaptive, distribution-free prediction intervals for deep networks"; Sesia and Candès 2020.
+    """
+
+    factor: Array
+    coverage: float
+
+    @staticmethod
+    def fit(truth: ArrayLike, lower: ArrayLike, median: ArrayLike, upper: ArrayLike, coverage: float) -> ScaledQuantiles:
+        """Calibrate. Shapes: all [N, H]; NaN truths are left out.
+
+        Raises: DataError for too few known truths at a step ahead; OptionError, ShapeError.
+        """
+        who = "ScaledQuantiles"
+        y, low = _calibration(who, truth, lower)
+        (_, middle), (_, high) = _calibration(who, truth, median), _calibration(who, truth, upper)
+        least = LEAST_WIDTH * np.nanstd(y) if np.isfinite(y).any() else 1.0
+        scores = np.maximum((middle - y) / np.maximum(middle - low, least or 1.0), (y - middle) / np.maximum(high - middle, least or 1.0))
+        each = _bounds(who, scores, coverage)
+        if (~np.isnan(scores)).sum(axis=0).min() < POOLED:
+            each = np.full_like(each, _bounds(who, scores.reshape(-1, 1), coverage)[0])
+        return ScaledQuantiles(each, coverage)
+
+    def interval(self, lower: ArrayLike, median: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:
+        """The corrected ends. Shapes: [..., H]."""
+        low, middle, high = (_ahead("ScaledQuantiles", each, self.factor) for each in (lower, median, upper))
+        return middle - self.factor * (middle - low), middle + self.factor * (high - middle)
 
 
 @dataclass(frozen=True, eq=False)

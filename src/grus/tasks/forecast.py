@@ -21,7 +21,7 @@ from grus.data.splitting import Range
 from grus.data.transforms import Transform
 from grus.data.windows import Batch, Windows
 from grus.errors import DataError, OptionError
-from grus.evaluation.conformal import ConformalQuantiles
+from grus.evaluation.conformal import ScaledQuantiles
 from grus.evaluation.rolling import Predict, Prediction
 from grus.models.forecast import ForecastNetwork
 from grus.models.tensors import TensorBatch
@@ -83,7 +83,7 @@ class ForecastModel:
     """A trained network and all that it takes to forecast with it.
 
     like: the training panel without its series: columns, step, categories, findings.
-    intervals: for each pair of levels (low, high) its correction, measured on the validation part in the units of each series' scale.
+    intervals: for each pair of levels (low, high) its correction, measured on the validation part in its own half-widths.
     facts: what it was trained on, as names and values for a reader.
     """
 
@@ -91,7 +91,7 @@ class ForecastModel:
     windows: WindowSettings
     scaling: Scaling
     like: Panel
-    intervals: Mapping[tuple[float, float], ConformalQuantiles] = field(default_factory=dict[tuple[float, float], ConformalQuantiles])
+    intervals: Mapping[tuple[float, float], ScaledQuantiles] = field(default_factory=dict[tuple[float, float], ScaledQuantiles])
     facts: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -231,22 +231,20 @@ class ForecastModel:
                 shown = windows.scaling.invert(batch.series, given.double().numpy())
                 found.append(transform.invert(panel, batch.series, batch.origin, shown))
         *quantiles, points = np.moveaxis(np.concatenate(found), -1, 0)
-        scale = windows.scaling.target.scale[np.concatenate([batch.series for batch in batches])][:, None]
-        corrected = self._corrected(dict(zip(asked, quantiles, strict=True)), transform, scale)
+        corrected = self._corrected(dict(zip(asked, quantiles, strict=True)), transform)
         return Prediction(points, {level: corrected[level] for level in wanted})
 
     def _level(self, asked: float) -> float:
         """The level of training that is meant, where 1 − 0.9 is not 0.1 to the last bit."""
         return next((level for level in self.levels if abs(level - asked) < 1e-9), float(asked))
 
-    def _corrected(self, raw: Mapping[float, Array], transform: Transform, scale: Array) -> Mapping[float, Array]:
+    def _corrected(self, raw: Mapping[float, Array], transform: Transform) -> Mapping[float, Array]:
         """Corrected intervals are widened where they would cross one within; other levels stay between the corrected ones."""
         if not self.intervals or not raw:
             return raw
         found = dict(raw)
         for (low, high), correction in self.intervals.items():
-            ends = correction.interval(transform.level(raw[low]) / scale, transform.level(raw[high]) / scale)
-            found[low], found[high] = (transform.unlevel(end * scale) for end in ends)
+            found[low], found[high] = map(transform.unlevel, correction.interval(*(transform.level(raw[level]) for level in (low, 0.5, high))))
         for levels, outer in ((self.levels[::-1], np.minimum), (self.levels, np.maximum)):
             side = [level for level in levels if (level <= 0.5 if outer is np.minimum else level >= 0.5)]
             for inside, level in pairwise(side):

@@ -272,7 +272,7 @@ def name_of(model: ForecastModel) -> str:
 
 def key_of(model: ForecastModel) -> str:
     """SHA-256 of the weights and of every setting that decides a forecast; training's own settings and seed show in the weights."""
-    network, corrections = model.network, [[*pair, each.coverage, each.margin.tolist()] for pair, each in model.intervals.items()]
+    network, corrections = model.network, [[*pair, each.coverage, each.factor.tolist()] for pair, each in model.intervals.items()]
     settings = [asdict(model.windows), network.settings.model_dump(mode="json"), model.scaling.to_dict(), corrections]
     found = sha256(json.dumps(settings).encode())
     for name, weight in network.state_dict().items():

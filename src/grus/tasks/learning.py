@@ -22,7 +22,7 @@ from grus.data.streaming import OnePart, SplitParts, WindowStream, fit_scaling, 
 from grus.data.transforms import Transform
 from grus.data.windows import Windows
 from grus.errors import DataError, OptionError
-from grus.evaluation.conformal import ConformalQuantiles, needed
+from grus.evaluation.conformal import ScaledQuantiles, needed
 from grus.models.forecast import ForecastSettings, ForecastShape, build
 from grus.models.tensors import TensorBatch
 from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known
@@ -130,25 +130,25 @@ def _joined(digests: Sequence[str]) -> str | None:
 def calibrate(model: ForecastModel, parts: SplitParts, held: WindowStream) -> ForecastModel:
     """The model with its intervals corrected on windows of parts whose targets it was not fitted to, though they chose its epoch.
 
-    An interval is a pair of levels (τ, 1 − τ). Errors count in units of each series' scale, of logarithms where the target's transform takes them.
+    An interval is a pair of levels (τ, 1 − τ). Errors count in the interval's own half-widths, of logarithms where the target's transform takes them.
     Windows that overlap are dependent, so of each series only every horizon-th counts; where that leaves too few for a pair, it stays as the
     network gives it.
 
-    Source: Romano, Patterson and Candès, Conformalized quantile regression, 2019.
+    Source: ``ScaledQuantiles``.
     """
     levels = model.levels
     pairs = [(low, high) for low in levels if low < 0.5 for high in levels if abs(low + high - 1) < 1e-9]
     if not pairs:
         return model
-    plain, ends = replace(model, intervals={}), sorted({level for pair in pairs for level in pair})
+    plain, ends = replace(model, intervals={}), sorted({0.5, *(level for pair in pairs for level in pair)})
     found = [_in_scale(plain, parts.part(number).panel, held.windows(number), ends) for number in held.filled]
     truth = np.concatenate([truth for truth, _ in found])
     given = {level: np.concatenate([quantiles[level] for _, quantiles in found]) for level in ends}
-    intervals: dict[tuple[float, float], ConformalQuantiles] = {}
+    intervals: dict[tuple[float, float], ScaledQuantiles] = {}
     for low, high in pairs:
         coverage = round(high - low, 9)
         if (~np.isnan(truth)).sum(0).min() >= needed(coverage):
-            intervals[low, high] = ConformalQuantiles.fit(truth, given[low], given[high], coverage)
+            intervals[low, high] = ScaledQuantiles.fit(truth, given[low], given[0.5], given[high], coverage)
     return replace(model, intervals=intervals)
 
 

@@ -32,7 +32,7 @@ from grus.data.calendar import Step
 from grus.data.panel import Columns, Panel
 from grus.data.scaling import Scaling
 from grus.errors import DataError, OptionError
-from grus.evaluation.conformal import ConformalQuantiles
+from grus.evaluation.conformal import ScaledQuantiles
 from grus.models.forecast import ForecastNetwork, ForecastSettings, ForecastShape, build
 from grus.tasks.forecast import ForecastModel, WindowSettings
 from grus.training import seeded
@@ -96,7 +96,7 @@ def load(path: str | Path) -> ForecastModel:
         like = _like(config["panel"])
         windows = WindowSettings(**config["windows"])
         scaling = Scaling.from_dict(scalers["scaling"])
-        intervals = {(low, high): ConformalQuantiles(np.array(margin, np.float64), coverage) for low, high, coverage, margin in scalers["intervals"]}
+        intervals = {(low, high): ScaledQuantiles(np.array(factor, np.float64), coverage) for low, high, coverage, factor in scalers["intervals"]}
         facts = tuple((str(name), str(value)) for name, value in config["facts"])
         with seeded(0):
             network = build(settings, ForecastShape(**config["shape"]))
@@ -168,7 +168,7 @@ def _config(model: ForecastModel) -> dict[str, Any]:
 
 
 def _scalers(model: ForecastModel) -> dict[str, Any]:
-    intervals = [[low, high, each.coverage, each.margin.tolist()] for (low, high), each in model.intervals.items()]
+    intervals = [[low, high, each.coverage, each.factor.tolist()] for (low, high), each in model.intervals.items()]
     return {"scaling": model.scaling.to_dict(), "intervals": intervals}
 
 
