@@ -113,7 +113,7 @@ def test_rows_behind_the_last_target_are_what_is_known_ahead() -> None:
 
 def test_missing_values_at_the_end_are_warned_of_where_nothing_is_known_ahead(fitted: Forecaster) -> None:
     longer = np.r_[wave(60), np.nan, np.nan]
-    for predict in (fitted.predict, lambda X: fitted.predict_quantiles(X=X)):
+    for predict in (fitted.predict, fitted.predict_quantiles):
         with pytest.warns(UserWarning, match=r"^y: values are missing at the end.*the last 2 of series 'series', forecast from 62 on") as told:
             assert predict(longer)["ds"].tolist() == [62, 63, 64]
         assert told[0].filename == __file__
@@ -129,7 +129,7 @@ def test_times_in_several_columns_come_back_so() -> None:
 
 def test_quantiles_have_a_column_each(fitted: Forecaster) -> None:
     assert fitted.predict_quantiles().columns.tolist() == ["ds", "0.1", "0.5", "0.9"]
-    found = fitted.predict_quantiles((0.8, 0.12345678, 0.1234567))
+    found = fitted.predict_quantiles(levels=(0.8, 0.12345678, 0.1234567))
     assert found.columns.tolist() == ["ds", "0.8", "0.12345678", "0.1234567"]
     np.testing.assert_array_equal(fitted.predict_quantiles()["0.5"], fitted.predict()["y"])
 
@@ -437,3 +437,19 @@ def test_partial_fit_learns_from_new_steps_with_the_old_ones_as_their_past() -> 
     assert forecaster.predict()["ds"].tolist() == [90, 91, 92]
     assert forecaster.facts()[:-1] == before
     assert forecaster.facts()[-1][0] == "then learnt from"
+
+
+def test_loaded_forecaster_trains_as_the_saved_one(tmp_path: Path) -> None:
+    fitted = small(epochs=2, batch_size=16, random_state=3, validation_split=12, training={"patience": 5, "learning_rate": np.float64(0.01)})
+    fitted.fit(wave(80))
+    loaded = Forecaster.load(fitted.save(tmp_path / "model"))
+    for name in ("epochs", "batch_size", "random_state", "validation_split", "training"):
+        assert loaded.get_params()[name] == fitted.get_params()[name]
+    own, other = (each.backtest(wave(80)).forecasts["gru"] for each in (fitted, loaded.set_params(verbose=0)))
+    np.testing.assert_array_equal(own, other)
+
+
+def test_saved_date_of_the_validation_part_comes_back(tmp_path: Path) -> None:
+    table = daily(60)
+    fitted = small(validation_split=table["ds"].iloc[45].date()).fit(table)
+    assert Forecaster.load(fitted.save(tmp_path / "model")).validation_split == str(table["ds"].iloc[45].date())

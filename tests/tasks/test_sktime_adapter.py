@@ -47,7 +47,7 @@ def test_forecasts_are_those_of_forecaster() -> None:
     np.testing.assert_array_equal(point, expected.predict()["y"].iloc[[0, 2, 3]])
     quantiles = found.predict_quantiles(alpha=[0.95, 0.3])
     assert quantiles.columns.tolist() == [("sales", 0.95), ("sales", 0.3)]
-    np.testing.assert_array_equal(quantiles, expected.predict_quantiles([0.95, 0.3])[["0.95", "0.3"]].iloc[[0, 2, 3]])
+    np.testing.assert_array_equal(quantiles, expected.predict_quantiles(levels=[0.95, 0.3])[["0.95", "0.3"]].iloc[[0, 2, 3]])
 
 
 def test_interval_is_between_the_quantiles_of_its_coverage() -> None:

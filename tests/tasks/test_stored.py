@@ -58,7 +58,7 @@ def test_loaded_forecaster_gives_the_same_bits(fitted: Forecaster, place: Path) 
     loaded = Forecaster.load(place)
     assert fitted.model_.intervals
     for levels in (None, (0.2, 0.5)):
-        expected, found = (each.predict_quantiles(levels, PANEL) for each in (fitted, loaded))
+        expected, found = (each.predict_quantiles(PANEL, levels=levels) for each in (fitted, loaded))
         assert expected.equals(found)
     assert fitted.predict().equals(loaded.predict(PANEL))
 

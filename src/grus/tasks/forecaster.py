@@ -37,6 +37,7 @@ from grus.tasks.learning import train
 from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
 
+TRAINED_WITH = ("validation_split", "epochs", "batch_size", "random_state")
 Table = Any  # a path, a table, an array or a Panel: see ``grus.data.read_panel``
 
 
@@ -173,7 +174,7 @@ class Forecaster(BaseEstimator):
         found = self.model_.predict(panel, ahead, ())
         return prediction_frame(panel, ahead, self.model_.horizon, {self.model_.like.columns.target: found.point})
 
-    def predict_quantiles(self, levels: Sequence[float] | None = None, X: Table | None = None, *, future: Table | None = None) -> pd.DataFrame:
+    def predict_quantiles(self, X: Table | None = None, *, levels: Sequence[float] | None = None, future: Table | None = None) -> pd.DataFrame:
         """Quantiles of the same steps, one column per level (None: those that the network was trained on)."""
         panel, ahead = self._given(X, future)
         wanted = self.model_.levels if levels is None else tuple(levels)
@@ -264,13 +265,17 @@ class Forecaster(BaseEstimator):
         """The fitted model as a folder of plain files; ``scores`` of a backtest go on its card."""
         self._check_fitted()
         card = make_card(f"Forecaster: {name_of(self.model_)}", self.facts(), scores or {}, self.model_.like.findings)
-        return stored.save(self.model_, path, card, overwrite=overwrite)
+        training = {name: _plain(getattr(self, name)) for name in TRAINED_WITH}
+        training["training"] = {name: _plain(value) for name, value in (self.training or {}).items()}
+        if not isinstance(training["validation_split"], int | float):
+            training["validation_split"] = str(training["validation_split"])
+        return stored.save(self.model_, path, card, overwrite=overwrite, training=training)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """A forecaster from a folder that ``save`` wrote; it forecasts from data passed to ``predict``.
 
-        The training data, its history and the settings of training are not in the folder.
+        The training data and its history are not in the folder.
         """
         model = stored.load(path)
         settings, windows = model.network.settings, model.windows
@@ -289,6 +294,7 @@ class Forecaster(BaseEstimator):
             windows={name: getattr(windows, name) for name in ("stride", "covariate_scaling", "calendar_features")},
             model={name: value for name, value in settings.model_dump().items() if name not in own},
         )
+        found.set_params(**stored.load_training(path))
         found.model_, found.panel_, found.history_ = model, model.like, History()
         return found
 

@@ -42,10 +42,10 @@ KIND = "grus forecaster"
 FILES = CONFIG, SCALERS, WEIGHTS, CARD = "config.json", "scalers.json", "model.safetensors", "README.md"
 
 
-def save(model: ForecastModel, path: str | Path, card: str, *, overwrite: bool = False) -> Path:
+def save(model: ForecastModel, path: str | Path, card: str, *, overwrite: bool = False, training: Mapping[str, Any] | None = None) -> Path:
     """Write the folder whole or not at all: beside its place first, then into it. A kill at any moment leaves the old one or the new one.
 
-    card: the text of README.md.
+    card: the text of README.md. training: how it was trained, as JSON can hold it, for ``load_training``.
 
     Raises: OptionError if the folder exists and `overwrite` was not asked for, holds anything else, or if the cell is not of the catalogue;
     OSError where nothing can be written, and then what was there is there still.
@@ -56,7 +56,7 @@ def save(model: ForecastModel, path: str | Path, card: str, *, overwrite: bool =
     _check_place(folder, overwrite)
     scalers = _text(_scalers(model))
     weights = pack_weights({name: value.contiguous() for name, value in model.network.state_dict().items()})
-    config = {**_config(model), "files": {SCALERS: _digest(scalers), WEIGHTS: _digest(weights)}}
+    config = {**_config(model), "training": dict(training or {}), "files": {SCALERS: _digest(scalers), WEIGHTS: _digest(weights)}}
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     draft.mkdir(parents=True)
     try:
@@ -105,6 +105,12 @@ def load(path: str | Path) -> ForecastModel:
     _load_weights(network, folder / WEIGHTS, data[WEIGHTS])  # tells another size before another content
     _check_digest(folder / WEIGHTS, data[WEIGHTS], config)
     return ForecastModel(network.eval(), windows, scaling, like, intervals, facts)
+
+
+def load_training(path: str | Path) -> dict[str, Any]:
+    """How the model in a folder that ``load`` has read was trained, as it was given to ``save``."""
+    folder = Path(path) if Path(path).exists() else _previous(Path(path))
+    return dict(_parse(folder / CONFIG, _read(folder / CONFIG)).get("training", {}))
 
 
 def _check_digest(path: Path, content: bytes, config: Mapping[str, Any]) -> None:
