@@ -136,6 +136,7 @@ class ForecastModel:
         seen = np.flatnonzero([series.id in fitted for series in panel])
         place = np.full(len(panel), -1)
         place[seen] = np.arange(len(seen))
+        learnt = _take(panel, seen)
 
         @cache
         def whole() -> Windows:
@@ -145,7 +146,7 @@ class ForecastModel:
             for index, origin in zip(series.tolist(), origins.tolist(), strict=True):
                 self._check_origin(shown, index, origin, self.horizon)
             rows = np.flatnonzero(place[series] >= 0)
-            found = [(rows, self._forecast(_take(panel, seen), whole(), place[series[rows]], origins[rows], levels))] if rows.size else []
+            found = [(rows, self._forecast(learnt, whole(), place[series[rows]], origins[rows], levels))] if rows.size else []
             for rows in _rounds(series, np.flatnonzero(place[series] < 0)):
                 windows = self._windows(_take(shown, series[rows]), origins[rows].tolist())
                 found.append((rows, self._forecast(_take(panel, series[rows]), windows, np.arange(len(rows)), origins[rows], levels)))

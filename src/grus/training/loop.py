@@ -106,7 +106,7 @@ def fit(
             keeper.flush()
             history.epochs, history.stopped = keeper.rows, "interrupted"
         except Exception:
-            keeper.flush()
+            keeper.flush()  # the epochs before the error can be resumed; the error itself goes on
             raise
         finally:
             keeper.put_best_back()
