@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,15 +22,20 @@ class Rows:
     size: int = 8
     before: Callable[[int, int], None] = lambda epoch, step: None
     digest: str | None = None
+    part: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.size)
 
-    def epoch(self, number: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, seed: int) -> Iterator[tuple[Tensor, Tensor] | None]:
         order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(1000 * seed + number))
         for step, rows in enumerate(order.split(self.size), 1):
             self.before(number, step)
-            yield self.x[rows], self.y[rows]
+            rows = rows[self.part[0] :: self.part[1]]
+            yield (self.x[rows], self.y[rows]) if len(rows) else None
+
+    def share(self, rank: int, ranks: int) -> Rows:
+        return replace(self, size=self.size * ranks, part=(rank, ranks))
 
 
 def squared(network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

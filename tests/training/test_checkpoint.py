@@ -143,8 +143,8 @@ def test_both_generations_torn_is_refused_with_both_reasons(two: Path) -> None:
     [
         ("[1]", "must be the state of a training run"),
         ('{"format": "other"}', "must be the state of a training run"),
-        ('{"format": "grus.training", "version": 1}', "must be of version 2, got 1"),
-        ('{"format": "grus.training", "version": 2, "files": {}}', "another checksum"),
+        ('{"format": "grus.training", "version": 1}', "must be of version 3, got 1"),
+        ('{"format": "grus.training", "version": 3, "files": {}}', "another checksum"),
         ('{"format": "grus.training", "version": NaN}', "NaN, which JSON does not have"),
         ("[" * 100_000, "must be the JSON that fit wrote"),
         ("\udcff", "must be the JSON that fit wrote"),

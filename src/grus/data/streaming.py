@@ -248,21 +248,25 @@ class WindowStream:
             return self._scaling  # of which Windows says what it lacks
         return replace(self._scaling, target=Affine(names, target.shift[order], target.scale[order], target.mean[order]))
 
-    def epoch(self, number: int, seed: int, batch_size: int, shuffle: bool = True) -> Iterator[Batch]:
-        """Each window once, in an order that follows from number and seed alone."""
+    def epoch(self, number: int, seed: int, batch_size: int, shuffle: bool = True, share: tuple[int, int] = (0, 1)) -> Iterator[Batch | None]:
+        """Each window once, in an order that follows from number and seed alone.
+
+        share: (k, n) gives the k-th of n parts of each batch, whose sizes differ by one at most; None for an empty one.
+        """
         if batch_size < 1:
             raise OptionError(f"WindowStream: batch_size must be at least 1, got {batch_size}; give the number of windows of a batch.")
         draw = np.random.default_rng((seed, number)) if shuffle else None
         for part in self.filled if draw is None else draw.permutation(self.filled).tolist():
-            yield from self._part_batches(part, draw, batch_size)
+            yield from self._part_batches(part, draw, batch_size, share)
 
-    def _part_batches(self, number: int, draw: np.random.Generator | None, batch_size: int) -> Iterator[Batch]:
+    def _part_batches(self, number: int, draw: np.random.Generator | None, batch_size: int, share: tuple[int, int]) -> Iterator[Batch | None]:
         windows = self.windows(number)
         places = np.array([self._places[series.id] for series in windows.panel], np.int64)
         order = np.arange(len(windows)) if draw is None else draw.permutation(len(windows))
         for start in range(0, len(order), batch_size):
-            batch = windows.batch(order[start : start + batch_size])
-            yield replace(batch, series=places[batch.series])
+            chosen = order[start : start + batch_size][share[0] :: share[1]]
+            batch = windows.batch(chosen) if chosen.size else None
+            yield None if batch is None else replace(batch, series=places[batch.series])
 
 
 def _survey(found: Any, name: str, columns: Columns) -> tuple[list[Any], dict[str, tuple[str, ...]]]:

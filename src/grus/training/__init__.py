@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grus.training.checkpoint import Checkpoints, Snapshot
+from grus.training.divergence import DivergenceError
 from grus.training.history import History
 from grus.training.loop import BatchSource, Objective, fit
 from grus.training.progress import Bar, JsonLines, Lines, PacedLines, Quiet, Reporter, bar_or_lines, quiet
@@ -13,6 +14,7 @@ __all__ = [
     "Bar",
     "BatchSource",
     "Checkpoints",
+    "DivergenceError",
     "History",
     "JsonLines",
     "Lines",

@@ -3,7 +3,7 @@
     state.json            says what the others must be, by size and sha256; written last
     last.safetensors      the weights
     best.safetensors      the weights of the best epoch
-    optimiser.safetensors AdamW's averages
+    optimiser.safetensors what the optimiser and the other parts of the run remember
     previous/             the generation before, under the same names
 
 A save writes all drafts first, then moves the old files into ``previous``, then the drafts into place. A file is known by its checksum, in
@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,19 +31,33 @@ from torch import Tensor
 from grus.errors import CheckpointError, OptionError
 
 FORMAT = "grus.training"
-VERSION = 2
+VERSION = 3
 STATE = "state.json"
 FILES = {"weights": "last.safetensors", "best": "best.safetensors", "optimiser": "optimiser.safetensors"}
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A run after a whole number of epochs; ``note`` is what JSON holds of it: settings, data, history, groups of the optimiser, schedule."""
+    """A run at one moment; ``note`` is what JSON holds of it: settings, data, history, schedule, how far the epoch had come, and the like."""
 
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
     note: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """All of it, for another process of the same run."""
+        parts = [save_tensors(dict(getattr(self, part))) for part in FILES] + [json.dumps(self.note, allow_nan=False).encode()]
+        return json.dumps([len(part) for part in parts]).encode() + b"\n" + b"".join(parts)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Snapshot:
+        """What ``to_bytes`` gave."""
+        head, _, body = data.partition(b"\n")
+        ends = [0, *accumulate(json.loads(head))]
+        *tensors, note = (body[start:stop] for start, stop in pairwise(ends))
+        weights, best, optimiser = map(load_tensors, tensors)
+        return Snapshot(weights, best, optimiser, json.loads(note))
 
 
 class Checkpoints:

@@ -1,42 +1,54 @@
 """``fit``: the whole training loop, in plain sight.
 
-An epoch: for each batch the loss, its gradient, clipping, one update, one move of the learning rate; then the validation loss. Each epoch is
-seeded from the run's seed and its number, so an epoch is the same whether the run came to it or was resumed there.
+An epoch: for each update the gradient over its batches, clipping, one step of the optimiser, one move of the learning rate; then the validation
+loss. Each update is seeded from the run's seed and its place in the run, so it is the same whether the run came to it or was resumed there.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import nn
 
 from grus.errors import BackendError, CheckpointError, DataError, OptionError
+from grus.training.averaging import Average
 from grus.training.checkpoint import Checkpoints
+from grus.training.clipping import Clip
+from grus.training.divergence import DivergenceError, Watch, keep_evidence
 from grus.training.history import History, Stopped
 from grus.training.optimisers import make_optimiser
+from grus.training.prefetch import prefetched
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
+from grus.training.ranks import Ranks, count_of_processes, processes_here, rank_of_process
 from grus.training.schedule import Schedule
-from grus.training.seeds import seed_everything, seeded
+from grus.training.seeds import Seeds, seed_everything, seeded
 from grus.training.settings import TrainingSettings
 from grus.training.state import Keeper, Parts
 from grus.training.steps import Tally, count_samples, mean
+from grus.training.updates import Objective, Updates
+
+ROLL_BACKS = 5  # of a run; each halves the learning rate
 
 
 class BatchSource(Protocol):
     """Batches, the same ones for the same epoch number and seed. A batch is whatever the objective takes.
 
-    A source may have an attribute ``digest``, a text that is another one for other data; a run is then not resumed on other data.
+    A source may have an attribute ``digest``, a text that is another one for other data; a run is then not resumed on other data. To train on
+    several ranks it must have ``share(rank, ranks)``: a source whose i-th batch is that rank's part of the i-th large batch, or None where the
+    part is empty.
     """
 
     def __len__(self) -> int:
@@ -46,12 +58,6 @@ class BatchSource(Protocol):
     def epoch(self, number: int, seed: int) -> Iterator[Any]:
         """The batches of one epoch. Training counts from 1; number 0 is asked for each time in validation."""
         ...
-
-
-class Objective(Protocol):
-    """The sum of a batch's losses, and their weight: how many there are. A batch of weight 0 moves nothing by its gradient."""
-
-    def __call__(self, network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]: ...
 
 
 def fit(
@@ -67,123 +73,189 @@ def fit(
 ) -> History:
     """Train a network in place; however the run ends, the network then has the best weights so far and is in evaluation mode.
 
-    The best weights are those of the lowest validation loss, without validation the last ones. ``folder`` gets ``checkpoints/`` and
-    ``log.jsonl``; ``resume`` goes on from there to the same bits as without the pause. Ctrl-C writes a checkpoint of the last whole epoch and
-    returns; a second one while it is written raises KeyboardInterrupt. Random states and threads are the caller's own again at the end.
+    The best weights are those of the lowest validation loss, without validation the last ones; with an average of weights they are averaged
+    ones. ``folder`` gets ``checkpoints/`` and ``log.jsonl``; ``resume`` goes on from there to the same bits as without the pause, be it a
+    kill in the middle of an epoch. Ctrl-C writes the last checkpoint and returns; a second one while it is written raises KeyboardInterrupt.
+    Random states and threads are the caller's own again at the end. Under ``torchrun`` each process calls it with the same arguments; the first
+    one alone writes and reports.
 
     Raises: OptionError, BackendError for what cannot be done; DataError for an epoch without known targets and for other data than the run
-    to resume had; TrainingError for losses or gradients that are not finite; CheckpointError for files that cannot be read or written.
+    to resume had; DivergenceError, a TrainingError, for losses or gradients that are not finite or grow far above where they began;
+    CheckpointError for files that cannot be read or written.
     """
-    steps = _check(train, validation, settings, folder, resume)
-    checkpoints = None if folder is None else Checkpoints(folder / "checkpoints", resume=resume)
+    _check(train, validation, settings, folder, resume)
+    first = rank_of_process() == 0
+    place = folder if first else None
+    checkpoints = None if place is None else Checkpoints(place / "checkpoints", resume=resume)
     with seeded(settings.seed), _threads(settings.threads), _without_fabric_messages():
-        fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-        inner = make_optimiser(network, settings)
-        schedule = Schedule(inner, settings, settings.epochs * steps, steps)
-        _, optimiser = fabric.setup(network, inner)  # in place; its wrapper of the network takes no frozen dataclass as a batch
-        learning = [weight for group in inner.param_groups for weight in group["params"]]
-        run = _Run(fabric, network, learning, optimiser, schedule, objective, settings, reporter)
-        data = {} if folder is None else {"train": _described(train), "validation": _described(validation)}
-        keeper = Keeper(Parts(network, inner, schedule, settings, data), checkpoints)
+        fabric, ranks = _launch(settings)
+        shared, judged = _share(train, ranks), None if validation is None else _share(validation, ranks)
+        batches = min(len(shared), settings.steps_per_epoch or len(shared))
+        steps = -(-batches // settings.accumulate)
+        told = reporter if first else quiet
+        updates, schedule = _make(fabric, ranks, network, objective, settings, steps)
+        run = _Run(updates, schedule, Average(network, settings), Watch(), settings, batches, told, place)
+        data = {} if place is None else {"train": _described(train), "validation": _described(validation)}
+        keeper = Keeper(run.parts(data), checkpoints, ranks)
         history = keeper.begin(resume=resume)
-        log = _log(folder, history)
-        reporter.start(settings.epochs, steps)
+        log = _log(place, history)
+        told.start(settings.epochs, steps)
+        rolled = 0
         try:
             while (stopped := _ended(history, settings)) is None:
-                number = len(history.epochs) + 1
-                seed_everything(settings.seed, number)
-                row = run.train(number, train, steps)
-                if validation is not None:
-                    row["validation_loss"] = run.validate(validation, number)
-                schedule.end_epoch(row.get("validation_loss"))
+                try:
+                    row = run.epoch(len(history.epochs) + 1, shared, judged, keeper)
+                except DivergenceError as error:
+                    if settings.on_divergence == "stop" or rolled == ROLL_BACKS:
+                        raise
+                    rolled += 1
+                    rate = keeper.roll_back()
+                    warnings.warn(f"{error} The run goes on from the last whole epoch at {rate:.3g} of its rates.", RuntimeWarning, stacklevel=2)
+                    continue
                 history.epochs.append(row)
                 keeper.keep(history)
                 log.epoch(row)
-                reporter.epoch(row)
+                told.epoch(row)
             keeper.flush()
             history.stopped = stopped
         except KeyboardInterrupt:
             keeper.flush()
             history.epochs, history.stopped = keeper.rows, "interrupted"
         except Exception:
-            keeper.flush()  # the epochs before the error can be resumed; the error itself goes on
+            keeper.flush()  # what was learnt before the error can be resumed; the error itself goes on
             raise
         finally:
             keeper.put_best_back()
             network.eval()
-            reporter.finish(history)
+            told.finish(history)
     return history
 
 
 @dataclass(frozen=True)
 class _Run:
-    fabric: Fabric
-    network: nn.Module
-    learning: Sequence[nn.Parameter]
-    optimiser: Any
+    updates: Updates
     schedule: Schedule
-    objective: Objective
+    average: Average
+    watch: Watch
     settings: TrainingSettings
+    batches: int
     reporter: Reporter
+    place: Path | None
 
-    def train(self, number: int, source: BatchSource, steps: int) -> dict[str, float]:
-        """One epoch of updates; its row of the history."""
-        tally, started = Tally(self.network, number), time.perf_counter()
-        rate = self.schedule.learning_rate
-        self.network.train()
-        self.optimiser.zero_grad()  # of the caller, or of a run interrupted within a step
-        for batch in islice(source.epoch(number, self.settings.seed), self.settings.steps_per_epoch):
-            loss = self._gradient(batch, tally)
-            rate = self.schedule.learning_rate
-            # L-BFGS looks at the loss and its gradient several times in a step; the first look is here.
-            self.optimiser.step(*((self._looks(batch, loss),) if self.settings.optimiser == "lbfgs" else ()))
-            self.optimiser.zero_grad()
-            self.schedule.step()
-            samples = count_samples(batch)
-            tally.samples += samples
-            self.reporter.step(number, tally.steps, samples, loss)
-        if tally.steps != steps:
-            raise DataError(f"fit: train must give {steps} batches in an epoch, got {tally.steps} in epoch {number}; len() must say how many come.")
-        mean_loss, mean_norm = tally.means()
-        seconds = time.perf_counter() - started
-        figures = {"learning_rate": rate, "gradient_norm": mean_norm, "seconds": seconds, "samples_per_s": tally.samples / seconds}
-        return {"epoch": number, "loss": mean_loss} | figures
+    def parts(self, data: dict[str, Any]) -> Parts:
+        """What a checkpoint holds."""
+        updates = self.updates
+        return Parts(updates, self.schedule, self.average, self.watch, self.settings, data)
 
-    def _gradient(self, batch: Any, tally: Tally | None) -> Tensor:
-        """The mean loss of a batch; its gradient, clipped, lies in the parameters."""
-        with self.fabric.autocast():
-            total, weight = self.objective(self.network, batch)
-        loss = total / (weight + (weight == 0))
-        self.fabric.backward(loss)
-        norm = get_total_norm([parameter.grad for parameter in self.learning if parameter.grad is not None])
-        if tally is not None:
-            tally.add(total, weight, norm)
-        if self.settings.clip_norm is not None:
-            clip_grads_with_norm_(self.learning, self.settings.clip_norm, norm)
-        return loss.detach()
+    def epoch(self, number: int, train: BatchSource, validation: BatchSource | None, keeper: Keeper) -> dict[str, float]:
+        """One epoch; its row of the history."""
+        seed_everything(self.settings.seed, number)
+        row = self.train(number, train, keeper)
+        if validation is not None:
+            row["validation_loss"] = self.validate(validation, number)
+        self.schedule.end_epoch(row.get("validation_loss"))
+        return row
 
-    def _looks(self, batch: Any, first: Tensor) -> Callable[[], Tensor]:
-        """What L-BFGS calls: the loss, with its gradient in the parameters; the first time as they are."""
-        known = [first]
-
-        def look() -> Tensor:
-            if known:
-                return known.pop()
-            self.optimiser.zero_grad()
-            return self._gradient(batch, None)
-
-        return look
+    def train(self, number: int, source: BatchSource, keeper: Keeper) -> dict[str, float]:
+        """The updates of an epoch; of one that was begun, those that are left."""
+        updates, settings, ranks = self.updates, self.settings, self.updates.ranks
+        tally, rate = Tally(updates.network, number, self.watch), self.schedule.learning_rate
+        _begin(updates.objective, number)
+        keeper.open_epoch(tally)
+        seeds = Seeds(ranks.device, settings.seed, number, ranks.number)
+        started = time.perf_counter() - tally.seconds
+        updates.network.train()
+        updates.optimiser.zero_grad()  # of the caller, or of a run interrupted within an update
+        wanted = islice(source.epoch(number, settings.seed), settings.steps_per_epoch)
+        seen = tally.steps * settings.accumulate
+        with closing(prefetched(islice(wanted, seen, None), settings.prefetch)) as batches:
+            while given := list(islice(batches, settings.accumulate)):
+                seen += len(given)
+                group = [batch for batch in given if batch is not None]
+                seeds.update(tally.steps)
+                found = updates.gradient(group)
+                with self._evidence(group):
+                    tally.add(*found, partial(updates.run_again, group))
+                rate = self.schedule.learning_rate
+                updates.take(group, *found[:2])
+                self.average.update(number)
+                self.schedule.step()
+                samples = sum(map(count_samples, group))
+                tally.samples += samples
+                tally.seconds = time.perf_counter() - started
+                self.reporter.step(number, tally.steps, samples, found[0] / (found[1] + (found[1] == 0)))
+                keeper.keep_within(tally)
+        if seen != self.batches:
+            raise DataError(f"fit: train must give {self.batches} batches in an epoch, got {seen} in epoch {number}; len() must say how many come.")
+        with self._evidence([]):
+            mean_loss, mean_norm = tally.means()
+        self.average.end_epoch(number)
+        (samples,) = ranks.sum_numbers([float(tally.samples)])
+        figures = {"learning_rate": rate, "gradient_norm": mean_norm, "clipped": tally.clipped / tally.steps, "steps": tally.steps}
+        return {"epoch": number, "loss": mean_loss} | figures | {"seconds": tally.seconds, "samples_per_s": samples / tally.seconds}
 
     def validate(self, source: BatchSource, number: int) -> float:
         """The mean of the objective over the validation batches."""
-        self.network.eval()
-        with torch.no_grad(), self.fabric.autocast():
-            found = [self.objective(self.network, batch) for batch in source.epoch(0, self.settings.seed)]
-        return mean([float(total) for total, _ in found], [float(weight) for _, weight in found], f"validation after epoch {number}")
+        network, objective = self.average.network, self.updates.objective
+        network.eval()
+        _begin(objective, 0)
+        with torch.no_grad(), self.updates.fabric.autocast():
+            found = [objective(network, batch) for batch in source.epoch(0, self.settings.seed) if batch is not None]
+        sums = self.updates.ranks.sum_numbers([math.fsum(float(row[at]) for row in found) for at in (0, 1)])
+        return mean(sums[:1], sums[1:], f"validation after epoch {number}")
+
+    @contextmanager
+    def _evidence(self, batches: Sequence[Any]) -> Generator[None]:
+        """Keeps the weights and batches of an update that diverges."""
+        try:
+            yield
+        except DivergenceError as error:
+            if self.place is not None:
+                note = {"epoch": error.epoch, "step": error.step, "seed": self.settings.seed, "what": str(error)}
+                kept = keep_evidence(self.place / "checkpoints", self.updates.network, batches, note)
+                error.add_note(f"The weights before that update and its batches are in {kept}.")
+            raise
 
 
-def _check(train: BatchSource, validation: BatchSource | None, settings: TrainingSettings, folder: Path | None, resume: bool) -> int:
-    """The steps per epoch, where the arguments fit together."""
+def _launch(settings: TrainingSettings) -> tuple[Fabric, Ranks]:
+    count, here = count_of_processes(), processes_here()
+    if count == 1:
+        fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    else:
+        fabric = Fabric(accelerator=settings.accelerator, devices=here, num_nodes=max(1, count // here), strategy="ddp", precision=settings.precision)
+        fabric.launch()
+    return fabric, Ranks(fabric.global_rank, fabric.world_size, fabric.device)
+
+
+def _make(fabric: Fabric, ranks: Ranks, network: nn.Module, objective: Objective, settings: TrainingSettings, steps: int) -> tuple[Updates, Schedule]:
+    inner = make_optimiser(network, settings)
+    schedule = Schedule(inner, settings, settings.epochs * steps, steps)
+    network.to(fabric.device)
+    learning = [weight for group in inner.param_groups for weight in group["params"]]
+    return Updates(fabric, ranks, network, learning, inner, objective, Clip(settings), settings), schedule
+
+
+def _share(source: BatchSource, ranks: Ranks) -> BatchSource:
+    """This rank's part.
+
+    Raises: OptionError where the source has none.
+    """
+    if ranks.count == 1:
+        return source
+    share = getattr(source, "share", None)
+    if share is None:
+        raise OptionError(f"fit: a source must have share(rank, ranks) on {ranks.count} ranks, got {type(source).__name__}; train in one process.")
+    return share(ranks.number, ranks.count)
+
+
+def _begin(objective: Objective, epoch: int) -> None:
+    begin = getattr(objective, "begin", None)
+    if begin is not None:
+        begin(epoch)
+
+
+def _check(train: BatchSource, validation: BatchSource | None, settings: TrainingSettings, folder: Path | None, resume: bool) -> None:
+    """Raises: what does not fit together."""
     if len(train) < 1 or (validation is not None and len(validation) < 1):
         raise DataError("fit: train and validation must have at least one batch, got none; give more data, or validation=None.")
     if settings.schedule == "plateau" and validation is None:
@@ -192,7 +264,6 @@ def _check(train: BatchSource, validation: BatchSource | None, settings: Trainin
         raise OptionError("fit: folder must be that of the run to resume, got None; pass it, or leave resume out.")
     if settings.accelerator == "cuda" and not torch.cuda.is_available():
         raise BackendError("fit: accelerator='cuda' must have a device that PyTorch can use, got none; use accelerator='cpu'.")
-    return min(len(train), settings.steps_per_epoch or len(train))
 
 
 def _described(source: BatchSource | None) -> dict[str, Any] | None:

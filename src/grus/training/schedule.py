@@ -115,6 +115,13 @@ class Schedule:
         if self._by_epoch is not None and validation_loss is not None:
             self._by_epoch.step(validation_loss)
 
+    def scale(self, factor: float) -> None:
+        """Multiply all rates, those of now and those to come."""
+        for group in self._optimiser.param_groups:
+            group.update({name: group[name] * factor for name in ("lr", "initial_lr", "max_lr", "min_lr") if name in group})
+        if self._by_step is not None:
+            self._by_step.base_lrs = [rate * factor for rate in self._by_step.base_lrs]
+
     def state(self) -> dict[str, Any]:
         """What ``restore`` takes, as JSON can hold it: an infinite entry is that of a new schedule, and left out."""
         parts = (("step", self._by_step), ("epoch", self._by_epoch))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grus.errors import OptionError
+from grus.training.averaging import check_average
 from grus.training.optimisers import check_options
 from grus.training.schedule import check_schedule
 
@@ -24,11 +25,19 @@ _MUST = {
     "schedule": "one of 'constant', 'step', 'exponential', 'inverse_time', 'polynomial', 'cosine', 'warm_restarts', 'one_cycle', 'plateau'",
     "schedule_options": "options of the schedule by name, such as {'factor': 0.5}",
     "warmup": "a number of at least 0 and below 1",
+    "accumulate": "a whole number of at least 1",
     "clip_norm": "a finite number above 0, or None",
+    "clip_value": "a finite number above 0, or None",
+    "clip_percentile": "a number above 0 and at most 100, or None",
+    "average": "one of 'none', 'ema', 'polyak', 'swa'",
+    "average_options": "options of the average by name, such as {'decay': 0.99}",
+    "on_divergence": "one of 'stop', 'roll_back'",
     "patience": "a whole number of at least 1, or None",
     "seed": "a whole number of at least 0 and below 2**64",
     "threads": "a whole number of at least 1, or None",
     "steps_per_epoch": "a whole number of at least 1, or None",
+    "prefetch": "a whole number of at least 0",
+    "checkpoint_every_s": "a number above 0",
     "accelerator": "one of 'cpu', 'cuda'",
     "precision": "one of '32-true', 'bf16-mixed'",
 }
@@ -63,11 +72,21 @@ class TrainingSettings(BaseModel):
         "plateau" halves the rate after 3 epochs without a better validation loss; the others are in ``grus.training.schedule``.
     schedule_options: its own, such as the epochs between two steps.
     warmup: the share of all steps over which the rate first rises linearly; not for "one_cycle", which has a rise of its own.
+    accumulate: batches whose gradients make one update together, as one batch of their size would.
     clip_norm: the largest norm of all gradients together; None does not clip.
+    clip_value: the largest size of each entry of a gradient, before the norm is clipped.
+    clip_percentile: clips the norm to this percentile of those of the last 1000 updates, as well as to clip_norm.
+    average: of the weights, for validation and for the network that the run gives: "ema" fades, "polyak" is the mean over updates, "swa" over
+        epochs; see ``grus.training.averaging``.
+    average_options: its own: decay of "ema", and start, the share of the epochs before it begins.
+    on_divergence: "stop" raises where a loss is not finite or far above where it began; "roll_back" goes on from the last whole epoch at half
+        the rate, 5 times at most. Either keeps the weights and the batch in checkpoints/diverged.
     patience: epochs without a better validation loss before the run stops; None, or no validation, never stops early.
     seed: decides the batches and every random draw of the run.
     threads: PyTorch's threads during the run; None leaves them as they are.
     steps_per_epoch: at most this many batches of each epoch; None takes all.
+    prefetch: batches that a thread makes ready ahead; the bits of a run do not depend on it.
+    checkpoint_every_s: seconds between checkpoints within an epoch.
     accelerator: "cpu" or "cuda", one device.
     precision: "32-true" computes in the weights' own type, "bf16-mixed" under autocast.
 
@@ -86,11 +105,19 @@ class TrainingSettings(BaseModel):
     schedule: Literal["constant", "step", "exponential", "inverse_time", "polynomial", "cosine", "warm_restarts", "one_cycle", "plateau"] = "cosine"
     schedule_options: Mapping[str, float] = {}
     warmup: float = Field(default=0.0, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
     clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
+    clip_value: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    clip_percentile: float | None = Field(default=None, gt=0, le=100)
+    average: Literal["none", "ema", "polyak", "swa"] = "none"
+    average_options: Mapping[str, float] = {}
+    on_divergence: Literal["stop", "roll_back"] = "stop"
     patience: int | None = Field(default=10, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
     threads: int | None = Field(default=None, ge=1)
     steps_per_epoch: int | None = Field(default=None, ge=1)
+    prefetch: int = Field(default=0, ge=0)
+    checkpoint_every_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     accelerator: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
@@ -107,6 +134,7 @@ class TrainingSettings(BaseModel):
                 )
             check_options(self.optimiser, self.optimiser_options)
             check_schedule(self.schedule, self.schedule_options)
+            check_average(self.average, self.average_options)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""What a run needs to go on where it stood: taken after an epoch, kept in memory and, now and then, in a folder."""
+"""What a run needs to go on where it stood: taken after an epoch or within one, kept in memory and, now and then, in a folder."""
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -6,75 +6,108 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from grus.errors import CheckpointError, DataError, OptionError
+from grus.training.averaging import Average
 from grus.training.checkpoint import Checkpoints, Snapshot
+from grus.training.divergence import Watch
 from grus.training.history import History
+from grus.training.ranks import Ranks
 from grus.training.schedule import Schedule
 from grus.training.settings import TrainingSettings
+from grus.training.steps import Tally
+from grus.training.updates import Updates
 
 LEAST_INTERVAL_S = 2.0
-MAY_CHANGE = ("threads", "patience")
+MAY_CHANGE = ("threads", "patience", "prefetch", "checkpoint_every_s")
+SLOWER = 0.5  # times the learning rate, at each roll-back
+
+
+class Member(Protocol):
+    """A part of a run with something to remember, in plain values and tensors."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a run that change as it trains, and what must not. Random numbers are not among them: each epoch is seeded anew.
+    """The parts of a run that change as it trains, and what must not. Random numbers are not among them: each update is seeded anew.
 
     data: of "train" and "validation", how many batches and of which digest; None for no validation.
     """
 
-    network: nn.Module
-    optimiser: Optimizer
+    updates: Updates
     schedule: Schedule
+    average: Average
+    watch: Watch
     settings: TrainingSettings
     data: Mapping[str, Mapping[str, Any] | None]
 
-    def take(self, history: History, best: Mapping[str, Tensor] | None) -> Snapshot:
-        """A copy of everything; the weights are the best ones too where ``best`` is None."""
-        weights = {name: _copy(value) for name, value in self.network.state_dict().items()}
-        packed, moments = self.optimiser.state_dict(), dict[str, Tensor]()
-        averages = {
-            str(index): {name: _pack(f"{index}.{name}", value, moments) for name, value in own.items()} for index, own in packed["state"].items()
-        }
+    @property
+    def _members(self) -> dict[str, Member]:
+        return {"schedule": self.schedule, "average": self.average, "clip": self.updates.clip, "watch": self.watch}
+
+    @property
+    def carrying(self) -> Member | None:
+        """The objective, where it carries something from batch to batch."""
+        objective: Any = self.updates.objective
+        return objective if hasattr(objective, "state") else None
+
+    def take(self, history: History, best: Mapping[str, Tensor] | None, tally: Tally | None = None) -> Snapshot:
+        """A copy of everything; the best weights are those of now where ``best`` is None, with the tally of an epoch that is begun."""
+        weights = _copies(self.updates.network.state_dict())
+        if best is None:
+            averaged = self.average.network
+            best = weights if averaged is self.updates.network else _copies(averaged.state_dict())
+        packed, tensors = self.updates.optimiser.state_dict(), dict[str, Tensor]()
+        carried = None if self.carrying is None or tally is None else _pack("objective", self.carrying.state(), tensors)
         note = {
             "settings": self.settings.model_dump(mode="json"),
+            "ranks": self.updates.ranks.count,
             "data": dict(self.data),
             "history": [dict(row) for row in history.epochs],
             "groups": packed["param_groups"],
-            "optimiser": averages,
-            "schedule": self.schedule.state(),
+            "optimiser": {str(index): _pack(str(index), own, tensors) for index, own in packed["state"].items()},
+            "members": {name: _pack(name, member.state(), tensors) for name, member in self._members.items()},
+            "within": None if tally is None else {"tally": tally.state(), "objective": carried},
         }
-        return Snapshot(weights, weights if best is None else best, moments, note)
+        return Snapshot(weights, best, tensors, note)
 
     def restore(self, snapshot: Snapshot) -> History:
-        """Put a snapshot's content in place.
+        """Put a snapshot's content in place, but for that of an epoch that is begun.
 
         Raises: OptionError for other settings, DataError for other data, CheckpointError for another network.
         """
-        self._check_settings(snapshot.note["settings"])
+        self._check_settings(snapshot.note["settings"], snapshot.note["ranks"])
         self._check_data(snapshot.note["data"])
-        _check_network(self.network.state_dict(), snapshot.weights)
-        self.network.load_state_dict(dict(snapshot.weights))
-        averages: Mapping[str, Mapping[str, Any]] = snapshot.note["optimiser"]
-        states = {int(index): {name: _unpack(value, snapshot.optimiser) for name, value in own.items()} for index, own in averages.items()}
-        self.optimiser.load_state_dict({"state": states, "param_groups": snapshot.note["groups"]})
-        self.schedule.restore(snapshot.note["schedule"])
+        network = self.updates.network
+        _check_network(network.state_dict(), snapshot.weights)
+        network.load_state_dict(dict(snapshot.weights))
+        states = {int(index): _unpack(own, snapshot.optimiser) for index, own in snapshot.note["optimiser"].items()}
+        self.updates.optimiser.load_state_dict({"state": states, "param_groups": snapshot.note["groups"]})
+        for name, member in self._members.items():
+            member.restore(_unpack(snapshot.note["members"][name], snapshot.optimiser))
         return History([dict(row) for row in snapshot.note["history"]])
 
-    def _check_settings(self, saved: Mapping[str, Any]) -> None:
+    def _check_settings(self, saved: Mapping[str, Any], ranks: int) -> None:
         ours = self.settings.model_dump(mode="json")
-        steady = self.settings.schedule not in ("polynomial", "cosine", "one_cycle") and self.settings.warmup == 0
+        steady = self.settings.schedule not in ("polynomial", "cosine", "one_cycle") and self.settings.warmup == 0 and self.settings.average == "none"
         free = (*MAY_CHANGE, "epochs") if steady else MAY_CHANGE
         for name, value in ours.items():
             if name not in free and saved.get(name) != value:
                 raise OptionError(
                     f"fit: {name} must be {saved.get(name)!r} as in the run to resume, got {value!r}; start a new run in another folder to change it."
                 )
+        if ranks != self.updates.ranks.count:
+            raise OptionError(
+                f"fit: the run must go on in as many processes as it had, {ranks}, got {self.updates.ranks.count}; "
+                f"start it by torchrun with {ranks} in all, or without torchrun for 1."
+            )
 
     def _check_data(self, saved: Mapping[str, Any]) -> None:
         for name, ours in self.data.items():
@@ -86,27 +119,67 @@ class Parts:
 
 
 class Keeper:
-    """Keeps the newest snapshot; writes it at once where it is the best yet, else when the last file is 2 s old."""
+    """Keeps the newest snapshot, and that of the last whole epoch to roll back to.
 
-    def __init__(self, parts: Parts, checkpoints: Checkpoints | None) -> None:
-        self._parts, self._checkpoints = parts, checkpoints
-        self._written_at_s = float("-inf")
-        self._newest, self._kept = parts.take(History(), None), False
+    One of an epoch is written at once where it is the best yet, else when the last file is 2 s old; one within an epoch every
+    ``checkpoint_every_s``, by the first rank alone. On several ranks an objective that carries something is kept after whole epochs only.
+    """
+
+    def __init__(self, parts: Parts, checkpoints: Checkpoints | None, ranks: Ranks) -> None:
+        self._parts, self._checkpoints, self._ranks = parts, checkpoints, ranks
+        self._written_at_s, self._taken_at_s = float("-inf"), time.monotonic()
+        self._newest = self._whole = parts.take(History(), None)
+        self._kept, self._rolled = False, 0
 
     def begin(self, *, resume: bool) -> History:
-        """The history so far: of the checkpoint, or an empty one after writing a first checkpoint."""
+        """The history so far: of the checkpoint, or an empty one after writing a first checkpoint. All ranks have the first one's."""
         if resume and self._checkpoints is not None:
             self._newest, self._kept = self._checkpoints.load(), True
-            return self._parts.restore(self._newest)
+        if self._ranks.count > 1:
+            first = self._ranks.number == 0
+            self._newest = Snapshot.from_bytes(self._ranks.share(self._newest.to_bytes() if first else None))
+        if resume or self._ranks.count > 1:
+            history = self._parts.restore(self._newest)
+            self._whole = self._newest
+        else:
+            history = History()
         self.flush()
-        return History()
+        return history
+
+    def open_epoch(self, tally: Tally) -> None:
+        """Where the newest snapshot lies within this epoch, go on from there."""
+        within = self._newest.note["within"]
+        if within is not None:
+            tally.restore(within["tally"])
+            if self._parts.carrying is not None:
+                self._parts.carrying.restore(_unpack(within["objective"], self._newest.optimiser))
 
     def keep(self, history: History) -> None:
         """Take a snapshot after an epoch."""
         best = history.best_epoch == len(history.epochs)
-        self._newest, self._kept = self._parts.take(history, None if best else self._newest.best), False
+        self._newest = self._whole = self._parts.take(history, None if best else self._newest.best)
+        self._kept, self._rolled, self._taken_at_s = False, 0, time.monotonic()
         if best or time.monotonic() - self._written_at_s >= LEAST_INTERVAL_S:
             self.flush()
+
+    def keep_within(self, tally: Tally) -> None:
+        """Take a snapshot within an epoch, if it is time for one."""
+        if self._checkpoints is None or time.monotonic() - self._taken_at_s < self._parts.settings.checkpoint_every_s:
+            return
+        if self._parts.carrying is not None and self._ranks.count > 1:
+            return
+        tally.settle()
+        self._newest, self._kept = self._parts.take(History(self.rows), self._newest.best, tally), False
+        self.flush()
+        self._taken_at_s = time.monotonic()
+
+    def roll_back(self) -> float:
+        """Go back to the last whole epoch, at half the learning rate, and at half of that if it was come back to before; the share that is left."""
+        self._newest, self._kept = self._whole, False
+        self._parts.restore(self._whole)
+        self._rolled += 1
+        self._parts.schedule.scale(SLOWER**self._rolled)
+        return SLOWER**self._rolled
 
     def flush(self) -> None:
         """Write the newest snapshot unless it has been written; a folder that refused one is not asked again."""
@@ -121,7 +194,7 @@ class Keeper:
 
     def put_best_back(self) -> None:
         """Give the network the best weights."""
-        self._parts.network.load_state_dict(dict(self._newest.best))
+        self._parts.updates.network.load_state_dict(dict(self._newest.best))
 
     @property
     def rows(self) -> list[dict[str, float]]:
@@ -130,17 +203,24 @@ class Keeper:
 
 
 def _pack(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A value of an optimiser as JSON can hold it: its tensors go to `tensors`, and their names stand for them."""
+    """A value as JSON can hold it: its tensors go to `tensors`, and their names stand for them."""
     if isinstance(value, Tensor):
         tensors[name] = _copy(value)
-        return {"tensor": name}
+        return {"__tensor__": name}
+    if isinstance(value, Mapping):
+        return {str(key): _pack(f"{name}.{key}", each, tensors) for key, each in cast(Mapping[Any, Any], value).items()}
     return [_pack(f"{name}.{at}", each, tensors) for at, each in enumerate(cast(Sequence[Any], value))] if isinstance(value, list | tuple) else value
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, dict):
-        return tensors[cast(dict[str, str], value)["tensor"]]
+        held = cast(dict[str, Any], value)
+        return tensors[held["__tensor__"]] if "__tensor__" in held else {key: _unpack(each, tensors) for key, each in held.items()}
     return [_unpack(each, tensors) for each in cast(list[Any], value)] if isinstance(value, list) else value
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: _copy(value) for name, value in tensors.items()}
 
 
 def _copy(value: Tensor) -> Tensor:

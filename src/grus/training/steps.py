@@ -1,67 +1,80 @@
-"""What the steps of one epoch add up to, and the refusal of numbers that are not finite."""
+"""What the updates of one epoch add up to, and the refusal of numbers that are not finite."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sized
-from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from grus.errors import DataError, TrainingError
-
-NAMED = 3  # parameters in a message
+from grus.training.divergence import DivergenceError, Watch, arrays_of, find_layer
 
 
 class Tally:
     """Sums of an epoch's losses, weights and gradient norms.
 
-    On the CPU every step is checked before its update, since reading a number costs 0.3 µs there; elsewhere the steps are checked after
-    the epoch, since reading one waits for the device.
+    On the CPU every update is checked before it is made, since reading a number costs 0.3 µs there; elsewhere they are checked after the
+    epoch, since reading one waits for the device.
     """
 
-    def __init__(self, network: nn.Module, epoch: int) -> None:
-        self._network, self._epoch = network, epoch
+    def __init__(self, network: nn.Module, epoch: int, watch: Watch) -> None:
+        self._network, self._epoch, self._watch = network, epoch, watch
         self._eager = all(weight.device.type == "cpu" for weight in network.parameters())
-        self._rows: list[tuple[Any, Any, Any]] = []
-        self.samples = 0
+        self._waiting: list[Sequence[Tensor]] = []
+        self.steps = self.samples = self.clipped = 0
+        self.seconds = 0.0
+        self._loss = self._weight = self._norm = 0.0
 
-    @property
-    def steps(self) -> int:
-        return len(self._rows)
+    def add(self, total: Tensor, weight: Tensor, norm: Tensor, clipped: Tensor | bool, again: Any) -> None:
+        """One update: the sum of its losses, their weight, the norm of the gradient before clipping, and whether it was clipped.
 
-    def add(self, total: Tensor, weight: Tensor, norm: Tensor) -> None:
-        """One step: the sum of its losses, their weight, and the norm of the gradient before clipping.
-
-        Raises: TrainingError where one of them is not finite.
+        again: runs its batches through the network once more, to find the layer where numbers stop being finite.
+        Raises: DivergenceError.
         """
-        row = (total.detach(), weight.detach(), norm)
+        self.steps += 1
+        self._waiting.append((total.detach(), weight.detach(), norm, torch.as_tensor(clipped)))
         if self._eager:
-            row = (float(row[0]), float(row[1]), float(row[2]))
-            self._check(len(self._rows) + 1, row)
-        self._rows.append(row)
+            self.settle(again)
+
+    def settle(self, again: Any = None) -> None:
+        """Read the figures of the updates so far.
+
+        Raises: DivergenceError.
+        """
+        waiting, self._waiting = self._waiting, []
+        for at, row in enumerate(waiting, self.steps - len(waiting) + 1):
+            total, weight, norm, clipped = map(float, row)
+            if not all(map(math.isfinite, (total, weight, norm))):
+                got = f"loss {total:g} of weight {weight:g}, gradient of norm {norm:g}"
+                raise self._diverged(at, f"loss and gradient must be finite, got {got}", find_layer(self._network, again or (lambda: None)))
+            if weight > 0 and (wrong := self._watch.look(total / weight)) is not None:
+                raise self._diverged(at, f"the loss must not grow far above where it began, got {wrong}", "every number is finite")
+            self._loss, self._weight, self._norm = self._loss + total, self._weight + weight, self._norm + norm
+            self.clipped += int(clipped)
 
     def means(self) -> tuple[float, float]:
         """The loss over the weight, and the mean gradient norm.
 
-        Raises: TrainingError where one of the steps is not finite, DataError where all weigh nothing.
+        Raises: DivergenceError; DataError where all weigh nothing.
         """
-        rows = [(float(total), float(weight), float(norm)) for total, weight, norm in self._rows]
-        for step, row in enumerate(rows, 1):
-            self._check(step, row)
-        return mean([row[0] for row in rows], [row[1] for row in rows], f"epoch {self._epoch}"), sum(row[2] for row in rows) / len(rows)
+        self.settle()
+        return mean([self._loss], [self._weight], f"epoch {self._epoch}"), self._norm / self.steps
 
-    def _check(self, step: int, row: tuple[float, float, float]) -> None:
-        if all(map(math.isfinite, row)):
-            return
-        got = f"loss {row[0]:g} of weight {row[1]:g}, gradient of norm {row[2]:g}"
-        raise TrainingError(
-            f"fit: loss and gradient must be finite, got {got} at epoch {self._epoch}, step {step} ({_not_finite(self._network)}); "
-            "lower learning_rate, or look for extreme values in the data."
-        )
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` takes, of the updates that are read."""
+        names = ("steps", "samples", "clipped", "seconds", "_loss", "_weight", "_norm")
+        return {name.lstrip("_"): getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, f"_{name}" if name in ("loss", "weight", "norm") else name, value)
+
+    def _diverged(self, step: int, sentence: str, where: str) -> DivergenceError:
+        remedy = "lower learning_rate, clip the gradient, or look for extreme values in the data."
+        return DivergenceError(f"fit: {sentence} at epoch {self._epoch}, step {step} ({where}); {remedy}", self._epoch, step)
 
 
 def mean(totals: Iterable[float], weights: Iterable[float], where: str) -> float:
@@ -80,25 +93,5 @@ def mean(totals: Iterable[float], weights: Iterable[float], where: str) -> float
 
 
 def count_samples(batch: Any) -> int:
-    """The first dimension of the first array in a batch: itself, or in its items or fields; 0 where there is none."""
-    if isinstance(batch, Tensor | np.ndarray):
-        return len(cast(Sized, batch)) if batch.ndim else 0
-    if is_dataclass(batch):
-        parts: Iterable[Any] = (getattr(batch, entry.name) for entry in fields(batch))
-    elif isinstance(batch, Mapping):
-        parts = cast(Mapping[Any, Any], batch).values()
-    else:
-        parts = cast(Iterable[Any], batch) if isinstance(batch, tuple | list) else ()
-    return next((count for count in map(count_samples, parts) if count), 0)
-
-
-def _not_finite(network: nn.Module) -> str:
-    """Which parameters are not finite, or else whose gradients."""
-    for what, tensors in (
-        ("not finite: ", {name: weight.detach() for name, weight in network.named_parameters()}),
-        ("gradient not finite: ", {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}),
-    ):
-        bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
-        if bad:
-            return what + ", ".join(bad[:NAMED]) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
-    return "every parameter is finite"
+    """The first dimension of the first array in a batch that has one and is not empty; 0 where there is none."""
+    return next((len(value) for value in arrays_of(batch).values() if value.ndim and len(value)), 0)
