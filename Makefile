@@ -29,6 +29,8 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.forecasting
+	$(BIN)/python -m benchmarks.regularisers
+	$(BIN)/python -m benchmarks.distributed
 
 tables: .venv/.train
 	$(BIN)/python -m grus.cells.docs docs/cells

@@ -16,16 +16,21 @@ def restrict(threads: int) -> None:
     """
     if os.environ.get(MARK) == str(threads):
         return
-    environment = dict(os.environ) | dict.fromkeys(POOLS, str(threads)) | {MARK: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
-    if threads == 1:
-        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         if threads > len(cores):
             raise SystemExit(f"benchmarks: --threads must be at most {len(cores)}, the cores this process may use, got {threads}.")
         os.sched_setaffinity(0, cores[-threads:])
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment(threads))
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables of a process whose pools have that size."""
+    found = dict(os.environ) | dict.fromkeys(POOLS, str(threads)) | {MARK: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    if threads == 1:
+        found["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return found
 
 
 def active() -> int:

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables; 2 where data is missing."""
     options = parse(arguments)
     chosen = [TABLES[name] for name in options.names or TABLES]
-    absent = [path for table in chosen for path in table.missing(options.data)]
+    absent = list(dict.fromkeys(path for table in chosen for path in table.missing(options.data)))
     if absent:
         print("tables: these files must be there, got none; pass their folder with --data or in GRUS_DATA:", file=sys.stderr)
         print("\n".join(f"  {path}" for path in absent), file=sys.stderr)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    listed = "\n".join(f"  {table.name:8} {table.title}" for table in TABLES.values())
+    listed = "\n".join(f"  {table.name:9} {table.title}" for table in TABLES.values())
     parser = argparse.ArgumentParser(
         prog="python -m tables", description=__doc__, epilog=f"tables:\n{listed}", formatter_class=argparse.RawDescriptionHelpFormatter
     )

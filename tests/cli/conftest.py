@@ -15,6 +15,7 @@ import pytest
 from grus.cli import main
 from grus.tasks.config import Config
 from grus.tasks.folder import RunFolder, write_text
+from grus.training.rate_finder import RateSearch
 
 SCORES = {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase": float("nan")}}
 
@@ -44,11 +45,22 @@ class Job:
     error: BaseException | None = None
     unreadable: BaseException | None = None
     note: str | None = None
+    findings: tuple[str, ...] = ()
+    suggestion: float | None = 0.0125
 
     def prepare_run(self, config: Config) -> str:
         if self.unreadable is not None:
             raise self.unreadable
         return f"parts of {config.data.path and config.data.path.name}"
+
+    def noticed(self, parts: str) -> tuple[str, ...]:
+        assert parts.startswith("parts of ")
+        return self.findings
+
+    def search_run(self, config: Config, parts: str) -> RateSearch:
+        assert parts == self.prepare_run(config)
+        rates = tuple(10.0**power for power in range(-4, 0))
+        return RateSearch(rates, (1.0, 0.75, 0.5, 8.0), (1.0, 0.75, 0.5, 8.0), self.suggestion, 0.1)
 
     def fit_run(self, config: Config, folder: RunFolder, parts: str, *, reporter: str, resume: bool) -> FakeSummary:
         assert parts == self.prepare_run(config)
@@ -84,7 +96,10 @@ class Job:
 def job(monkeypatch: pytest.MonkeyPatch, elsewhere: Path) -> Job:
     """The recording job, in an empty current folder."""
     made = Job()
-    modules = {"grus.tasks.forecast_run": ("prepare_run", "fit_run", "evaluate_run", "predict_run"), "grus.report.run": ("report_run",)}
+    modules = {
+        "grus.tasks.forecast_run": ("prepare_run", "noticed", "search_run", "fit_run", "evaluate_run", "predict_run"),
+        "grus.report.run": ("report_run",),
+    }
     for place, names in modules.items():
         module = ModuleType(place)
         for name in names:

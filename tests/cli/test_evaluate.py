@@ -38,13 +38,16 @@ def test_report_names_the_page_it_wrote(run: Path, capsys: pytest.CaptureFixture
     (run / "backtest.json").touch()
     assert main(["report", str(run)]) == 0
     assert main(["report", str(run), "--out", "page.html"]) == 0
-    assert capsys.readouterr().out == f"{run / 'report.html'}\npage.html\n"
+    printed = capsys.readouterr()
+    assert printed.out == f"{run / 'report.html'}\npage.html\n"
+    assert printed.err == f"grus: next: grus predict {run}, the steps after the end of each series.\n" * 2
     assert Path("page.html").exists()
 
 
 def test_it_ends_with_how_to_train_on_everything(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run)]) == 0
     told = capsys.readouterr().err
+    assert told.startswith(f"grus: next: grus report {run}, ")
     assert told.endswith(f"to train one that has: grus fit --config {run / 'config.yaml'} --set data.test=0 --out {run}-final\n")
     for flags in (["--quiet"], ["--json"]):
         assert main(["evaluate", str(run), *flags]) == 0

@@ -14,6 +14,8 @@ from grus.tasks import folder
 from grus.tasks.config import Config, DataConfig
 from tests.cli.conftest import Job
 
+NEXT = "grus: next: grus evaluate {}, its scores beside baselines on the test part, which it has not seen."
+
 
 def test_options_make_the_configuration(job: Job, elsewhere: Path) -> None:
     command = "fit sales.csv --task forecast --target sales --time date --id shop --horizon 28 --past a,b --future c --static d"
@@ -58,6 +60,30 @@ def test_result_is_a_list_of_facts_or_json(job: Job, capsys: pytest.CaptureFixtu
     assert [call[2] for call in job.calls] == ["quiet", "json"]
 
 
+def test_what_is_noticed_in_the_data_is_told_before_the_training(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.findings = ("gaps: 9 of 10 steps had no row", "b", "c", "d", "e")
+    command = ["fit", "sales.csv", "--horizon", "3", "--out"]
+    assert main([*command, "a"]) == 0
+    told = [f"grus: noticed in the data: {finding}" for finding in job.findings[:3]]
+    told += ["grus: and 2 more, for the report and a/model/README.md.", NEXT.format("a")]
+    assert capsys.readouterr().err.splitlines() == told
+    assert main([*command, "b", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "c", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out.splitlines()[0]) == {"noticed": list(job.findings)}
+    assert len(printed.out.splitlines()) == 2
+    assert printed.err == ""
+
+
+@pytest.mark.usefixtures("job")
+def test_next_command_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "a b"]) == 0
+    assert capsys.readouterr().err.splitlines() == [NEXT.format("'a b'")]
+    assert main(["fit", "sales.csv", "--horizon", "3", "--set", "data.test=0", "--out", "c"]) == 0
+    assert capsys.readouterr().err == "grus: next: grus predict c, the steps after the end of each series.\n"
+
+
 @pytest.mark.usefixtures("job")
 @pytest.mark.parametrize(
     ("command", "sentence"),
@@ -69,13 +95,28 @@ def test_result_is_a_list_of_facts_or_json(job: Job, capsys: pytest.CaptureFixtu
         ("fit sales.csv --horizon 3 --task speech", "grus: --task: task must be 'forecast', got 'speech'."),
         ("fit sales.csv --horizon 3 --set model.hiden_size=3", "grus: --set model.hiden_size is unknown; did you mean model.hidden_size?"),
         ("fit sales.csv --horizon 3 --config no.yaml", "grus: no.yaml: must be a file that can be read, got No such file or directory"),
-        ("fit --resume", "grus: run: must be the folder of a run, got nothing; name a folder that grus fit made."),
         ("fit sales.csv --horizon 3 --out sales.csv", "grus: sales.csv: must be a folder, got a file; name another --out."),
+        ("fit sales.csv --horizon 3 --cell GRU2", "grus: --cell: model.cell must be a cell of the catalogue, got 'GRU2'; did you mean gru?"),
+    ],
+)
+def test_wrong_option_is_one_sentence_and_exit_code_2(command: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_refused(command, 2, sentence, capsys)
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("fit --resume", "grus: run: must be the folder of a run, got nothing; name a folder that grus fit made."),
         ("fit sales.csv --horizon 3 --out sales.csv/run", "grus: sales.csv/run: must be a file or folder that can be used, got Not a directory."),
     ],
 )
-def test_mistake_is_one_sentence_and_exit_code_1(command: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command.split()) == 1
+def test_what_is_wrong_with_a_file_is_one_sentence_and_exit_code_1(command: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_refused(command, 1, sentence, capsys)
+
+
+def check_refused(command: str, code: int, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == code
     printed = capsys.readouterr()
     assert printed.err.startswith(sentence)
     assert printed.err.count("\n") == 1
@@ -85,7 +126,7 @@ def test_mistake_is_one_sentence_and_exit_code_1(command: str, sentence: str, ca
 
 def test_run_is_replaced_only_when_asked(job: Job, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["fit", "sales.csv", "--horizon", "3", "--out", str(run)]
-    assert main(command) == 1
+    assert main(command) == 2
     assert "give --overwrite to replace it, or another --out" in capsys.readouterr().err
     assert folder.open(run).config.data.horizon == 24
     assert job.calls == []
@@ -99,7 +140,7 @@ def test_resume_goes_on_with_the_same_configuration(job: Job, run: Path, capsys:
     assert main(["fit", "sales.csv", "--horizon", "24", "--resume", "--out", str(run)]) == 0
     assert [(call[0], call[3]) for call in job.calls] == [(before, True)] * 2
     capsys.readouterr()
-    assert main(["fit", "--resume", "--epochs", "7", "--cell", "lstm", "--out", str(run)]) == 1
+    assert main(["fit", "--resume", "--epochs", "7", "--cell", "lstm", "--out", str(run)]) == 2
     assert capsys.readouterr().err == (
         f"grus: grus fit --resume: {run} must go on as it began, got another model.cell, training.epochs; leave it out, or name another --out.\n"
     )
@@ -162,7 +203,7 @@ def flat(config: Config) -> list[str]:
 @pytest.mark.usefixtures("job")
 def test_baseline_that_is_none_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:
     Path("study.yaml").write_text("data: {path: sales.csv, horizon: 3}\nbacktest:\n  baselines: [drift, season naive]\n", encoding="utf-8")
-    assert main(["fit", "--config", "study.yaml"]) == 1
+    assert main(["fit", "--config", "study.yaml"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("grus: study.yaml line 3: backtest.baselines[1] must be ")
     assert told.endswith("got 'season naive'; did you mean seasonal naive?\n")
@@ -187,3 +228,48 @@ def test_interruption_is_exit_code_130(job: Job, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == "grus: interrupted; grus fit --resume --out r goes on from here.\n"
     job.error = KeyboardInterrupt()
     assert main(["fit", "sales.csv", "--horizon", "3", "--out", "s"]) == 130
+
+
+def test_rates_are_tried_and_drawn_beside_the_folder_and_nothing_is_trained(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "runs/a", "--find-rate"]) == 0
+    printed = capsys.readouterr()
+    assert [line.split() for line in printed.out.splitlines()] == [
+        ["rate", "loss", "smoothed"],
+        ["1.00e-04", "1", "1"],
+        ["1.00e-03", "0.75", "0.75"],
+        ["1.00e-02", "0.5", "0.5"],
+        ["1.00e-01", "8", "8"],
+        [],
+        ["suggestion", "0.013"],
+        ["stopped", "at", "0.1"],
+        ["page", "runs/a-rate.html"],
+    ]
+    assert printed.err == "grus: next: --set training.learning_rate=0.013 in place of --find-rate; 0.001 is set now.\n"
+    assert [path.name for path in Path("runs").iterdir()] == ["a-rate.html"]
+    assert job.calls == []
+
+
+@pytest.mark.usefixtures("job")
+def test_rates_as_json_and_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "sales.csv", "--horizon", "3", "--find-rate", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["suggestion"], found["stopped_at"], found["page"], found["losses"]) == (0.0125, 0.1, "run-rate.html", [1.0, 0.75, 0.5, 8.0])
+    assert main(["fit", "sales.csv", "--horizon", "3", "--find-rate", "--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.splitlines()[0].split(), printed.err) == (["suggestion", "0.013"], "")
+
+
+def test_search_that_finds_nothing_is_an_error_with_its_page(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.suggestion = None
+    assert main(["fit", "sales.csv", "--horizon", "3", "--find-rate"]) == 1
+    printed = capsys.readouterr()
+    assert "suggestion  none" in printed.out
+    assert printed.err.startswith("grus: grus fit --find-rate: a rate must lower the loss by more than it scatters, got none; see run-rate.html")
+    assert Path("run-rate.html").exists()
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("flag", ["--resume", "--overwrite"])
+def test_search_makes_no_run(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "sales.csv", "--horizon", "3", "--find-rate", flag]) == 2
+    assert "--find-rate makes no run; leave --resume and --overwrite out" in " ".join(capsys.readouterr().err.replace("│", " ").split())

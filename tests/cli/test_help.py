@@ -14,7 +14,7 @@ from grus.models.settings import ForecastSettings
 from grus.tasks.config import Config, DataConfig
 from grus.training.settings import TrainingSettings
 
-COMMANDS = ("demo", "fit", "evaluate", "predict", "report", "info")
+COMMANDS = ("demo", "fit", "tune", "evaluate", "predict", "report", "info")
 
 
 def words(text: str) -> str:
@@ -58,9 +58,9 @@ def test_no_command_is_wrong_usage() -> None:
     assert main([]) == 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["tune", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    heavy = ("torch", "pandas", "matplotlib", "numpy", "llvmlite")
+    heavy = ("torch", "pandas", "matplotlib", "numpy", "llvmlite", "optuna")
     code = f"import sys\nfrom grus.cli import main\nstatus = main({arguments!r})\nprint(status, *(name for name in {heavy!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0"

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 import grus
 from grus.cli import main
+
+ROWS = [
+    {"epoch": 1, "loss": 0.5, "validation_loss": 0.25, "learning_rate": 0.001, "gradient_norm": 2.0, "clipped": 0.5, "seconds": 1.0},
+    {"epoch": 2, "loss": 0.25, "validation_loss": 0.5, "learning_rate": 0.001, "gradient_norm": 1.0, "clipped": 0.0, "seconds": 3.0},
+]
+LOG = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+LINES = [
+    "epoch 1/100  loss 0.5  validation 0.25 (best)  gradient 2  clipped 50 %  rate 0.001  1 s",
+    "epoch 2/100  loss 0.25  validation 0.5  gradient 1  clipped 0 %  rate 0.001  3 s",
+]
 
 
 def test_machine_names_version_and_kernel_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,16 +32,20 @@ def test_machine_names_version_and_kernel_folder(capsys: pytest.CaptureFixture[s
 
 
 def test_run_is_described(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (run / "log.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n', encoding="utf-8")
+    (run / "log.jsonl").write_text(LOG, encoding="utf-8")
     (run / "metrics.json").write_text(json.dumps({"gru": {"mae": 1.25}, "naive": {"mae": None}}), encoding="utf-8")
     assert main(["info", str(run)]) == 0
     printed = capsys.readouterr().out
-    facts = dict(line.split(None, 1) for line in printed.partition("\n\n")[0].splitlines())
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in printed.partition("\n\n")[0].splitlines())
     assert facts["horizon"] == "24 steps"
     assert facts["data"] == str(Path("sales.csv").absolute())
     assert facts["target"] == "y by ds"
     assert facts["network"] == "gru, 1 × 64 units"
     assert facts["epochs"] == "2 of at most 100"
+    assert facts["state"] == "does not run and is not trained to its end; grus fit --resume --out run goes on with it"
+    assert facts["last epoch"] == "2: loss 0.25, validation 0.5"
+    assert facts["best epoch"] == "1: loss 0.5, validation 0.25"
+    assert facts["time per epoch"] == "2 s without validation"
     assert facts["files"] == "run.json, config.yaml, log.jsonl, model, metrics.json"
     assert [line.split() for line in printed.partition("\n\n")[2].splitlines()] == [["forecaster", "mae"], ["gru", "1.25"], ["naive", "nan"]]
 
@@ -38,3 +54,58 @@ def test_damaged_scores_are_named(run: Path, capsys: pytest.CaptureFixture[str])
     (run / "metrics.json").write_text("[1", encoding="utf-8")
     assert main(["info", str(run)]) == 1
     assert "metrics.json: must hold scores by forecaster and metric" in capsys.readouterr().err
+
+
+def test_running_run_says_how_far_it_has_come_and_how_long_it_will_take(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beat = {"time": time.time(), "epochs": 100, "steps": 4, "epoch": 3, "step": 2, "seconds_per_step": 0.5}
+    (run / "running.json").write_text(json.dumps(beat), encoding="utf-8")
+    assert main(["info", str(run)]) == 0
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert facts["state"] == "running, step 2 of 4 in epoch 3"
+    assert (facts["time per epoch"], facts["time left"]) == ("2 s with validation", "at most 3:15")
+    (run / "running.json").write_text(json.dumps({"time": time.time()}), encoding="utf-8")
+    assert main(["info", str(run)]) == 0
+    assert "running, before its first step" in capsys.readouterr().out
+
+
+def test_followed_run_that_is_trained_ends_with_what_comes_next(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "log.jsonl").write_text(LOG, encoding="utf-8")
+    (run / "model" / "config.json").write_text("{}", encoding="utf-8")
+    assert main(["info", str(run), "--follow"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == LINES
+    assert printed.err == "grus: the run is trained to its end; next: grus evaluate run.\n"
+
+
+def test_followed_run_is_told_when_it_is_taken_up_again_and_when_it_is_gone(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in epoch 3 and gone on with behind epoch 1, then gone."""
+    pulse, again = run / "running.json", [ROWS[0], ROWS[1] | {"seconds": 2.5, "validation_loss": 0.125}]
+    events = iter([lambda: (run / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in again), encoding="utf-8"), pulse.unlink])
+    monkeypatch.setattr("grus.cli.info.time.sleep", lambda seconds: next(events)())
+    (run / "log.jsonl").write_text(LOG, encoding="utf-8")
+    pulse.write_text(json.dumps({"time": time.time()}), encoding="utf-8")
+    assert main(["info", str(run), "--follow"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [*LINES, "epoch 2/100  loss 0.25  validation 0.125 (best)  gradient 1  clipped 0 %  rate 0.001  2.5 s"]
+    assert printed.err.splitlines() == [
+        "grus: the run was taken up again behind epoch 1.",
+        "grus: the run does not run and is not trained to its end; grus fit --resume --out run goes on with it.",
+    ]
+
+
+def test_ctrl_c_ends_following_and_not_the_run(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grus.cli.info.time.sleep", stop)
+    (run / "running.json").write_text(json.dumps({"time": time.time()}), encoding="utf-8")
+    assert main(["info", str(run), "--follow"]) == 130
+    assert capsys.readouterr() == ("", "")
+    assert (run / "running.json").exists()
+
+
+def test_follow_is_for_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--follow"]) == 2
+    assert "--follow is for a run; name its folder" in capsys.readouterr().err

@@ -47,10 +47,10 @@ def test_run_that_is_none_or_unfinished_is_refused(command: str, job: Job, run: 
 
 
 def test_folder_that_cannot_be_written_is_one_sentence(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", str(run), "--out", "nowhere/forecast.csv"]) == 1
+    assert main(["predict", str(run), "--out", "nowhere/forecast.csv"]) == 2
     expected = "grus: nowhere/forecast.csv: must be in a folder that is there, got none named nowhere; make it, or name another --out.\n"
     assert capsys.readouterr().err == expected
-    assert main(["predict", str(run), "--out", str(run)]) == 1
+    assert main(["predict", str(run), "--out", str(run)]) == 2
     assert capsys.readouterr().err == f"grus: {run}: must be a file, got a folder; name a file in it.\n"
 
 

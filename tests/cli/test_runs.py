@@ -88,9 +88,9 @@ def test_what_the_network_has_learnt_is_not_tested(run: Path, capsys: pytest.Cap
 
 def test_record_is_not_written_where_it_may_not_be(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(run)
-    assert main(["evaluate", str(run), "--out", "nowhere/found.json"]) == 1
+    assert main(["evaluate", str(run), "--out", "nowhere/found.json"]) == 2
     assert capsys.readouterr().err.startswith("grus: nowhere/found.json: must be in a folder that is there, got none named nowhere;")
-    assert main(["evaluate", str(run), "--out", str(run / "backtest.json")]) == 1
+    assert main(["evaluate", str(run), "--out", str(run / "backtest.json")]) == 2
     assert "--out must be outside of the run's folder" in capsys.readouterr().err
     assert contents(run) == before
 
@@ -115,7 +115,7 @@ def test_baselines_are_asked_for_without_training_again(run: Path, capsys: pytes
     ],
 )
 def test_settings_that_are_none_of_an_evaluation_are_refused(run: Path, assignment: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(run), "--set", assignment]) == 1
+    assert main(["evaluate", str(run), "--set", assignment]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -258,7 +258,7 @@ def test_run_stays_when_what_should_replace_it_fails(run: Path, capsys: pytest.C
     before = contents(run)
     table().to_csv("wave.csv", index=False)
     command = ["fit", "wave.csv", "--horizon", "3", "--out", str(run), "--overwrite", *SMALL]
-    assert main([*command, *FAILS]) == 1
+    assert main([*command, *FAILS]) == 2
     assert "scaling must be 'none' for the head 'negative_binomial'" in capsys.readouterr().err
     assert contents(run) == before
     assert main(command) == 0
@@ -292,7 +292,7 @@ def test_run_that_is_to_be_replaced_is_kept_until_the_new_one_is_trained(
 @pytest.mark.usefixtures("elsewhere")
 def test_fit_that_fails_leaves_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
     table().to_csv("wave.csv", index=False)
-    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "runs/a", *SMALL, *FAILS]) == 1
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "runs/a", *SMALL, *FAILS]) == 2
     assert {path.name for path in Path().iterdir()} == {"wave.csv"}
 
 

@@ -13,4 +13,4 @@ SMALL = Settings(lookback=52, hidden_size=4, epochs=1, stride=52, baselines=(Las
 
 def small_study(panel: Panel, seed: int = 0, said: list[str] | None = None) -> Study:
     said = [] if said is None else said
-    return run_study(panel, SMALL, seed, quiet, said.append, lambda done, total: said.append(f"{done} of {total}"))
+    return run_study(panel, SMALL, seed, quiet, said.append, lambda done, total, fitting: None if fitting else said.append(f"{done} of {total}"))

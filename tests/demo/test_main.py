@@ -49,7 +49,7 @@ def test_main_refuses_a_seed_below_0(tmp_path: Path) -> None:
 
 def test_page_needs_nothing_but_itself(page: Path) -> None:
     text = page.read_text("utf-8")
-    assert not re.findall(r'(?:src|href)="(?!data:)|url\((?!#)|@import|https?:', text)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)|url\((?!#)|@import|https?:', text)
     assert not re.search(r"\b(nan|inf)\b", text)
     for part in (
         "The forecast",

@@ -177,11 +177,23 @@ def test_table_ranks_by_mae() -> None:
     assert record(forecasts={"gru": record().forecasts["gru"]}).table().index.tolist() == ["gru"]
 
 
+def test_record_is_printed_in_a_line() -> None:
+    assert repr(record()) == "Backtest(2 windows of 2 series, 2 steps ahead, season 4; mae: gru 2, naive 1.667)"
+    assert repr(record(truth=np.full((2, 2), NAN))).endswith("; mae: gru nan, naive nan)")
+    failed = record(forecasts={"gru": np.ones((2, 2)), "ETS": np.array([[7.0, 7.0], [NAN, NAN]])}, failures={"ETS": (Failure("b", "", ""),)})
+    assert repr(failed).endswith("; mae: gru 3.667, ETS 2 on 1 of 2 windows)")
+
+
 def test_scores_over_seeds_have_an_interval() -> None:
     found = record(seeds={0: {"mae": 1.0, "mase": NAN}, 1: {"mae": 2.0, "mase": 1.0}}).over_seeds()
     assert list(found) == ["mae"]
     half = 12.706204736432095 * 0.5  # Student's t with 1 degree of freedom at 0.975, times √½ / √2
     assert (found["mae"].mean, found["mae"].low, found["mae"].high, found["mae"].count) == pytest.approx((1.5, 1.5 - half, 1.5 + half, 2))
+    assert found.table().columns.tolist() == ["mean", "deviation", "low", "high", "count"]
+    assert [line.split() for line in str(found).splitlines()[::2]] == [
+        ["mean", "deviation", "low", "high", "count"],
+        ["mae", "1.5", "0.707107", "-4.853102", "7.853102", "2"],
+    ]
     with pytest.raises(DataError, match="spreads: scores must be of at least two seeds, got 0; run more seeds"):
         record().over_seeds()
 

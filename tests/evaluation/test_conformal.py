@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation import AdaptiveConformal, ConformalQuantiles, ScaledQuantiles, SplitConformal
-from grus.evaluation.conformal import needed, rank
+from grus.evaluation import AdaptiveConformal, ScaledQuantiles, SplitConformal
+from grus.evaluation.conformal import POOLED, needed, rank
 
 NAN = np.nan
 
@@ -40,19 +40,6 @@ def test_split_radius_by_hand() -> None:
     np.testing.assert_array_equal(upper, [[4.0, 32.0]])
 
 
-def test_quantile_margin_by_hand() -> None:
-    truth = np.array([[0.0], [5.0], [12.0], [-3.0]])
-    lower, upper = np.zeros((4, 1)), np.full((4, 1), 10.0)
-    fitted = ConformalQuantiles.fit(truth, lower, upper, 0.6)
-    np.testing.assert_array_equal(fitted.margin, [2.0])  # scores 0, −5, 2, 3
-    np.testing.assert_array_equal(ConformalQuantiles.fit(truth, lower, upper, 0.2).margin, [-5.0])
-    assert [float(end[0]) for end in fitted.interval([0.0], [10.0])] == [-2.0, 12.0]
-
-
-def test_quantile_ends_do_not_cross() -> None:
-    assert [float(end[0]) for end in ConformalQuantiles(np.array([-5.0]), 0.2).interval([0.0], [4.0])] == [2.0, 2.0]
-
-
 def exchangeable(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Truth, point and a narrow interval whose width follows the noise, [count, 2]; the errors are skewed."""
     rng = np.random.default_rng(seed)
@@ -70,13 +57,14 @@ def test_coverage_is_as_promised_on_exchangeable_data(coverage: float, count: in
         fitted = SplitConformal.fit(truth[:count], point[:count], coverage)
         low, high = fitted.interval(point[count:])
         held[0, draw] = ((low <= truth[count:]) & (truth[count:] <= high)).mean(axis=0)
-        corrected = ConformalQuantiles.fit(truth[:count], lower[:count], upper[:count], coverage)
-        low, high = corrected.interval(lower[count:], upper[count:])
+        corrected = ScaledQuantiles.fit(truth[:count], lower[:count], point[:count], upper[:count], coverage)
+        low, high = corrected.interval(lower[count:], point[count:], upper[count:])
         held[1, draw] = ((low <= truth[count:]) & (truth[count:] <= high)).mean(axis=0)
-    found, exact = held.mean(axis=1), rank(count, coverage) / (count + 1)  # the coverage for continuous scores, at least 1 − α
-    error = held.std(axis=1) / math.sqrt(400)
-    assert exact >= coverage - 1e-12
-    assert np.all(np.abs(found - exact) < 4 * error)
+    found, error = held.mean(axis=1), held.std(axis=1) / math.sqrt(400)
+    for rows, scores in ((0, count), (1, count if count >= POOLED else 2 * count)):
+        exact = rank(scores, coverage) / (scores + 1)  # the coverage for continuous scores, at least 1 − α
+        assert exact >= coverage - 1e-12
+        assert np.all(np.abs(found[rows] - exact) < 4 * error[rows])
 
 
 def test_too_few_truths_name_the_number_needed() -> None:
@@ -85,8 +73,8 @@ def test_too_few_truths_name_the_number_needed() -> None:
     SplitConformal.fit(truth, np.zeros((19, 2)), 0.947)
     with pytest.raises(DataError, match=r"at least 19 known truths at each step ahead for a coverage of 0\.95, got 18 at step 2"):
         SplitConformal.fit(truth, np.zeros((19, 2)), 0.95)
-    with pytest.raises(DataError, match=r"ConformalQuantiles: calibration must have at least 99 known truths"):
-        ConformalQuantiles.fit(truth, truth * 0, truth * 0, 0.99)
+    with pytest.raises(DataError, match=r"ScaledQuantiles: calibration must have at least 99 known truths"):
+        ScaledQuantiles.fit(truth, truth * 0, truth * 0, truth * 0, 0.99)
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])

@@ -17,7 +17,7 @@ from grus.errors import CheckpointError, DataError, OptionError, ShapeError
 from grus.evaluation import Backtest, Drift, Failure, LastValue, Model, Prediction, SeasonalDrift, SeasonalNaive, origins, rolling, run_backtest
 from grus.evaluation.fitted import Ets
 from grus.evaluation.journal import NAME
-from grus.evaluation.rolling import Predict
+from grus.evaluation.plan import Predict
 
 NAN = np.nan
 HOURS = np.datetime64("2024-03-01T00", "ns") + np.arange(100) * np.timedelta64(1, "h")
@@ -165,7 +165,7 @@ def test_windows_of_many_origins_are_forecast_together(monkeypatch: pytest.Monke
     calls: list[int] = []
     progress: list[tuple[int, int]] = []
     monkeypatch.setattr(rolling, "BATCH", 5)
-    run_backtest(LONG, EVERY_FIFTH, 3, Model("half", half_last(3, calls)), on_progress=lambda done, total: progress.append((done, total)))
+    run_backtest(LONG, EVERY_FIFTH, 3, Model("half", half_last(3, calls)), on_progress=lambda done, total, _: progress.append((done, total)))
     assert calls == [4, 5, 1]  # whole origins: four of two windows, then two of the longer series alone
     assert progress == [(4, 10), (9, 10), (10, 10)]
 
@@ -211,7 +211,7 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytes
 
     whole = run([])
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int, fitting: str) -> None:
         if done == 2 * finished:
             raise KeyboardInterrupt
 
@@ -222,7 +222,7 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytes
             file.write('{"forecaster": "refi')
     fitted.clear()
     progress: list[int] = []
-    resumed = run([], folder=tmp_path, resume=True, on_progress=lambda done, total: progress.append(done))
+    resumed = run([], folder=tmp_path, resume=True, on_progress=lambda done, total, _: progress.append(done))
     assert progress == list(range(2 * finished + 1, 11))
     assert fitted == {1: [35, 50], 3: [35, 50]}[finished]
     for name in ("truth", "scale", "origins", "times"):
@@ -330,10 +330,13 @@ def test_resumed_run_keeps_the_failures(tmp_path: Path) -> None:
     assert [failure.time for failure in resumed.failures["drift"]] == ["2024-03-01T02:00:00", "2024-03-01T03:00:00"]
 
 
-def test_progress_is_told_after_each_window() -> None:
-    told: list[tuple[int, int]] = []
-    run_backtest(RAMPS, WINDOWS, 2, MODEL, [LastValue(), Drift()], on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+def test_progress_is_told_after_each_window_and_before_each_fit() -> None:
+    told: list[tuple[int, int, str]] = []
+    run_backtest(RAMPS, WINDOWS[:3], 2, MODEL, [LastValue(), Drift()], on_progress=lambda *now: told.append(now))
+    assert told == [(1, 3, ""), (2, 3, ""), (3, 3, "")]
+    told.clear()
+    run_backtest(RAMPS, WINDOWS[:2], 2, MODEL, [Counted(), LastValue(), Counted(name="own")], on_progress=lambda *now: told.append(now))
+    assert told == [(0, 2, "drift"), (0, 2, "own"), (1, 2, ""), (1, 2, "drift"), (1, 2, "own"), (2, 2, "")]
 
 
 # --- whose run it is -----------------------------------------------------------------------------------------------------------------

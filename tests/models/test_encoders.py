@@ -1,4 +1,4 @@
-"""The Transformer encoder against its equations, written plainly."""
+"""The Transformer encoder against its equations, written plainly; the recurrent layers as the settings ask for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from grus.errors import OptionError
 from grus.models import ForecastNetwork, ForecastSettings, ForecastShape, TensorBatch, build
+from grus.nn import Recurrent
 from tests.models.conftest import MakeBatch
 
 DOUBLE = torch.float64
@@ -77,3 +79,28 @@ def test_transformer_drops_what_its_blocks_add_in_training_alone(make_batch: Mak
     plain.load_state_dict(network.state_dict())
     torch.testing.assert_close(network.train()(batch)[..., 0], head_of(network, projected(network, batch)), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(network.eval()(batch), plain.train()(batch))
+
+
+@pytest.mark.parametrize("decoder", ["direct", "recursive", "attention", "segment"])
+def test_options_of_layers_reach_every_recurrent_layer(decoder: str) -> None:
+    given = {"input_dropout": 0.1, "recurrent_dropout": 0.2, "zoneout": 0.3, "weight_drop": 0.4, "layer_norm": True, "clip_state_gradient": 0.5}
+    settings = ForecastSettings(decoder=decoder, segment_length=7, hidden_size=SIZE, initialiser={"U_*": "orthogonal"}, **given)  # pyright: ignore
+    layers = [module for module in build(settings, SHAPE).modules() if isinstance(module, Recurrent)]
+    assert len(layers) == (2 if decoder in ("recursive", "attention") else 1)
+    for layer in layers:
+        assert {name: getattr(layer.options, name) for name in given} == given
+        torch.testing.assert_close(layer.U_n_l0 @ layer.U_n_l0.T, torch.eye(SIZE))
+
+
+@pytest.mark.parametrize("decoder", ["direct", "attention"])
+@pytest.mark.parametrize("option", ["input_dropout", "recurrent_dropout", "zoneout", "weight_drop"])
+def test_regularisers_of_layers_act_in_training_alone(make_batch: MakeBatch, decoder: str, option: str) -> None:
+    settings = ForecastSettings(decoder=decoder, hidden_size=SIZE, **{option: 0.5})  # pyright: ignore
+    network, batch = build(settings, SHAPE), make_batch(SHAPE)
+    assert not torch.equal(network.train()(batch), network(batch))
+    assert torch.equal(network.eval()(batch), network(batch))
+
+
+def test_initialiser_that_is_not_known_is_refused_when_the_network_is_built() -> None:
+    with pytest.raises(OptionError, match="orthogonl"):
+        build(ForecastSettings(initialiser="orthogonl"), SHAPE)

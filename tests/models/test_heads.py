@@ -14,10 +14,11 @@ from scipy import stats
 from torch import Tensor
 
 from grus.errors import DataError, OptionError
-from grus.models import ForecastSettings
+from grus.models import ForecastSettings, ForecastShape
 from grus.models.distributions import NegativeBinomialHead, NormalHead, StudentTHead
 from grus.models.forecast import make_head
 from grus.models.heads import Head, PointHead, QuantileHead
+from tests.models.conftest import MakeBatch
 
 NAN = float("nan")
 DOUBLE = torch.float64
@@ -26,6 +27,7 @@ HEADS: dict[str, Head] = {
     "mae": PointHead("mae"),
     "mse": PointHead("mse"),
     "huber": PointHead("huber", 0.7),
+    "log_cosh": PointHead("log_cosh"),
     "quantile": QuantileHead(LEVELS),
     "normal": NormalHead(),
     "student_t": StudentTHead(),
@@ -49,6 +51,8 @@ def expected_losses(name: str, p: NDArray[np.float64], y: NDArray[np.float64]) -
         return error**2
     if name == "huber":
         return np.where(np.abs(error) < 0.7, error**2 / 2, 0.7 * (np.abs(error) - 0.35))
+    if name == "log_cosh":
+        return np.log(np.cosh(error))
     if name == "quantile":
         errors = y[..., None] - p
         return np.where(errors > 0, np.array(LEVELS) * errors, (np.array(LEVELS) - 1) * errors).mean(-1)
@@ -82,6 +86,8 @@ def test_loss_agrees_with_scipy(name: str) -> None:
         ({"loss": "huber"}, [2.0], 2.5),  # δ (|e| − δ/2) with δ = 1
         ({"loss": "huber", "huber_delta": 0.5}, [2.0], 1.375),
         ({"loss": "huber", "huber_delta": 4.0}, [2.0], 4.5),  # e² / 2
+        ({"loss": "log_cosh"}, [2.0], np.log(np.cosh(3))),
+        ({"loss": "mase"}, [2.0], 3.0),
         ({"head": "quantile", "levels": (0.5,)}, [2.0], 1.5),
         ({"head": "quantile", "levels": (0.25, 0.5)}, [7.0, 2.0], (0.75 * 2 + 0.5 * 3) / 2),
         ({"head": "normal"}, [2.0, 3.0], -stats.norm.logpdf(5, 2, 3)),
@@ -222,6 +228,26 @@ def test_quantile_head_refuses_levels_it_was_not_trained_for(level: float) -> No
 def test_distributions_refuse_levels_that_are_no_probabilities(name: str) -> None:
     with pytest.raises(OptionError, match=r"must lie within \(0, 1\), got 1.0"):
         HEADS[name].quantiles(torch.ones(1, HEADS[name].size), (0.5, 1.0))
+
+
+@pytest.mark.parametrize(("season", "units"), [(1, (4.0, 0.5)), (2, (2.0, 1.0))])
+def test_mase_is_in_units_of_each_windows_own_differences(make_batch: MakeBatch, season: int, units: tuple[float, float]) -> None:
+    """Pasts of 0, 3, −2 and 0, 0.5, 1, of which all was measured."""
+    head = make_head(ForecastSettings(head="point", loss="mase", mase_season=season))
+    batch = make_batch(ForecastShape(lookback=3, horizon=2, past=2), rows=2)
+    past = batch.past.clone()
+    past[..., 0] = torch.tensor([[0.0, 3.0, -2.0], [0.0, 0.5, 1.0]])
+    batch = batch._replace(past=past, target=torch.tensor([[1.0, NAN], [2.0, 3.0]]))
+    total, weight = head.batch_loss(torch.zeros(2, 2, 1), batch)
+    assert (total.item(), weight.item()) == (pytest.approx(1 / units[0] + 5 / units[1]), 3)
+
+
+@EVERY
+def test_loss_of_a_batch_is_that_of_its_targets(name: str, make_batch: MakeBatch) -> None:
+    head, batch = HEADS[name], make_batch(ForecastShape(lookback=3, horizon=2, past=1), missing=0.3)
+    batch = batch._replace(target=batch.target.abs().round())
+    parameters = head.read(torch.randn(5, 2, head.size))
+    assert head.batch_loss(parameters, batch) == head.loss(parameters, batch.target)
 
 
 def test_point_head_has_no_quantiles() -> None:

@@ -38,6 +38,15 @@ from grus.models import ForecastSettings, ForecastShape
         ({"series_embedding": True}, "series_embedding must be False without it, got True; or take decoder='segment'."),
         ({"teacher_forcing": 0.5}, "teacher_forcing must be 0 for a decoder that reads no forecasts, got 0.5"),
         ({"normalisation_affine": True, "normalisation": "last"}, "normalisation_affine must be False, got True"),
+        ({"loss": "log_cosh"}, "loss must be 'mae' with head='quantile', which has a loss of its own, got 'log_cosh'; or take head='point'."),
+        ({"huber_delta": 2.0}, "huber_delta must be 1 without it, got 2.0; or take head='point' and loss='huber'."),
+        ({"head": "point", "mase_season": 24}, "mase_season must be 1 without it, got 24; or take head='point' and loss='mase'."),
+        ({"encoder": "transformer", "zoneout": 0.1}, "zoneout must be left out with encoder='transformer', got 0.1"),
+        ({"encoder": "transformer", "initialiser": "zeros"}, "initialiser must be left out with encoder='transformer', got 'zeros'"),
+        ({"encoder": "transformer", "clip_state_gradient": 1.0}, "clip_state_gradient must be left out with encoder='transformer', got 1.0"),
+        ({"recurrent_dropout": 1.0}, "recurrent_dropout must be less than 1, got 1.0; leave it out for 0.0."),
+        ({"clip_state_gradient": 0.0}, "clip_state_gradient must be greater than 0, got 0.0; leave it out for None."),
+        ({"initialiser": 3}, "initialiser must be a valid string, got 3; leave it out for 'pytorch'."),
         ({"head": "negative_binomial"}, "normalisation must be 'none' or 'scale' for a head of counts"),
     ],
 )
@@ -50,7 +59,9 @@ def test_refusal_is_one_sentence(given: dict[str, object], message: str) -> None
 
 
 def test_settings_survive_a_file() -> None:
-    settings = ForecastSettings(cell="lstm", levels=(0.05, 0.5, 0.95), dropout=0.1, decoder="segment", segment_length=12)
+    settings = ForecastSettings(
+        cell="lstm", levels=(0.05, 0.5, 0.95), dropout=0.1, decoder="segment", segment_length=12, initialiser={"U_*": "orthogonal"}
+    )
     text = settings.model_dump_json()
     assert ForecastSettings.model_validate_json(text) == settings
     assert ForecastSettings(**json.loads(text)) == settings

@@ -110,7 +110,7 @@ BUILDS: list[tuple[str, Any, str]] = [
     ("true projection", lambda: LSTM(3, 4, proj_size=True), "LSTM: proj_size must be a whole number of at least 0, got True"),
     ("half a unit", lambda: GRU(3, 4.0), "GRU: hidden_size must be a whole number of at least 1, got 4.0"),  # pyright: ignore
     ("not a number", lambda: GRU(3, 4, 2, dropout=float("nan")), r"GRU: dropout must be a number in \[0, 1\], got nan"),
-    ("initialiser", lambda: GRU(3, 4, initialiser="zeros"), "GRU: initialiser must be one of pytorch, glorot, .* got 'zeros'"),
+    ("initialiser", lambda: GRU(3, 4, initialiser="ones"), "GRU: initialiser must be one of pytorch, glorot_uniform, .* got 'ones'"),
 ]
 
 

@@ -79,7 +79,7 @@ def test_every_table_is_reached_and_scrolled_by_keyboard(browser: Any, path: Pat
     count = view.page.locator(".scroll").count()
     focused = "[...document.querySelectorAll('.scroll')].indexOf(document.activeElement)"
     reached: set[int] = set()
-    for _ in range(2 * count + 10):
+    for _ in range(2 * count + view.page.locator("nav a").count() + 10):
         view.page.keyboard.press("Tab")
         reached.add(view.run(focused))
     assert reached - {-1} == set(range(count))
@@ -188,6 +188,31 @@ def test_dark_mode_turns_page_and_charts_dark(browser: Any, path: Path) -> None:
     brightness = {scheme: [sum(int(part) for part in colour[4:-1].split(",")) for colour in pair] for scheme, pair in looks.items()}
     assert brightness["light"][0] > 700 > 200 > brightness["dark"][0]
     assert brightness["light"][1] < 200 < 600 < brightness["dark"][1]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_contents_lead_to_every_section(browser: Any, path: Path, width: int) -> None:
+    view = View(browser, path, width)
+    links = view.page.locator("nav a")
+    headings = view.page.locator("h2").all_inner_texts()
+    assert links.all_inner_texts() == headings
+    for place, heading in enumerate(headings):
+        assert links.nth(place).bounding_box()["height"] >= 24  # a thumb's
+        links.nth(place).click()
+        assert view.run("document.querySelector(':target h2').innerText") == heading
+    assert view.run("scrollY") > 1000
+    view.page.close()
+
+
+@pytest.mark.parametrize(("width", "kind"), [(360, "narrow"), (1280, "wide")])
+def test_every_grey_line_is_named_at_its_end(browser: Any, path: Path, width: int, kind: str) -> None:
+    view = View(browser, path, width)
+    chart = view.page.locator(f"#error-by-horizon svg.{kind}").first
+    names = chart.locator("text:not([class])").all_text_contents()
+    assert len(names) == chart.locator("path.other").count() == 1
+    assert LONG.startswith(names[0].removesuffix("…"))
+    assert chart.locator("path.other title").text_content() == LONG
+    view.page.close()
 
 
 def test_gates_stand_exactly_under_their_input(browser: Any, path: Path) -> None:

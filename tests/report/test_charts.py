@@ -10,11 +10,11 @@ from matplotlib.image import imread
 from statsmodels.tsa.stattools import acf
 
 from grus.report.axes import Array, Axis, log_ticks, number, positions, round_ticks, time_axis, time_texts, time_ticks, value_axis
-from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, Table, missing_spans, runs
+from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, Table, apart, missing_spans, runs
 from grus.report.pictures import picture
 from grus.report.records import cells
 from grus.report.residuals import autocorrelation
-from grus.report.svg import NEGATIVE, POSITIVE, RIGHT, TOP, Frame, png, svg, swatch
+from grus.report.svg import LEAD, LINE, NAME, NEGATIVE, POSITIVE, RIGHT, TOP, Frame, png, shortened, svg, swatch
 
 NONE = np.zeros(0)
 
@@ -200,6 +200,43 @@ def test_every_mark_is_drawn_by_both() -> None:
     legend = picture(shown).legends[0]
     # matplotlib has no legend for an image.
     assert sorted(text.get_text().strip() for text in legend.get_texts()) == [r"_g \$x", "a", "b", "c", "d", "e", "f"]
+
+
+@given(st.lists(st.floats(0, 100), max_size=9), st.floats(0, 20))
+def test_labels_keep_their_order_and_their_distance(places: list[float], gap: float) -> None:
+    found = apart(np.array(places), gap, 0.0, 100.0)
+    order = np.argsort(places, kind="stable")
+    assert ((found >= -1e-9) & (found <= 100 + 1e-9)).all()
+    assert (np.diff(found[order]) >= min(gap, 100 / max(1, len(places) - 1)) - 1e-9).all()
+    if len(places) > 1 and np.diff(np.array(places)[order]).min() >= gap:
+        np.testing.assert_allclose(found, places, atol=1e-9)
+
+
+def test_labels_of_one_place_lie_around_it() -> None:
+    np.testing.assert_allclose(apart(np.full(3, 50.0), 10.0, 0.0, 100.0), [40.0, 50.0, 60.0])
+    assert apart(np.zeros(0), 10.0, 0.0, 100.0).size == 0
+
+
+def test_label_stands_at_its_lines_last_known_value() -> None:
+    x = np.array([0.0, 1.0, 3.0])
+    shown = chart(Line(x, np.array([0.0, 0.5, np.nan]), "other", label="drift"), Line(x, np.full(3, np.nan), "other", label="never"))
+    frame, drawn = Frame.of(shown, 400, 200), svg(shown, "wide", 400, 200)
+    assert frame.right == 400 - LEAD - NAME * len("drift")
+    down = float(frame.down(0.5))
+    assert f'd="M{float(frame.across(1.0)):.1f},{down:.1f}L' in drawn
+    assert f'y="{down:.1f}" dy=".32em">drift</text>' in drawn
+    assert ">never</text>" not in drawn
+    assert "<title>drift</title>" in drawn
+    assert shown.legend == ()
+    assert [text.get_text() for text in picture(shown).axes[0].texts] == ["drift"]
+
+
+def test_long_labels_are_shortened_to_their_share_of_the_chart() -> None:
+    assert shortened("seasonal naive", 346) == "seasonal naive"
+    assert shortened("a_long_name_of_a_baseline", 346) == "a_long_name_o…"
+    one = Frame.of(chart(Line(np.arange(2.0), np.arange(2.0), "other", label="x" * 99)), 1000, 200)
+    assert 600 < one.right < 700
+    assert LINE < 20
 
 
 def sequence(seed: int, length: int) -> Array:

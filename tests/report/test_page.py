@@ -10,16 +10,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from grus.cells import get as get_cell
+from grus.cells import names as cell_names
 from grus.errors import OptionError, ShapeError
 from grus.evaluation import Backtest
 from grus.evaluation.backtest import Failure
 from grus.report import Document, Example, ForecastPage, GateTrace, Section, Table, judged, render, write, write_pictures
 from grus.report.charts import Line, Rule
 from grus.report.forecast import fan, ranking, window
+from grus.report.gates import read_meanings
 from grus.report.records import Past, Words
 from grus.report.residuals import drift
-from grus.report.scores import answer, best_rival, coverage_by_horizon, coverage_sentence, coverage_table, scope, score_table
+from grus.report.scores import (
+    answer,
+    best_rival,
+    comparison,
+    coverage_by_horizon,
+    coverage_sentence,
+    coverage_table,
+    fitting_metric,
+    scope,
+    score_table,
+)
 from grus.report.seeds import seed_section
+from grus.report.starts import start_sentence
 from tests.report.records import START, backtest, example, page, past
 
 DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
@@ -37,6 +51,10 @@ def small(**forecasts: list[list[float]]) -> Backtest:
 def bare(record: Backtest, unit: str = "") -> ForecastPage:
     """A page of the backtest alone."""
     return ForecastPage("t", [], [], [], record, [], None, unit=unit)
+
+
+def titled(made: ForecastPage, title: str) -> Section:
+    return next(section for section in made.document().sections if section.title == title)
 
 
 GOOD, FAIR, BAD = [[11.0, 19.0], [31.0, 0.0]], [[12.0, 18.0], [32.0, 0.0]], [[16.0, 14.0], [36.0, 0.0]]
@@ -93,6 +111,93 @@ def test_answer_beside_a_perfect_baseline() -> None:
     assert "no better" in answer(small(gru=perfect, naive=perfect), WORDS, "mae")
 
 
+def test_series_of_unlike_scale_are_compared_by_mase() -> None:
+    # By MAE gru is better, (50 + 50 + 3) / 3 beside (60 + 60 + 1) / 3; by MASE worse, (0.5 + 0.5 + 3) / 3 beside (0.6 + 0.6 + 1) / 3.
+    ours, theirs = [[60.0, 70.0], [33.0, 0.0]], [[70.0, 80.0], [31.0, 0.0]]
+    alike = dataclasses.replace(small(gru=ours, naive=theirs), series=("large", "small"))
+    unlike = dataclasses.replace(alike, scale=np.array([100.0, 1.0]))
+    assert (fitting_metric(alike), fitting_metric(unlike)) == ("mae", "mase")
+    made = bare(unlike, "kW").document()
+    assert made.answer.startswith("gru was worse than the best baseline: it missed the target by 1.33 in MASE, 82 % more than naive (0.733), and")
+    assert made.summary[1] == (
+        "Compared by MASE, as some series vary 100 times as much as others: each error is divided by that of the seasonal naive forecast in the "
+        "history of its series. By MAE, in which the series that vary most count most, gru missed the target by 34.3 kW, the best baseline, naive, "
+        "by 40.3 kW."
+    )
+    assert titled(bare(unlike), "Error by horizon").charts[0].title == "MASE by horizon"
+    asked = dataclasses.replace(bare(unlike, "kW"), metric="mae").document()
+    assert asked.answer.startswith("gru missed the target by 34.3 kW on average, 15 % less than the best baseline, naive (40.3 kW)")
+    assert not [sentence for sentence in asked.summary if "MASE" in sentence]
+    lost = dataclasses.replace(unlike, series=("a", "b"), scale=np.array([100.0, np.nan]))
+    assert fitting_metric(lost) == "mae"  # one scale alone is like none
+
+
+def test_forecasts_without_a_scale_are_told_where_mase_decides() -> None:
+    three = small(gru=GOOD, naive=FAIR)
+    rows = [0, 1, 1]
+    more = dataclasses.replace(
+        three,
+        series=("a", "b", "c"),
+        origins=three.origins[rows],
+        times=three.times[rows],
+        truth=three.truth[rows],
+        forecasts={name: found[rows] for name, found in three.forecasts.items()},
+        scale=np.array([8.0, 2.0, 0.0]),
+    )
+    assert "some series vary 4 times as much" in comparison(more, WORDS)
+    assert "Left out, as their history gives no such error: 1 of 3 forecasts." in comparison(more, WORDS)
+
+
+def test_findings_stand_first_and_the_worst_of_them_first() -> None:
+    found = [
+        "constant past covariate 'x'",
+        "missing targets: 59 of 2284 rows",
+        "part 1 of 2: dropped: 3 of 5 series that are too short: a, b, c",
+        "drift: on 1 of 4 windows; the first that it could not forecast, a from 2024-01-01: too short",
+        "1 of 900 series change too little beside their size for 32-bit numbers under the scaling 'none': 'a'; take a scaling that goes by series",
+        "gaps: 30 of 120 steps had no row",
+    ]
+    section = dataclasses.replace(page(), findings=found).document().sections[0]
+    assert (section.title, section.points) == ("Findings", tuple(found[place] for place in (4, 3, 2, 5, 1, 0)))
+
+
+def hourly(starts: list[int], season: int = 24, unit: str = "h") -> Backtest:
+    """Forecasts of four steps, from so many steps after a Friday's midnight."""
+    times = START + (np.array(starts)[:, None] + np.arange(4)) * np.timedelta64(1, unit)
+    values, count = np.ones(times.shape), len(starts)
+    return Backtest(4, season, ("a",) * count, np.array(starts), times, values, {"gru": values}, {}, np.ones(count))
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (hourly([6, 30, 54]), "Every forecast starts at 06:00: how good it is from other hours on was not tested."),
+        (hourly([6, 29]), ""),
+        (hourly([166 - 1, 2 * 168 - 3]), "Every forecast starts on a Thursday at 21:00: how good it is from other hours on was not tested."),
+        (hourly([3, 10, 24], 7, "D"), "Every forecast starts on a Monday: how good it is from other days on was not tested."),
+        (hourly([3, 9], 7, "D"), ""),
+        (hourly([6, 6]), "Every forecast starts at 2024-03-01 06:00."),
+        (hourly([6]), ""),
+        (
+            hourly([0, 26, 52], 13, "W"),
+            "Every forecast of a series starts at the same step of its season of 13 days: how good it is from other steps on was not tested.",
+        ),
+        (hourly([0, 26, 53], 13, "W"), ""),
+        (hourly([0, 26], 1, "W"), ""),
+    ],
+)
+def test_starts_that_all_forecasts_share_are_told(record: Backtest, said: str) -> None:
+    words = dataclasses.replace(WORDS, clock=record.times)
+    assert start_sentence(record, words) == said
+    assert score_table(record, words).caption.startswith(said or "Smaller is better")
+
+
+def test_starts_of_several_series_need_not_agree_to_be_of_one_season() -> None:
+    record = dataclasses.replace(hourly([3, 15, 4, 28], 12), series=("a", "a", "b", "b"), times=np.arange(16).reshape(4, 4))
+    assert "same step of its season of 12 days" in start_sentence(record, WORDS)
+    assert start_sentence(dataclasses.replace(record, series=("a", "b", "a", "b")), WORDS) == ""
+
+
 def test_scope_counts_what_was_scored() -> None:
     assert scope(small(gru=GOOD), WORDS) == (
         "Backtest: 2 forecasts of 2 days, 1 series, 2024-03-01 to 2024-03-03; 3 of 4 forecast values were measured and are scored."
@@ -125,20 +230,24 @@ def test_baselines_with_quantiles_stand_beside_the_models_intervals() -> None:
     record = dataclasses.replace(small(gru=GOOD, naive=FAIR, ETS=FAIR), quantiles={0.1: low, 0.9: high}, baseline_quantiles={"ETS": sure})
     table = coverage_table(record, WORDS)
     assert table is not None
-    assert table.head == ("", "interval", "held the truth", "difference (points)", "mean width (kW)")
+    assert table.head == ("", "interval held the truth", "difference (points)", "mean width (kW)")
     # The fourth truth is not known, and its interval, the width of 8, in no mean: (2 + 4 + 20) / 3.
-    assert table.rows == (("gru", "80 %", "66.7 %", "−13.3", "8.67"), ("ETS", "80 %", "100.0 %", "+20.0", "18.7"))
+    assert table.rows == (("gru", "66.7 % of 80 %", "−13.3", "8.67"), ("ETS", "100.0 % of 80 %", "+20.0", "18.7"))
     assert table.ours == (0,)
     scores = score_table(record, WORDS)
     crps = scores.head.index("CRPS (kW)")
     # Twice the pinball loss of both ends: of gru 1.9 and 1.7 over three truths, of ETS 2.4 and 3.2.
     assert [row[crps] for row in scores.rows] == ["1.20", "–", "1.87"]
     assert (0, crps) in scores.strong
+    assert "CRPS: twice the mean pinball loss over the 2 quantile levels that were forecast (0.1, 0.9), from which alone" in scores.caption
+    assert "Winkler: interval score of the 80 % interval" in scores.caption
     drawn = coverage_by_horizon(record, WORDS)
     assert drawn is not None
-    assert drawn.table.head == ("days ahead", "gru held (%)", "ETS held (%)")
+    assert drawn.title == "Coverage of the 80 % interval by horizon"
+    assert drawn.table.head == ("days ahead", "gru held (%), nominally 80", "ETS held (%), nominally 80")
     assert drawn.table.rows == (("1", "100", "100"), ("2", "0", "100"))
-    assert [mark.name for mark in drawn.marks] == ["nominal: 80 %", "ETS", "gru, share of truths within"]
+    assert [mark.name for mark in drawn.legend] == ["nominal: 80 %", "gru, share of truths within"]
+    assert [line.label for line, _ in drawn.labelled] == ["ETS"]
 
 
 def test_a_baseline_that_failed_somewhere_is_never_the_best() -> None:
@@ -175,23 +284,24 @@ def test_seeds_say_on_which_side_of_the_baseline_they_lie(scores: tuple[float, f
 def test_coverage_is_counted_over_known_truths() -> None:
     quantiles = {0.1: np.array([[10.0, 21.0], [20.0, 0.0]]), 0.9: np.array([[12.0, 25.0], [40.0, 8.0]])}
     record = dataclasses.replace(small(gru=GOOD), quantiles=quantiles)
-    assert coverage_sentence(record) == "The 80 % interval held 66.7 % of the measured values."
+    assert coverage_sentence(record) == "The 80 % interval held 66.7 % of the measured values, where it should hold 80 %."
     assert coverage_sentence(small(gru=GOOD)) == "No intervals were forecast."
     assert coverage_table(small(gru=GOOD), WORDS) is None
 
 
 def test_page_has_its_sections_in_a_readers_order() -> None:
     assert Texts(render(page())).headings == [
+        "Findings",
         "The forecast",
         "Scores beside baselines",
         "Over seeds",
         "Error by horizon",
         "How it was made",
         "Learning curves",
+        "Updates",
         "Residual checks",
         "Worst forecasts",
         "What the gates did",
-        "Findings",
     ]
 
 
@@ -202,7 +312,7 @@ def test_page_leaves_out_what_there_is_nothing_of() -> None:
 
 def test_page_needs_nothing_but_itself_and_has_no_script() -> None:
     text = render(page())
-    assert not re.findall(r'(?:src|href)="(?!data:)|url\(|@import|https?:|<script', text)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)|url\(|@import|https?:|<script', text)
     assert not re.search(r"\b(nan|inf|None)\b", text)
 
 
@@ -222,16 +332,16 @@ def test_page_escapes_every_name_it_is_given() -> None:
 def test_every_chart_has_a_text_alternative_and_its_numbers() -> None:
     charts = [chart for section in page().document().sections for chart in section.charts]
     text = render(page())
-    assert len(charts) == 16
-    assert len({chart.name for chart in charts}) == 16
-    assert text.count("<summary>Numbers</summary>") == 16
-    assert len(re.findall(r'<svg class="chart [^>]*role="img" aria-label="[^"]{20,}"', text)) == 2 * 16
+    assert len(charts) == 17
+    assert len({chart.name for chart in charts}) == 17
+    assert text.count("<summary>Numbers</summary>") == 17
+    assert len(re.findall(r'<svg class="chart [^>]*role="img" aria-label="[^"]{20,}"', text)) == 2 * 17
     assert all(chart.x.label and chart.y.label and chart.table.rows for chart in charts)
 
 
 def test_forecast_table_has_the_numbers_of_the_chart() -> None:
     record = backtest()
-    chart = page(record).document().sections[0].charts[0]
+    chart = titled(page(record), "The forecast").charts[0]
     assert chart.table.head == ("time", "measured (kW)", "forecast (kW)", *(f"quantile {level}" for level in (0.1, 0.25, 0.5, 0.75, 0.9)))
     assert len(chart.table.rows) == record.horizon
     assert chart.table.rows[0][:3] == ("2024-03-11 00:00", f"{record.truth[0, 0]:.1f}", f"{record.forecasts['gru'][0, 0]:.1f}")
@@ -289,8 +399,8 @@ def test_training_anew_is_drawn_behind_the_one_that_chose_its_epochs() -> None:
 
 def test_forecast_says_which_series_it_shows() -> None:
     made = page(backtest(("north", "south"), windows=9))
-    assert dataclasses.replace(made, series=5).document().sections[0].text == ("Shown: north, south of 5 series.",)
-    assert dataclasses.replace(made, series=2).document().sections[0].text == ()
+    assert titled(dataclasses.replace(made, series=5), "The forecast").text == ("Shown: north, south of 5 series.",)
+    assert titled(dataclasses.replace(made, series=2), "The forecast").text == ()
 
 
 def test_fan_draws_the_end_of_a_long_history_and_says_of_how_much() -> None:
@@ -326,14 +436,14 @@ def test_worst_forecasts_of_several_series_are_compared_on_their_own_scales() ->
 
 def test_gates_name_the_series_and_its_window() -> None:
     section = next(section for section in page().document().sections if section.title == "What the gates did")
-    assert section.text[0].startswith("While gru read north, 2024-03-04 00:00 to 2024-03-10 23:00. Each row is a unit, in the order of its mean r;")
+    assert section.text[-1].startswith("While gru read north, 2024-03-04 00:00 to 2024-03-10 23:00. Each row is a unit, in the order of its mean r;")
 
 
 def test_times_are_told_as_finely_as_the_backtest_needs() -> None:
     hours = START + np.arange(4) * np.timedelta64(6, "h")
     assert dataclasses.replace(WORDS, clock=hours).time(START) == "2024-03-01 00:00"
     assert WORDS.time(START) == "2024-03-01"
-    assert page().document().sections[0].charts[0].title.startswith("north, from 2024-03-11 00:00")
+    assert titled(page(), "The forecast").charts[0].title.startswith("north, from 2024-03-11 00:00")
 
 
 def test_gates_keep_one_order_of_units() -> None:
@@ -345,6 +455,31 @@ def test_gates_keep_one_order_of_units() -> None:
     np.testing.assert_array_equal(cells[1][:, 0], [0.25, -1.0])
     assert [chart.legend[0].name for chart in charts[1:]] == ["0 (clear) to 1 (blue)", "−2 (orange) to 2 (blue)"]
     assert charts[1].caption == "0 % of its values lie above 0.9, 0 % below 0.1."
+
+
+def test_gates_are_read_in_one_sentence_each() -> None:
+    kept = np.array([[0.95, 0.91], [0.5, 0.7], [0.2, 0.14]])  # means of the steps 0.93, 0.6, 0.17, of the units 0.55 and 0.583
+    steps = np.array([7, 8, 9])
+    trace = GateTrace(steps, np.zeros(3), {"z": kept, "r": kept, "n": 2 * kept - 1})
+    update, reset, read = titled(dataclasses.replace(page(), gates=trace), "What the gates did").text
+    assert update == (
+        "Gate z was 0.57 on average: a step kept 57 % of the old state. "
+        "It was nearly shut to what is new at 1 of 3 steps (mean over units above 0.9). "
+        "It differed more from step to step (0.17 at 9, 0.93 at 7) than from unit to unit (0.55 to 0.58)."
+    )
+    assert reset.startswith("Gate r was 0.57 on average; its mean over units was below 0.1 at 0 of 3 steps, above 0.9 at 1 of 3 steps. It differed")
+    assert read.startswith("While gru read 7 to 9.")
+
+
+def test_gates_mean_what_their_own_cell_says() -> None:
+    steps, low = np.arange(4), np.tile([0.05, 0.01], (4, 1))
+    trace = GateTrace(steps, np.zeros(4), {"z": low}, cell="min_gru")
+    section = titled(dataclasses.replace(page(), gates=trace), "What the gates did")
+    assert section.charts[1].title == "z, update, where z = 1 takes the new value"
+    assert "a step took 3 % of the new value. It was nearly shut to what is new at 4 of 4 steps (mean over units below 0.1)." in section.text[0]
+    assert "It differed more from unit to unit (0.01 to 0.05) than from step to step" in section.text[0]
+    for cell in (get_cell(name) for name in cell_names()):
+        assert set(read_meanings(cell)) == set(cell.gates)
 
 
 def test_too_few_origins_for_correlation_are_said() -> None:

@@ -7,20 +7,24 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from grus.cli import main
-from grus.data import Columns, read_panel
+from grus.data import Columns, Panel, PanelStream, read_panel
 from grus.evaluation import Backtest
 from grus.evaluation.backtest import Failure
 from grus.report import Past, render
-from grus.report.run import latest_test, next_steps, page_of, past_of, report_run
+from grus.report.forecast import worst_windows
+from grus.report.run import gate_trace, latest_test, look, next_steps, page_of, past_of, report_run
 from grus.tasks import folder as folders
+from grus.tasks import run_data
 from grus.tasks.folder import RunFolder
 from grus.tasks.forecast_run import evaluate_run, load_model, predict_run, read_run
+from grus.tasks.run_data import parts_of_run
 
 SMALL = ("--horizon=6", "--set=model.hidden_size=4", "--set=data.lookback=12", "--epochs=1", "--quiet")
 
@@ -87,6 +91,67 @@ def test_latest_test_is_the_forecast_that_begins_last() -> None:
     assert latest_test(record, {}) == []
 
 
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run on eight series, read one at a time; the errors on the second are the largest."""
+    place = tmp_path_factory.mktemp("parts")
+    rows = [table(seed=number)[["ds", "load"]].assign(shop=name) for number, name in enumerate("abcdefgh")]
+    rows[1].loc[139:, "load"] += 9
+    pd.concat(rows).to_parquet(place / "shops.parquet")
+    streamed = ("--id=shop", "--target=load", "--set=data.ids_per_part=1", "--set=backtest.stride=20")
+    assert main(["fit", str(place / "shops.parquet"), *streamed, "--out", str(place / "run"), *SMALL]) == 0
+    folder = folders.open(place / "run")
+    evaluate_run(folder, None, "quiet")
+    return folder
+
+
+def test_page_of_a_table_in_parts_is_that_of_the_whole(parts: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = RunFolder(parts.path.with_name("whole"))
+    shutil.copytree(parts.path, whole.path)
+    config = whole.config_file.read_text("utf-8")
+    assert "ids_per_part: 1" in config
+    whole.config_file.write_text(config.replace("ids_per_part: 1", "ids_per_part: null"), encoding="utf-8")
+    expected = render(page_of(whole))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the table was read whole")
+
+    monkeypatch.setattr(run_data, "read_panel", refuse)
+    assert render(page_of(parts)) == expected
+
+
+def test_no_part_is_read_behind_the_last_that_is_shown(parts: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, found = load_model(parts), parts_of_run(parts.config)
+    record, read, part = Backtest.from_json(parts.backtest.read_text("utf-8")), list[int](), PanelStream.part
+    near = replace(record, series=("e", "d") * 4)
+
+    def noted(self: PanelStream, number: int) -> Panel:
+        read.append(number)
+        return part(self, number)
+
+    monkeypatch.setattr(PanelStream, "part", noted)
+    shown = look(model, found, near)
+    assert read == [0, 1, 2, 3, 4]
+    assert [example.series for example in shown.ahead] == ["a", "b", "c"]
+    assert shown.gates is not None
+    assert shown.gates.series == "a"
+    read.clear()
+    assert set(look(model, found, record).past) == {record.series[index] for index in [*worst_windows(record), 0]}
+    assert record.series[worst_windows(record)[0]] == "b"
+
+
+def test_series_without_a_value_or_a_cell_without_gates_has_no_trace(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, panel = load_model(run), read_run(run.config)
+    (series,) = panel
+    for known in (slice(0, 0), slice(149, 150), slice(0, 12)):
+        target = np.full(150, np.nan)
+        target[known] = 10.0
+        assert gate_trace(model, replace(panel, series=(replace(series, target=target),))) is None
+    assert gate_trace(model, panel) is not None
+    monkeypatch.setattr(type(model), "example", lambda *_: (None, {}))
+    assert gate_trace(model, panel) is None
+
+
 def test_pictures_are_written_beside_the_page(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, pictures = tmp_path / "page.html", tmp_path / "pictures"
     assert main(["report", str(run.path), "--out", str(out), "--pictures", str(pictures)]) == 0
@@ -130,11 +195,11 @@ def test_past_is_that_of_the_series_which_were_forecast() -> None:
     truth = series.target[windows]
     arrays = {"forecasts": {"gru": truth}, "quantiles": {}, "scale": np.ones(2)}
     found = Backtest(2, 7, (series.id,) * 2, windows[:, 0], series.times[windows], truth, **arrays)  # pyright: ignore[reportArgumentType]
-    past = past_of(panel, found)
+    past = past_of(panel.series, found)
     np.testing.assert_array_equal(past[series.id].values, series.target)
-    assert past_of(panel, replace(found, truth=truth + np.array([[0.0, 0.0], [1.0, 0.0]]))) == {}
-    assert past_of(panel, replace(found, times=found.times + np.timedelta64(1, "h"))) == {}
-    assert list(past_of(panel, replace(found, series=("x", "x")))) == [series.id]
+    assert past_of(panel.series, replace(found, truth=truth + np.array([[0.0, 0.0], [1.0, 0.0]]))) == {}
+    assert past_of(panel.series, replace(found, times=found.times + np.timedelta64(1, "h"))) == {}
+    assert list(past_of(panel.series, replace(found, series=("x", "x")))) == [series.id]
 
 
 def test_page_names_the_baseline_that_failed_and_the_series_that_were_not_tested(run: RunFolder, tmp_path: Path) -> None:
@@ -149,5 +214,6 @@ def test_page_names_the_baseline_that_failed_and_the_series_that_were_not_tested
     assert "drift" in told[-1]
     assert "1 of 2 windows" in told[-1]
     assert told[-1].endswith("too short")
+    assert "not tested" not in " ".join(told)
     copy.backtest.write_text(replace(record, series=("elsewhere",) * 2).to_json(), encoding="utf-8")
     assert page_of(copy).findings[-1].startswith("not tested: 1 of 1 series")

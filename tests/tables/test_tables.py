@@ -8,13 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grus.data import Columns, Panel, read_panel
-from grus.data.scaling import Scaling
+from grus.data import Panel, read_panel
 from grus.evaluation import SeasonalNaive
 from grus.evaluation.backtest import Backtest
-from grus.models.forecast import ForecastSettings, ForecastShape, build
-from grus.tasks.forecast import ForecastModel, WindowSettings
-from tables import airline, co2, etth1, pm25
+from tables import airline, co2, ett, pm25
 from tables.__main__ import main
 from tables.show import TABLES, lines
 from tables.table import Row, baseline_rows, over_seeds
@@ -31,8 +28,8 @@ def test_help_lists_every_table(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert list(TABLES) == ["airline", "co2", "etth1", "pm25"]
-    assert all(f"{table.name:8} {table.title}" in printed for table in TABLES.values())
+    assert list(TABLES) == ["airline", "co2", "etth1-96", "etth1-192", "etth1-336", "etth1-720", "ettm1-96", "ettm1-336", "pm25"]
+    assert all(f"{table.name:9} {table.title}" in printed for table in TABLES.values())
 
 
 def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,13 +40,13 @@ def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr()
     assert said.out == ""
     assert "--data or in GRUS_DATA" in said.err
-    assert [name for name in (airline.FILE, co2.FILE, etth1.FILE, pm25.FILE) if str(tmp_path / name) in said.err] == [co2.FILE, etth1.FILE, pm25.FILE]
+    assert said.err.splitlines()[1:] == [f"  {tmp_path / name}" for name in (co2.FILE, ett.HOURS.file, ett.QUARTERS.file, pm25.FILE)]
 
 
 def test_data_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GRUS_DATA", str(tmp_path))
-    assert main(["etth1"]) == 2
-    assert str(tmp_path / etth1.FILE) in capsys.readouterr().err
+    assert main(["etth1-96"]) == 2
+    assert str(tmp_path / ett.HOURS.file) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [["weather"], ["--seeds", "0"], ["--jobs", "0"]])
@@ -67,7 +64,7 @@ def test_row_over_seeds_shows_mean_deviation_and_every_figure() -> None:
     assert len(row.seconds) == 2
     assert row.cell("MSE") == "4 ± 1.4 (2 seeds)"
     assert row.cell("MAE") == "-"
-    shown = lines(TABLES["etth1"], Row("ours", {"MSE": (3.0, 5.0), "MAE": (1.0, 1.0)}, (2.0, 4.0)), "here")
+    shown = lines(TABLES["etth1-96"], Row("ours", {"MSE": (3.0, 5.0), "MAE": (1.0, 1.0)}, (2.0, 4.0)), "here")
     assert [" ".join(each.split()) for each in shown] == ["here ours 4 ± 1.4 (2 seeds) 1 ± 0 (2 seeds) 3.0", "by seed 3 5 1 1"]
     assert Row("theirs", {"MSE": (0.368,)}).cell("MSE") == "0.368"
 
@@ -117,21 +114,6 @@ def test_co2_tests_the_last_four_years_from_every_quarter() -> None:
     assert (origins[0], origins[1], origins[-1], len(origins)) == (2076, 2089, 2232, 13)
 
 
-def test_etth1_has_the_customary_borders_and_leaves_no_window_out(tmp_path: Path) -> None:
-    names = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
-    frame = pd.DataFrame({"date": pd.date_range("2016-07-01", periods=14420, freq="h")})
-    for number, name in enumerate(names):
-        frame[name] = np.arange(14420.0) + number
-    path = tmp_path / "etth1.csv"
-    frame.to_csv(path, index=False)
-    parts = etth1.cut(etth1.read(path))
-    assert [series.id for series in parts.panel] == names
-    assert (parts.train, parts.validation, parts.test) == (((0, 8640),) * 7, ((8640, 11520),) * 7, ((11520, 14400),) * 7)
-    series, origins = etth1.places(parts)
-    assert np.bincount(series).tolist() == [2785] * 7
-    assert (origins.min(), origins.max()) == (11520, 14304)
-
-
 def test_pm25_is_cut_by_year_and_forecast_from_every_midnight() -> None:
     parts = pm25.cut(counting("2010-01-01", 43824, "h"))
     assert (parts.train, parts.validation, parts.test) == (((0, 26304),), ((26304, 35064),), ((35064, 43824),))
@@ -150,15 +132,3 @@ def test_pm25_is_scored_on_values_hidden_from_the_forecasters() -> None:
     forecast = np.arange(49.0, 73.0).reshape(1, 24) + 2
     backtest = Backtest(24, 24, ("1",), np.array([48]), times, hidden, {"GRU": forecast}, {}, np.zeros(1))
     assert pm25.score(backtest, truth) == {pm25.MAE: 2.0}
-
-
-def test_etth1_scores_in_units_of_the_training_deviation() -> None:
-    hours = np.arange(14400)
-    values = np.where(hours % 2 == 0, -4.0, 4.0)
-    panel = read_panel({"id": np.repeat(["a"], 14400), "hour": hours, "value": values}, Columns(id="id", time="hour", target="value"))
-    parts = etth1.cut(panel)
-    network = build(ForecastSettings(hidden_size=4, normalisation="none", head="point"), ForecastShape(96, 96, 1))
-    for weight in network.parameters():
-        weight.data.zero_()
-    model = ForecastModel(network.eval(), WindowSettings(96, 96, "zero"), Scaling.fit(panel, parts.train), panel)
-    assert etth1.score(model, parts) == pytest.approx({etth1.MSE: 1.0, etth1.MAE: 1.0})

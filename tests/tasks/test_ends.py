@@ -10,7 +10,8 @@ import pytest
 
 from grus.data import read_panel
 from grus.data.calendar import Step
-from grus.tasks.ends import blank_ends, known_and_ahead, until_last_target
+from grus.errors import DataError
+from grus.tasks.ends import blank_ends, check_ahead, known_and_ahead, until_last_target
 from grus.tasks.frames import prediction_frame
 from tests.tasks.waves import panel_of
 
@@ -32,6 +33,22 @@ def test_rows_behind_are_steps_ahead_only_where_something_must_be_known_there() 
         known, ahead = known_and_ahead(needs)
         assert len(known.series[0]) == 3
         assert ahead is needs
+
+
+def test_steps_to_forecast_must_have_rows_where_something_must_be_known_of_them() -> None:
+    panel = panel_of([GAP, WHOLE, WHOLE])
+    check_ahead(*known_and_ahead(panel), 3, "a.csv")
+    known, ahead = known_and_ahead(replace(panel, step=Step.irregular))
+    with pytest.raises(DataError) as error:
+        check_ahead(known, ahead, 2, "a.csv")
+    assert str(error.value) == (
+        "predict: a.csv must end with 2 rows for the steps to forecast and a blank y, got 0 such rows of series 'b' after 3, "
+        "and too few of 1 more series; add them behind the history in that file, or in a copy that is given with --data."
+    )
+    with pytest.raises(DataError, match="got 2 such rows of series 'a' after 2, and too few of 2 more series"):
+        check_ahead(known, ahead, 3, "a.csv")
+    known, ahead = known_and_ahead(replace(panel_of([GAP]), step=Step.irregular))
+    check_ahead(known, ahead, 2, "a.csv")
 
 
 def test_ends_without_a_value_are_told_with_series_count_and_time() -> None:

@@ -33,7 +33,8 @@ def test_new_run_holds_its_configuration(place: Path) -> None:
 
 def test_paths_are_the_documented_names(place: Path) -> None:
     run = folder.RunFolder(place)
-    paths = [run.marker, run.config_file, run.log, run.checkpoints, run.model, run.metrics, run.backtest, run.report]
+    paths = [run.marker, run.config_file, run.pulse, run.log, run.table, run.tensorboard, run.checkpoints]
+    paths += [run.model, run.metrics, run.backtest, run.report]
     assert [path.name for path in paths] == list(folder.ENTRIES)
     listed = [line.split()[0].rstrip("/") for line in (folder.__doc__ or "").strip().splitlines()[2:]]
     assert listed == list(folder.ENTRIES)

@@ -80,7 +80,26 @@ def test_future_covariates_are_read_from_rows_behind_the_target(elsewhere: Path,
     assert main(["fit", "past.csv", "--horizon", "6", "--future", "promotion", "--out", "run", *SMALL]) == 0
     capsys.readouterr()
     assert main(["predict", "run"]) == 1
-    assert "future covariates of series 'series' must be known at 2024-01-07" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"grus: predict: {Path('past.csv').absolute()} must end with 6 rows for the steps to forecast, with their promotion and a blank y, "
+        "got 0 such rows of series 'series' after 2024-01-06 23:00; "
+        "add them behind the history in that file, or in a copy that is given with --data.\n"
+    )
+    ahead.iloc[:148].to_csv("short.csv", index=False)
+    assert main(["predict", "run", "--data", "short.csv"]) == 1
+    assert "predict: short.csv must end with 6 rows for the steps to forecast, with their promotion and a blank y, got 4" in capsys.readouterr().err
+    ahead.iloc[144:].to_csv("only.csv", index=False)
+    assert main(["predict", "run", "--data", "only.csv"]) == 1
+    assert capsys.readouterr().err == (
+        "grus: only.csv: must hold the history of the series, and behind it the rows to forecast, got no value of 'y' in any row; "
+        "put both into one table, 'y' blank in the rows to forecast.\n"
+    )
+    ahead.iloc[144:].drop(columns="y").to_csv("only.csv", index=False)
+    assert main(["predict", "run", "--data", "only.csv"]) == 1
+    assert capsys.readouterr().err == (
+        "grus: only.csv: column 'y' must be there, got 'ds', 'promotion'; "
+        "name it as in the table that the network has learnt from, and give the history of the series, not only the rows to forecast.\n"
+    )
     assert main(["predict", "run", "--data", "ahead.csv"]) == 0
     found = pd.read_csv(io.StringIO(capsys.readouterr().out), parse_dates=["ds"])
     assert found["ds"].tolist() == full["ds"][144:].tolist()
@@ -130,14 +149,17 @@ def test_times_of_an_irregular_calendar_are_read_from_rows_behind_the_target(els
 def test_work_is_told_in_plain_lines_where_there_is_no_terminal(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table().to_csv("wave.csv", index=False)
     assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", *SMALL[:-1]]) == 0
-    told = capsys.readouterr().err.splitlines()
+    first, *told = capsys.readouterr().err.splitlines()
+    assert first == "grus: noticed in the data: missing targets: 7 of 150 rows"
     assert told[0].startswith("training gru of 1 × 4 units on wave.csv (1 series, 150 steps of h): at most 2 epochs of ")
-    assert [line.split()[:3] for line in told[1:]] == [["epoch", "1/2", "loss"], ["epoch", "2/2", "loss"]]
+    assert [line.split()[:3] for line in told[1:-1]] == [["epoch", "1/2", "loss"], ["epoch", "2/2", "loss"]]
+    assert told[-1].startswith("grus: next: grus evaluate run, ")
     assert main(["evaluate", "run"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "testing gru on the test part of wave.csv (1 series, 150 steps of h)"
     assert [line.split("  ")[0] for line in told[1:3]] == ["backtest: 1 of 2 windows", "backtest: 2 of 2 windows"]
-    assert told[3].startswith("grus: grus predict run forecasts with this network, which has not learnt from the test part")
+    assert told[3].startswith("grus: next: grus report run, ")
+    assert told[4].startswith("grus: grus predict run forecasts with this network, which has not learnt from the test part")
 
 
 def test_a_network_for_use_is_trained_on_the_test_part_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,8 +170,11 @@ def test_a_network_for_use_is_trained_on_the_test_part_too(run: Path, capsys: py
     capsys.readouterr()
     assert main(["predict", "runs/final"]) == 0
     assert capsys.readouterr().out.startswith("ds,y")
-    assert main(["evaluate", "runs/final"]) == 1
-    assert "the test part must hold 6 steps, got 0" in capsys.readouterr().err
+    for command in (["evaluate", "runs/final"], ["evaluate", "runs/final", "--data", "wave.csv"]):
+        assert main(command) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("grus: evaluate: runs/final must be a run with a test part, got one with data.test=0")
+        assert told.endswith(": grus fit --config runs/final/config.yaml --set data.test=0.1 --out runs/final-tested\n")
 
 
 def test_short_series_are_refused_or_left_out_as_asked(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,6 +188,46 @@ def test_short_series_are_refused_or_left_out_as_asked(elsewhere: Path, capsys: 
     assert ["series", "1"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
+def test_horizon_that_no_series_has_room_for_is_named(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv("wave.csv", index=False)
+    for horizon in (50_000, 130):  # longer than the series, and than what is left of it
+        assert main(["fit", "wave.csv", "--horizon", str(horizon), "--out", "run", *SMALL]) == 1
+        assert capsys.readouterr().err == (
+            f"grus: data.horizon: a series must have {horizon + 1} steps to learn from for a horizon of {horizon}, got 150 in the longest, 'series', "
+            "of which data.validation 0.1 and data.test 0.1 are set aside; forecast fewer steps, or give longer series.\n"
+        )
+    assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", "--set=data.test=150", *SMALL]) == 1
+    assert "make validation and test smaller" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "flag"),
+    [
+        ([], "ds", "--time"),
+        (["--time=when"], "y", "--target"),
+        (["--time=when", "--target=sold", "--id=k"], "k", "--id"),
+        (["--time=when", "--target=sold", "--past=q"], "q", "--past"),
+        (["--time=year,month", "--target=sold"], "year", "--time"),
+    ],
+)
+def test_column_that_is_not_there_is_told_with_its_option(
+    options: list[str], column: str, flag: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table().rename(columns={"ds": "when", "y": "sold"}).to_csv("wave.csv", index=False)
+    assert main(["fit", "wave.csv", "--horizon", "6", *options, *SMALL]) == 1
+    there = f"{Path('wave.csv').absolute()}: column '{column}' must be there, got 'when', 'sold'; name the right one with {flag}."
+    assert capsys.readouterr().err == f"grus: {there}\n"
+
+
+@pytest.mark.parametrize("name", ["no.csv", "no.parquet", "no"])
+def test_table_that_is_not_there_is_named(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for command in (["fit", name, "--horizon", "6", "--out", "new"], ["evaluate", "run", "--data", name], ["predict", "run", "--data", name]):
+        assert main(command) == 1
+        shown = Path(name).absolute() if command[0] == "fit" else name
+        assert capsys.readouterr().err == f"grus: {shown}: must be a table, got nothing there; check the path.\n"
+
+
 BAD = [
     ("empty.csv", "", "must hold"),
     ("header.csv", "ds,y\n", "must hold rows"),
@@ -170,7 +235,7 @@ BAD = [
     ("text.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{'abc' if day == 7 else day}\n" for day in range(1, 29)), "row 8"),
     ("inf.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{'inf' if day == 9 else day}\n" for day in range(1, 29)), "row 10"),
     ("date.csv", "ds,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in (*range(1, 9), 40, *range(10, 29))), "row 10"),
-    ("short.csv", "ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n", "too short"),
+    ("short.csv", "ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n", "got 3 in the longest"),
 ]
 
 
@@ -179,7 +244,7 @@ def test_bad_tables_are_refused_and_leave_no_run(name: str, text: str, message: 
     Path(name).write_text(text)
     assert main(["fit", name, "--horizon", "6", "--out", "run", *SMALL]) == 1
     told = capsys.readouterr().err
-    assert name in told or message == "too short"
+    assert name in told or name == "short.csv"
     assert message in told
     assert len(told.strip().splitlines()) <= 6
     assert not Path("run").exists()
@@ -200,6 +265,18 @@ def test_a_model_of_another_run_is_refused(run: Path, capsys: pytest.CaptureFixt
 def test_quantiles_of_a_network_without_any_are_refused(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table().to_csv("wave.csv", index=False)
     assert main(["fit", "wave.csv", "--horizon", "6", "--out", "run", "--set=model.head=point", *SMALL]) == 0
-    assert main(["predict", "run", "--levels", "0.1,0.9"]) == 1
+    assert main(["predict", "run", "--levels", "0.1,0.9"]) == 2
     expected = "grus: predict: levels must be left out for a network without quantiles, got 0.1, 0.9; train one with model.head=quantile.\n"
     assert capsys.readouterr().err == expected
+
+
+def test_forecasts_that_all_start_at_one_step_of_the_season_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = "every forecast starts at the same step of the season of 6 (stride 6), and the scores are of such forecasts alone; "
+    command = ["fit", "--config", "run/config.yaml", "--set", "data.season=6", "--out", "six", "--quiet"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "six", "--quiet"]) == 0
+    assert f"{sentence}backtest.stride=5 starts at each step in turn\n" in capsys.readouterr().err
+    assert sentence in Path("six/model/README.md").read_text("utf-8")
+    assert main(["evaluate", "six", "--quiet", "--set", "backtest.stride=5"]) == 0
+    assert "every forecast starts" not in capsys.readouterr().err + Path("six/model/README.md").read_text("utf-8")

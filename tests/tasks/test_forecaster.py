@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from grus.data import read_panel
 from grus.data.calendar import Step
 from grus.data.panel import Columns, Panel
-from grus.errors import DataError, GrusError, OptionError
-from grus.evaluation.rolling import Prediction
+from grus.errors import CheckpointError, DataError, GrusError, OptionError
+from grus.evaluation.plan import Prediction
 from grus.tasks import forecaster as module
 from grus.tasks.forecast import ForecastModel
 from grus.tasks.forecaster import Forecaster
@@ -95,7 +95,7 @@ def test_irregular_integer_times_need_them_too() -> None:
     forecaster = small().fit(replace(whole, series=(replace(whole.series[0], times=times),), step=Step.irregular))
     future = read_panel({"id": ["a"] * 3, "ds": times[-1] + np.array([2, 3, 9])}, like=forecaster.panel_, ahead=True)
     assert forecaster.predict(future=future)["ds"].tolist() == (times[-1] + np.array([2, 3, 9])).tolist()
-    with pytest.raises(DataError, match=r"predict: series 'a' must have 3 times after .*, got 0; add their rows, without a target"):
+    with pytest.raises(DataError, match=r"predict: series 'a' must have 3 times after .*, got 0; add their rows"):
         forecaster.predict()
 
 
@@ -279,6 +279,29 @@ def test_backtest_is_of_networks_that_have_not_seen_the_test_part() -> None:
     expected = fitted.predict()
     np.testing.assert_array_equal(fitted.backtest(test=12).forecasts["gru"], found.forecasts["gru"])
     assert fitted.predict().equals(expected)
+
+
+def test_rows_that_are_only_known_ahead_are_in_no_part() -> None:
+    table = daily(50, promo=np.arange(50) % 2)
+    table.loc[20:22, "y"] = table.loc[40:, "y"] = np.nan  # a gap, and ten steps ahead
+    forecaster = small(columns=Columns(future=("promo",)), validation_split=6)
+    long, short = forecaster.backtest(table, 12), forecaster.backtest(table[:40], 12)
+    assert long.origins.tolist() == [28, 31, 34, 37]
+    np.testing.assert_array_equal(long.forecasts["gru"], short.forecasts["gru"])
+    fitted = forecaster.fit(table)
+    assert (fitted.split_.train, fitted.split_.validation) == (((0, 34),), ((34, 40),))
+    assert fitted.score(table) == fitted.score(table[:40])
+    assert fitted.partial_fit(table).split_.validation == ((34, 40),)
+    assert fitted.predict()["ds"].tolist() == table["ds"][40:43].tolist()
+
+
+def test_backtest_that_trains_anew_by_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    """All windows are in one batch of 64 or of 65: the first networks are the same, and only training anew could tell them apart."""
+    first = small(batch_size=64).backtest(wave(60), 12, folder=tmp_path / "never")
+    assert small(batch_size=65).backtest(wave(60), 12, folder=tmp_path / "never", resume=True).to_json() == first.to_json()
+    small(batch_size=64).backtest(wave(60), 12, refit=2, folder=tmp_path / "anew")
+    with pytest.raises(CheckpointError, match="must be of this very run, got one that differs in model;"):
+        small(batch_size=65).backtest(wave(60), 12, refit=2, folder=tmp_path / "anew", resume=True)
 
 
 def test_backtest_is_resumed_to_the_same(tmp_path: Path) -> None:

@@ -17,7 +17,20 @@ from grus.evaluation.baselines import standard
 from grus.evaluation.catalogue import BASELINES, choose_baselines
 from grus.tasks import stored
 from grus.tasks.forecast import ForecastModel, WindowSettings
-from grus.tasks.judging import BacktestPlan, after_learning, judge, key_of, name_of, parts_before, standard_for, untested, windows_of
+from grus.tasks.judging import (
+    BacktestPlan,
+    Retrain,
+    after_learning,
+    judge,
+    key_of,
+    name_of,
+    one_phase,
+    parts_before,
+    standard_for,
+    untested,
+    windows_of,
+)
+from grus.training import TrainingSettings
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, small, wave
 
 SETTINGS = WindowSettings(LOOKBACK, HORIZON)
@@ -127,6 +140,20 @@ def test_series_without_a_part_are_counted_and_five_are_named() -> None:
     assert told.endswith(": 'a', 'c', 'd', 'e', 'f' and 2 more")
 
 
+@pytest.mark.parametrize(("season", "stride", "told"), [(4, 4, 3), (4, 8, 7), (2, 4, 3), (4, 6, None), (8, 4, None), (1, 4, None)])
+def test_forecasts_that_start_at_one_step_of_the_season_are_told(model: ForecastModel, season: int, stride: int, told: int | None) -> None:
+    panel = panel_of([wave(90, 1), wave(61, 2)]).with_season(season)
+    sentence = one_phase(judge(model, panel, [(66, 90), (37, 61)], BacktestPlan(stride)))
+    if told is None:
+        assert sentence is None
+        return
+    assert sentence is not None
+    assert sentence.startswith(f"every forecast starts at the same step of the season of {season} (stride {stride}), ")
+    assert sentence.endswith(f"; backtest.stride={told} starts at each step in turn")
+    assert one_phase(judge(model, panel, [(66, 90), (37, 61)], BacktestPlan(told))) is None
+    assert one_phase(judge(model, panel, [(66, 69), (37, 40)], BacktestPlan(stride))) is None, "one window of each series"
+
+
 # --- judge ---------------------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def model() -> ForecastModel:
@@ -151,14 +178,14 @@ def test_judge_trains_anew_at_every_refit(model: ForecastModel) -> None:
         asked.append(origin)
         return replace(model, intervals={})
 
-    judge(model, panel, [(72, 90)], BacktestPlan(refit=2), retrain=retrain)
+    judge(model, panel, [(72, 90)], BacktestPlan(refit=2), retrain=Retrain(retrain, TrainingSettings()))
     assert asked == [78, 84]
     asked.clear()
-    judge(model, panel, [(72, 90)], BacktestPlan(), retrain=retrain)
+    judge(model, panel, [(72, 90)], BacktestPlan(), retrain=Retrain(retrain, TrainingSettings()))
     assert asked == []
 
 
-def interrupt(done: int, total: int) -> None:
+def interrupt(done: int, total: int, fitting: str) -> None:
     raise KeyboardInterrupt
 
 
@@ -185,6 +212,7 @@ def test_key_is_of_all_that_decides_a_forecast(model: ForecastModel, tmp_path: P
     others = [replace(model, network=network), replace(model, scaling=unscaled), replace(model, intervals={})]
     others.append(replace(model, windows=replace(model.windows, missing="zero")))
     assert len({key_of(each) for each in (model, *others)}) == 5
+    assert len({key_of(model), *(key_of(model, TrainingSettings(patience=patience)) for patience in (5, 6, 5))}) == 3
 
 
 def test_plan_that_cannot_be_met_is_refused(model: ForecastModel) -> None:

@@ -273,7 +273,7 @@ def test_networks_trained_anew_read_parts_too(run: Path) -> None:
 
 
 def test_refits_are_refused(run: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(run), "--set=backtest.refit=2"]) == 1
+    assert main(["evaluate", str(run), "--set=backtest.refit=2"]) == 2
     assert "backtest.refit must be never where data.ids_per_part is given, got 2" in capsys.readouterr().err
     model, _ = train(stream(folder), WINDOWS, NETWORK, TRAINING)
     with pytest.raises(OptionError, match="refit must be 'never' for a table that is read in parts, got 1; leave it out, or read it whole"):
@@ -285,7 +285,7 @@ def test_refits_are_refused(run: Path, folder: Path, capsys: pytest.CaptureFixtu
 def test_interrupted_judgement_keeps_the_parts_that_were_judged(folder: Path, tmp_path: Path) -> None:
     model, _ = train(stream(folder), WINDOWS, NETWORK, TRAINING)
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int, fitting: str) -> None:
         assert total == 5
         if done == 4:
             raise KeyboardInterrupt

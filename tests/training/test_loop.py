@@ -469,6 +469,8 @@ def test_history_best_epoch_is_the_first_of_the_lowest_and_survives_json(losses:
     history = History([{"epoch": number, "validation_loss": loss} for number, loss in enumerate(losses, 1)], "epochs")
     assert history.best_epoch == int(np.argmin(losses)) + 1
     assert History.from_json(history.to_json()) == history
+    assert repr(history) == f"History({len(losses)} epochs; stopped by epochs; best {history.best_epoch}, validation_loss {min(losses):.4g})"
+    assert repr(History()) == "History(0 epochs)"
 
 
 def test_history_from_other_text_is_refused() -> None:

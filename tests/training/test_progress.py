@@ -11,6 +11,7 @@ from rich.console import Console
 
 from grus.errors import DataError, TrainingError
 from grus.training import Bar, History, JsonLines, Lines, PacedLines, Quiet, bar_or_lines, fit
+from grus.training.progress import read_rows
 from tests.training.conftest import linear_rows, settings, small_network, squared
 
 ROW = {"epoch": 1, "loss": 0.5, "validation_loss": 0.25}
@@ -183,3 +184,20 @@ def test_bar_is_for_terminals_and_lines_for_the_rest() -> None:
     lines = bar_or_lines(Console(file=stream), "training")
     lines.start(1, 2)
     assert stream.getvalue() == "training: at most 1 epochs of 2 steps\n"
+
+
+def test_rows_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    assert read_rows(path) == []
+    JsonLines(path).epoch(ROW)
+    with path.open("a") as file:
+        file.write('{"epoch": 2, "lo')
+    assert read_rows(path) == [ROW]
+
+
+@pytest.mark.parametrize(("line", "sentence"), [('{"epoch": ', "a row as training writes it, got "), ("[2]", r"a row with its epoch, got '\[2\]'")])
+def test_damaged_row_is_named_by_its_line(line: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"epoch": 1}}\n{line}\n')
+    with pytest.raises(DataError, match=f"log.jsonl, line 2: must be {sentence}"):
+        read_rows(path)

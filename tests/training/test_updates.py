@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from grus.errors import DataError, OptionError
-from grus.training import Quiet, fit
+from grus.training import Penalty, Quiet, fit
 from grus.training.averaging import OPTIONS
 from grus.training.clipping import Clip
 from tests.training.conftest import Rows, bits, linear_rows, settings, small_network, squared, untimed
@@ -227,3 +227,25 @@ def test_average_options_are_checked() -> None:
         settings(average="ema", average_options={"decay": 1.0})
     with pytest.raises(OptionError, match="must be among none for 'none'"):
         settings(average_options={"decay": 0.9})
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_penalties_are_in_the_gradient_and_not_in_the_loss_that_is_told(count: int) -> None:
+    """Weights 0 and targets 0 but for the penalty 2 · Σ w²: at w = (3, −1) its gradient is (12, −4), whatever the batches weigh."""
+    train = Rows(torch.zeros(6, 1), torch.full((6, 2), float("nan")), size=2)
+    train.y[:2] = torch.tensor([3.0, -1.0])
+    train.y[3] = torch.tensor([3.0, -1.0])
+    network = Line(3.0, -1.0)
+    rule = settings(epochs=1, optimiser="sgd", learning_rate=0.01, clip_norm=None, schedule="constant", accumulate=count)
+    penalised = rule.model_copy(update={"penalties": (Penalty(l2=2.0),)})
+    first: list[Tensor] = []
+
+    class First(Quiet):
+        def step(self, epoch: int, step: int, samples: int, loss: Any) -> None:
+            first.append(network.values.detach().clone())
+
+    (row,) = fit(network, squared, train, None, penalised, reporter=First()).epochs
+    assert row["loss"] < 0.05
+    if count == 3:  # one update over all batches
+        np.testing.assert_allclose(first[0], [3 - 0.12, -1 + 0.04], rtol=1e-6)
+        assert row["loss"] == 0

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from grus import __version__
-from grus.cli import demo, evaluate, fit, info, predict, report
-from grus.errors import GrusError
+from grus.cli import demo, evaluate, fit, info, predict, report, tune
+from grus.errors import GrusError, OptionError
 
 app = typer.Typer(
     name="grus",
@@ -27,6 +27,7 @@ app = typer.Typer(
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (demo.demo, demo.EXAMPLE),
     (fit.fit, fit.EXAMPLE),
+    (tune.tune, tune.EXAMPLE),
     (evaluate.evaluate, evaluate.EXAMPLE),
     (predict.predict, predict.EXAMPLE),
     (report.report, report.EXAMPLE),
@@ -37,7 +38,7 @@ for _function, _example in _COMMANDS:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 done, 1 an error of Grus or of a file, 2 a wrong command line, 130 interrupted."""
+    """Run the command line and return the exit status: 0 done, 1 an error of data or a file, 2 a wrong option or configuration, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GrusError as error:
         if debug:
             raise
-        return _refuse("\n  ".join([str(error), *getattr(error, "__notes__", ())]))
+        return _refuse("\n  ".join([str(error), *getattr(error, "__notes__", ())]), 2 if isinstance(error, OptionError) else 1)
     except OSError as error:
         if debug:
             raise
@@ -55,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse(sentence: str) -> int:
+def _refuse(sentence: str, code: int = 1) -> int:
     print(f"grus: {sentence}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -71,6 +72,11 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _console() -> Console:
     console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDTH)
+
+
+def command_line(*words: object) -> str:
+    """A command of Grus as a reader may type it."""
+    return shlex.join(["grus", *map(str, words)])
 
 
 def print_note(sentence: str) -> None:

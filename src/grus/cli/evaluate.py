@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grus.cli.console import load_module, print_json, print_note, print_scores
+from grus.cli.console import command_line, load_module, print_json, print_note, print_scores
 
 if TYPE_CHECKING:
     from grus.evaluation.backtest import Backtest
+    from grus.evaluation.seeds import Spread
 
 EXAMPLE = "Example: grus evaluate runs/sales --set 'backtest.baselines=[seasonal naive, ETS]' --seeds 0,1,2"
 
@@ -41,12 +42,15 @@ def evaluate(
         raise typer.Exit(130) from error
     _print(found, as_json)
     if data is None and out is None and reporter == "bar":
-        again = shlex.join(["grus", "fit", "--config", str(run / "config.yaml"), "--set", "data.test=0", "--out", f"{run}-final"])
-        print_note(f"grus predict {run} forecasts with this network, which has not learnt from the test part; to train one that has: {again}")
+        again = command_line("fit", "--config", run / "config.yaml", "--set", "data.test=0", "--out", f"{run}-final")
+        print_note(f"next: {command_line('report', run)}, all this on one page.")
+        print_note(
+            f"{command_line('predict', run)} forecasts with this network, which has not learnt from the test part; to train one that has: {again}"
+        )
 
 
 def _print(found: Backtest, as_json: bool) -> None:
-    spreads = found.over_seeds() if found.seeds else {}
+    spreads: Mapping[str, Spread] = found.over_seeds() if found.seeds else {}
     if as_json:
         if spreads:
             print_json({"over_seeds": {metric: asdict(spread) for metric, spread in spreads.items()}})

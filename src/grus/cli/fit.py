@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grus.cli.console import load_module, print_facts, print_json, print_note, print_rows
-from grus.errors import OptionError
+from grus.cli.console import command_line, load_module, print_facts, print_json, print_note, print_rows
+from grus.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from grus.tasks.config import Config
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from grus.tasks.folder import RunFolder
     from grus.tasks.forecast_run import RunSummary
     from grus.tasks.keys import Key
+    from grus.training.rate_finder import RateSearch
 
 EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
+SHOWN = 20  # rates of a search that are printed, or a few more
+NOTICED = 3  # findings about the data that are printed before the training
 DATA, NETWORK, RUN = "The data", "The network and its training", "The run"
 
 
@@ -53,6 +56,9 @@ def fit(
     ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.", rich_help_panel=RUN)] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.", rich_help_panel=RUN)] = False,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Try learning rates, draw FOLDER-rate.html, and train nothing.", rich_help_panel=RUN)
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=RUN)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.", rich_help_panel=RUN)] = False,
 ) -> None:
@@ -68,32 +74,86 @@ def fit(
         options |= {"model.cell": cell or "gru_d", "data.missing": missing or "gru_d", "model.missing_aware": True}
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")
+    if find_rate and (resume or overwrite):
+        raise typer.BadParameter("--find-rate makes no run; leave --resume and --overwrite out")
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
     run = load_module("grus.tasks.forecast_run", "fit")
     folders = load_module("grus.tasks.folder", "fit")
+    leads = load_module("grus.training.ranks", "fit").rank_of_process() == 0  # of several processes, which torchrun starts, one writes and tells
+    quiet, as_json = quiet or not leads, as_json and leads
     found: RunFolder | None = folders.open(out) if resume else None
     settings = _settle(out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], found)
-    if found is None:
+    if found is None and leads and not find_rate:
         folders.check_place(out, overwrite=overwrite)
-    elif found.trained:
-        print_note(f"{out}: was trained to its end, so that there is nothing to go on with; it stays as it is.")
-        _print_summary(run.finished_run(found), as_json)
+    elif found is not None and found.trained:
+        if leads:
+            print_note(f"{out}: was trained to its end, so that there is nothing to go on with; it stays as it is.")
+            _print_summary(run.finished_run(found), as_json)
         return
     parts = run.prepare_run(settings)
-    folder: RunFolder = found or folders.create(out, settings, overwrite=overwrite)
+    if not quiet:
+        _tell_noticed(run.noticed(parts), out, as_json)
+    if find_rate:
+        _find_rate(run.search_run(settings, parts), settings, out.parent / f"{out.name or 'run'}-rate.html", quiet=quiet, as_json=as_json)
+        return
+    folder: RunFolder = found or (folders.create(out, settings, overwrite=overwrite) if leads else folders.RunFolder(out))
     try:
         summary = run.fit_run(settings, folder, parts, reporter="json" if as_json else "quiet" if quiet else "bar", resume=resume)
     except BaseException:
-        if not resume:
+        if leads and not resume:
             folder.withdraw()
             _tell_previous(folder)
         raise
-    _print_summary(summary, as_json)
+    if leads:
+        _print_summary(summary, as_json)
     if summary.stopped == "interrupted":
-        print_note(f"interrupted; grus fit --resume --out {out} goes on from here.")
-        _tell_previous(folder)
+        if leads:
+            print_note(f"interrupted; grus fit --resume --out {out} goes on from here.")
+            _tell_previous(folder)
         raise typer.Exit(130)
+    if not (quiet or as_json):
+        _tell_next(folder, settings)
+
+
+def _find_rate(search: RateSearch, settings: Config, page: Path, *, quiet: bool, as_json: bool) -> None:
+    """Print and draw what a search came to.
+
+    Raises: DataError where no rate lowers the loss.
+    """
+    set_rate = settings.training.learning_rate
+    page.parent.mkdir(parents=True, exist_ok=True)
+    load_module("grus.report.rates", "fit").report_rates(search, set_rate, settings.data.target, page)
+    if as_json:
+        print_json(vars(search) | {"page": str(page)})
+    else:
+        rows = [(f"{rate:.2e}", f"{loss:.4g}", f"{mean:.4g}") for rate, loss, mean in zip(search.rates, search.losses, search.smoothed, strict=True)]
+        if not quiet:
+            print_rows(("rate", "loss", "smoothed"), rows[:: max(1, len(rows) // SHOWN)])
+            print()
+        stopped = "not before the highest rate" if search.stopped_at is None else f"{search.stopped_at:.2g}"
+        print_facts({"suggestion": f"{search.suggestion:.2g}" if search.suggestion else "none", "stopped at": stopped, "page": page})
+    if search.suggestion is None:
+        raise DataError(f"grus fit --find-rate: a rate must lower the loss by more than it scatters, got none; see {page}, change the network.")
+    if not (quiet or as_json):
+        print_note(f"next: --set training.learning_rate={search.suggestion:.2g} in place of --find-rate; {set_rate:g} is set now.")
+
+
+def _tell_noticed(findings: Sequence[str], out: Path, as_json: bool) -> None:
+    if as_json and findings:
+        print_json({"noticed": findings})
+        return
+    for finding in findings[:NOTICED]:
+        print_note(f"noticed in the data: {finding}")
+    if len(findings) > NOTICED:
+        print_note(f"and {len(findings) - NOTICED} more, for the report and {out / 'model' / 'README.md'}.")
+
+
+def _tell_next(folder: RunFolder, settings: Config) -> None:
+    if settings.data.test == 0:
+        print_note(f"next: {command_line('predict', folder.path)}, the steps after the end of each series.")
+    else:
+        print_note(f"next: {command_line('evaluate', folder.path)}, its scores beside baselines on the test part, which it has not seen.")
 
 
 def _print_summary(summary: RunSummary, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grus.cli.console import load_module
+from grus.cli.console import command_line, load_module, print_note
 
 EXAMPLE = "Example: grus report runs/sales --out sales.html"
 
@@ -27,3 +27,4 @@ def report(
     print(load_module("grus.report.run", "report").report_run(folder, out or folder.report, pictures))
     if pictures is not None:
         print(pictures)
+    print_note(f"next: {command_line('predict', run)}, the steps after the end of each series.")

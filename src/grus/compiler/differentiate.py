@@ -349,6 +349,9 @@ class _Reverse:
                 zero = constant(0.0)
                 yield node.args[1], True, lambda: build("where", value(first), dy, zero)
                 yield node.args[2], True, lambda: build("where", value(first), zero, dy)
+            case "clip_gradient":
+                limit = value(second)
+                yield first, True, lambda: build("minimum", build("maximum", dy, build("neg", limit)), limit)
             case _:
                 return
 

@@ -20,7 +20,7 @@ from grus.compiler.program import ELEMENTWISE, SCALAR, Builder, Node, Program, T
 from grus.errors import CellError
 
 # One instruction each: cheaper to compute again than to write and read per step and row.
-CHEAP = frozenset(("neg", "abs", "relu", "add", "sub", "mul", "minimum", "maximum", "greater", "where"))
+CHEAP = frozenset(("neg", "abs", "relu", "add", "sub", "mul", "minimum", "maximum", "greater", "where", "clip_gradient"))
 
 
 @dataclass(frozen=True)

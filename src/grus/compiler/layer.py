@@ -179,6 +179,12 @@ class CompiledCell:
         shape = inputs[self.program.inputs[0].name].shape
         return Gradients({name: _unpack(value, shape, steps) for name, value in d_inputs.items()}, d_parameters, d_initial, d_restart)
 
+    def saved_bytes(self, sizes: Mapping[str, int], steps: int, rows: int, save: str, sequence: bool = True) -> int:
+        """The size of what ``forward`` saves for T steps of B rows, where the dimensions have these sizes."""
+        shape = shape_of(tuple(sizes.items()), uniform_steps(steps, rows, False), sequence, False, _policy(save), True, 1, False)
+        run = self._make_run(shape, None, Bound)
+        return run.saved_size * self.dtype.itemsize
+
     def _make_run(self, shape: Shape, wanted: frozenset[str] | None, bind: Callable[[Stage, Sizes], Bound]) -> ForwardRun | BackwardRun:
         programs = self._programs[all(size % self.lanes == 0 for _, size in shape.sizes)]
         if wanted is None:

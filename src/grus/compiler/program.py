@@ -13,6 +13,7 @@ that broadcasts. Operations:
     neg abs exp log sqrt sigmoid tanh relu softplus               elementwise, one argument
     add sub mul div minimum maximum greater                       elementwise, two arguments (greater gives 1 or 0)
     where                   elementwise: where(condition != 0, a, b)
+    clip_gradient           elementwise, of a value and a limit c: the value, whose adjoint goes on within [-c, c]
     mean                    mean over the units of its argument; dimension "1"
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 UNARY = ("neg", "abs", "exp", "log", "sqrt", "sigmoid", "tanh", "relu", "softplus")
-BINARY = ("add", "sub", "mul", "div", "minimum", "maximum", "greater")
+BINARY = ("add", "sub", "mul", "div", "minimum", "maximum", "greater", "clip_gradient")
 ELEMENTWISE = (*UNARY, *BINARY, "where")
 LEAVES = ("input", "state", "vector", "scalar", "constant")
 OPERATIONS = (*LEAVES, "affine", *ELEMENTWISE, "mean")

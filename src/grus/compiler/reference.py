@@ -244,6 +244,10 @@ def _where(condition: Array, a: Array, b: Array) -> Array:
     return np.where(condition != 0.0, a, b)
 
 
+def _first(value: Array, limit: Array) -> Array:
+    return value
+
+
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "neg": np.negative,
     "abs": np.abs,
@@ -262,6 +266,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "maximum": np.maximum,
     "greater": _greater,
     "where": _where,
+    "clip_gradient": _first,
 }
 
 

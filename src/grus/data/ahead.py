@@ -27,7 +27,7 @@ def known_ahead(panel: Panel, future: Panel | None, scaling: Affine, stamped: Ti
     if future is None and names:
         raise DataError(
             f"predict: the future covariates {', '.join(map(repr, names))} must be known for the {horizon} steps to forecast, got none; "
-            "give a table of them as future, or their rows behind the last known target."
+            "give rows for these steps with a blank target behind the history in the table given to predict, or pass a table of them as future."
         )
     if future is not None and future.future_names != names:
         raise DataError(
@@ -57,19 +57,22 @@ def _times(step: Step, series: Series, future: Series | None, horizon: int) -> N
     if len(times) < horizon:
         raise DataError(
             f"predict: series {series.id!r} must have {horizon} times after {show(series.times[-1])}, as its calendar is irregular, "
-            f"got {len(times)}; add their rows, without a target."
+            f"got {len(times)}; add their rows, without a target, behind the history in the table given to predict."
         )
     return times
 
 
 def _covariates(series: Series, future: Series | None, times: NDArray[Any]) -> NDArray[np.float64]:
     if future is None:
-        raise DataError(f"predict: series {series.id!r} must have future covariates, got none of that name; add its rows to the table of the future.")
+        raise DataError(
+            f"predict: series {series.id!r} must have future covariates, got none of that name; add its rows to the table passed as future."
+        )
     places = np.minimum(np.searchsorted(future.times, times), len(future.times) - 1)
     absent = times[(future.times[places] != times) | np.isnan(future.future[places]).any(axis=1)]
     if absent.size:
         raise DataError(
             f"predict: the future covariates of series {series.id!r} must be known at {show(absent[0])}, got none "
-            f"({absent.size} of {len(times)} times lack them); add those rows."
+            f"({absent.size} of {len(times)} times lack them); "
+            "add those rows with a blank target behind the history in the table given to predict, or to the one passed as future."
         )
     return future.future[places]

@@ -65,7 +65,7 @@ def _watch(panel: Panel, settings: Settings, seed: int, console: Console) -> Stu
     bar = Progress(console=errors, transient=True, disable=console.quiet or not errors.is_terminal)
     task = bar.add_task("backtest", total=None)
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int, fitting: str) -> None:
         bar.start()
         bar.update(task, completed=done, total=total)
         if bar.finished:

@@ -16,16 +16,16 @@ from grus.evaluation.baselines import (
     SeasonalNaive,
     standard,
 )
-from grus.evaluation.conformal import AdaptiveConformal, ConformalQuantiles, ScaledQuantiles, SplitConformal
+from grus.evaluation.conformal import AdaptiveConformal, ScaledQuantiles, SplitConformal
 from grus.evaluation.metrics import coverage, crps_quantiles, mae, mape, mase, owa, pinball, rmse, seasonal_scale, smape, width, winkler
-from grus.evaluation.rolling import Model, Prediction, origins, run_backtest
-from grus.evaluation.seeds import Difference, Spread, compare, spread, spreads
+from grus.evaluation.plan import Model, Prediction, origins
+from grus.evaluation.rolling import run_backtest
+from grus.evaluation.seeds import Difference, Spread, Spreads, compare, spread, spreads
 
 __all__ = [
     "AdaptiveConformal",
     "Backtest",
     "Baseline",
-    "ConformalQuantiles",
     "Difference",
     "Drift",
     "Failure",
@@ -39,6 +39,7 @@ __all__ = [
     "SeasonalNaive",
     "SplitConformal",
     "Spread",
+    "Spreads",
     "compare",
     "coverage",
     "crps_quantiles",

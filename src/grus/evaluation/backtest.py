@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from grus.errors import DataError, GrusError, OptionError, ShapeError
 from grus.evaluation import metrics
-from grus.evaluation.seeds import Spread, spreads
+from grus.evaluation.seeds import Spreads, spreads
 
 Array = NDArray[np.float64]
 VERSION = 1
@@ -44,7 +44,7 @@ class Failure(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
     """W forecasts of H steps each, and the truth.
 
@@ -91,6 +91,16 @@ class Backtest:
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def __repr__(self) -> str:
+        """The mae of each forecaster, and over how many windows, where those are not all."""
+        known = not np.isnan(self.truth).all()
+        errors = {name: self._point("mae", self._truth(name), array, None) if known else np.nan for name, array in self.forecasts.items()}
+        told = [
+            f"{name} {errors[name]:.4g}" + (f" on {count} of {len(self)} windows" if count < len(self) else "") for name, count in self.counts.items()
+        ]
+        sizes = f"{len(self)} windows of {len(set(self.series))} series, {self.horizon} steps ahead, season {self.season}"
+        return f"Backtest({sizes}; mae: {', '.join(told)})"
 
     @property
     def model(self) -> str:
@@ -167,8 +177,8 @@ class Backtest:
         found["seconds to forecast"] = pd.Series(self.seconds, dtype=np.float64)
         return found.sort_values(POINT_METRICS[0], kind="stable")
 
-    def over_seeds(self, confidence: float = 0.95) -> dict[str, Spread]:
-        """For each metric the model's mean over the seeds and its interval; metrics that a seed has no value of are left out.
+    def over_seeds(self, confidence: float = 0.95) -> Spreads:
+        """For each metric the model's mean over the seeds and its interval, printed as a table; metrics that a seed has no value of are left out.
 
         Raises: DataError where fewer than two seeds were tried.
         """

@@ -35,7 +35,7 @@ class Baseline(Protocol):
 
 @runtime_checkable
 class ProbabilisticBaseline(Baseline, Protocol):
-    """A rule that says how sure it is."""
+    """A rule that is fitted to the history, and says how sure it is."""
 
     def forecast_quantiles(self, history: Array, horizon: int, season: int, levels: Sequence[float]) -> tuple[Array, Array]:
         """What `forecast` gives and its quantiles, by one fit.

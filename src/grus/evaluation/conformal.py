@@ -48,36 +48,6 @@ class SplitConformal:
 
 
 @dataclass(frozen=True, eq=False)
-class ConformalQuantiles:
-    """Conformalised quantile regression, [lower − margin, upper + margin], where the scores are max(lower − y, y − upper). Shapes: margin [H].
-
-    The margin is below 0 where the model's own interval was too wide. Where that would cross the ends, both are the middle.
-
-    Source: Romano, Patterson and Candès 2019, "Conformalized quantile regression".
-    """
-
-    margin: Array
-    coverage: float
-
-    @staticmethod
-    def fit(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, coverage: float) -> ConformalQuantiles:
-        """Calibrate. Shapes: all [N, H]; NaN truths are left out.
-
-        Raises: DataError for too few known truths at a step ahead; OptionError, ShapeError.
-        """
-        y, low = _calibration("ConformalQuantiles", truth, lower)
-        _, high = _calibration("ConformalQuantiles", truth, upper)
-        return ConformalQuantiles(_bounds("ConformalQuantiles", np.maximum(low - y, y - high), coverage), coverage)
-
-    def interval(self, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:
-        """The corrected ends. Shapes: [..., H]."""
-        low = _ahead("ConformalQuantiles", lower, self.margin) - self.margin
-        high = _ahead("ConformalQuantiles", upper, self.margin) + self.margin
-        middle = (low + high) / 2
-        return np.minimum(low, middle), np.maximum(high, middle)
-
-
-@dataclass(frozen=True, eq=False)
 class ScaledQuantiles:
     """Conformalised quantile regression in units of the model's own half-widths: [m − f · (m − lower), m + f · (upper − m)] about the median m.
 
@@ -85,7 +55,8 @@ class ScaledQuantiles:
     fewer than `POOLED` at a step, the scores of all steps decide one f together, and the coverage holds over the steps rather than at each.
 
     Shapes: factor [H].
-    Source: Kivaranovic, Johnson and Leeb 2020, "Adaptive, distribution-free prediction intervals for deep networks"; Sesia and Candès 2020.
+    Source: Romano, Patterson and Candès 2019, "Conformalized quantile regression"; Kivaranovic, Johnson and Leeb 2020, "Adaptive, distribution-free
+    prediction intervals for deep networks"; Sesia and Candès 2020.
     """
 
     factor: Array

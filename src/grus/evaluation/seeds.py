@@ -1,14 +1,17 @@
 """What a result is worth: its spread over seeds, and whether a difference between two models could be chance."""
 
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import stdtrit  # pyright: ignore[reportUnknownVariableType]
 
 from grus.errors import DataError, OptionError, ShapeError
 
@@ -27,6 +30,17 @@ class Spread:
 
     def __str__(self) -> str:
         return f"{self.mean:.4g} ± {self.deviation:.2g} ({self.count} seeds)"
+
+
+class Spreads(dict[str, Spread]):
+    """The spread of each metric; what is printed is `table`."""
+
+    def table(self) -> pd.DataFrame:
+        """A row per metric, a column per field of `Spread`."""
+        return pd.DataFrame.from_dict({name: asdict(found) for name, found in self.items()}, orient="index").rename_axis("metric")
+
+    def __repr__(self) -> str:
+        return str(self.table())
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ def spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
     return Spread(mean, deviation, mean - half, mean + half, len(found))
 
 
-def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95) -> dict[str, Spread]:
+def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95) -> Spreads:
     """From seed → metric → score, the spread of every metric that all seeds have a finite value of.
 
     Raises: OptionError; DataError for fewer than two seeds.
@@ -64,7 +78,7 @@ def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95)
         raise DataError(f"spreads: scores must be of at least two seeds, got {len(scores)}; run more seeds.")
     rows = list(scores.values())
     shared = [name for name in rows[0] if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
-    return {name: spread([row[name] for row in rows], confidence) for name in shared}
+    return Spreads((name, spread([row[name] for row in rows], confidence)) for name in shared)
 
 
 def compare(

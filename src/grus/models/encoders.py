@@ -130,7 +130,7 @@ def given_mean(cell: Cell) -> Cell:
 
 
 def stack(settings: ForecastSettings, input_size: int, output: str, cell: Any = None) -> Recurrent:
-    """The recurrent layers that the settings name."""
+    """The recurrent layers that the settings name. A dropout mask holds for one call, so in a decoder that calls them step by step for one step."""
     several = settings.num_layers > 1
     return Recurrent(
         settings.cell if cell is None else cell,
@@ -139,6 +139,13 @@ def stack(settings: ForecastSettings, input_size: int, output: str, cell: Any = 
         settings.num_layers,
         dropout=settings.dropout if several else 0.0,
         residual=settings.residual,
+        input_dropout=settings.input_dropout,
+        recurrent_dropout=settings.recurrent_dropout,
+        zoneout=settings.zoneout,
+        weight_drop=settings.weight_drop,
+        layer_norm=settings.layer_norm,
+        clip_state_gradient=settings.clip_state_gradient,
+        initialiser=settings.initialiser,
         output="last" if output == "last" else "all",
     )
 

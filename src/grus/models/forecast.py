@@ -133,7 +133,7 @@ class ForecastNetwork(nn.Module):
 def make_head(settings: ForecastSettings) -> Head:
     """The head that the settings name."""
     if settings.head == "point":
-        return PointHead(settings.loss, settings.huber_delta)
+        return PointHead(settings.loss, settings.huber_delta, settings.mase_season)
     if settings.head == "quantile":
         return QuantileHead(settings.levels)
     return {"normal": NormalHead, "student_t": StudentTHead, "negative_binomial": NegativeBinomialHead}[settings.head]()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss, l1_loss, mse_loss, softplus
+from torch.nn.functional import softplus
 
 from grus.errors import OptionError
+from grus.models.losses import Sums, difference_scale, mase, over_known, pinball, point_loss
+from grus.models.tensors import TensorBatch
 
-_POINT_LOSSES = {"mae": l1_loss, "mse": mse_loss}
 SAME_LEVEL = 1e-9  # 1 − 0.9 is 0.09999999999999998
 
 
@@ -58,25 +59,30 @@ class Head(ABC):
         Raises: OptionError for a level that this head cannot give.
         """
 
-    def loss(self, parameters: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, parameters: Tensor, target: Tensor) -> Sums:
         """The sum of the losses of the known targets, and how many they are; a NaN target has no part in value or gradient.
 
         Numerics: in float32 at least, as bfloat16 counts to 256 only.
         """
-        parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
-        known = ~target.isnan()
-        filled = torch.where(known, target, self.point(parameters).detach())
-        weight = known.to(parameters.dtype)
-        return (self.each(parameters, filled) * weight).sum(), weight.sum()
+        return over_known(self.each, parameters, target, self.point(parameters))
+
+    def batch_loss(self, parameters: Tensor, batch: TensorBatch) -> Sums:
+        """``loss`` of the batch's targets, for a loss that reads the window too."""
+        return self.loss(parameters, batch.target)
 
 
 class PointHead(Head):
-    """One value per step, by the loss |y − f| ("mae"), (y − f)² ("mse"), or "huber" as PyTorch's."""
+    """One value per step, by a loss of ``grus.models.losses.point_loss``, or "mase".
+
+    "mase" is |y − f| / s with s = mean |y_t − y_{t−season}| over the measured steps of the window's past, in ``batch_loss``; ``each`` and ``loss``
+    know no past and have s = 1.
+    """
 
     names = ("value",)
 
-    def __init__(self, loss: str = "mae", delta: float = 1.0) -> None:
-        self.loss_name, self.delta = loss, delta
+    def __init__(self, loss: str = "mae", delta: float = 1.0, season: int = 1) -> None:
+        self.loss_name, self.season = loss, season
+        self._each = point_loss("mae" if loss == "mase" else loss, delta)
 
     def read(self, raw: Tensor) -> Tensor:
         return raw
@@ -85,9 +91,12 @@ class PointHead(Head):
         return torch.addcmul(shift.unsqueeze(-1), parameters, scale.unsqueeze(-1))
 
     def each(self, parameters: Tensor, target: Tensor) -> Tensor:
-        if self.loss_name == "huber":
-            return huber_loss(parameters[..., 0], target, reduction="none", delta=self.delta)
-        return _POINT_LOSSES[self.loss_name](parameters[..., 0], target, reduction="none")
+        return self._each(parameters[..., 0], target)
+
+    def batch_loss(self, parameters: Tensor, batch: TensorBatch) -> Sums:
+        if self.loss_name != "mase":
+            return super().batch_loss(parameters, batch)
+        return mase(parameters[..., 0], batch.target, difference_scale(batch.past[..., 0], batch.mask[..., 0], self.season))
 
     def point(self, parameters: Tensor) -> Tensor:
         return parameters[..., 0]
@@ -100,11 +109,8 @@ class QuantileHead(Head):
     """Quantiles that never cross: steps of softplus up and down from the median.
 
         q_m = raw_m,  q_{m+k} = q_{m+k−1} + softplus(raw_{m+k}),  q_{m−k} = q_{m−k+1} − softplus(raw_{m−k})
-        loss = mean over levels τ of max(τ (y − q), (τ − 1) (y − q))
 
-    Between two trained levels a quantile is linear in the level; beyond them there is none.
-
-    Source: Koenker and Bassett, Regression quantiles, 1978 (the loss).
+    The loss is ``pinball``. Between two trained levels a quantile is linear in the level; beyond them there is none.
     """
 
     def __init__(self, levels: Sequence[float]) -> None:
@@ -122,9 +128,7 @@ class QuantileHead(Head):
         return torch.addcmul(shift.unsqueeze(-1), parameters, scale.unsqueeze(-1))
 
     def each(self, parameters: Tensor, target: Tensor) -> Tensor:
-        error = target.unsqueeze(-1) - parameters
-        levels = torch.tensor(self.levels, dtype=error.dtype, device=error.device)
-        return (error * levels + torch.relu(-error)).mean(-1)
+        return pinball(parameters, target, self.levels)
 
     def point(self, parameters: Tensor) -> Tensor:
         return parameters[..., self._median]

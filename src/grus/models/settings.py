@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
@@ -39,19 +40,31 @@ class ForecastSettings(BaseModel):
     """The design of a forecasting network; what it is, not how it is trained.
 
     cell: a name of the catalogue or a ``Cell``; written to a file by its name.
+    hidden_size: units of each layer.
+    num_layers: layers, each of which reads the one before it.
     missing_aware: the cell reads which values are measured and for how long they were not (``gru_d``).
     residual: from the second layer on, a layer's input is added to its output.
     dropout: between layers, and on what the last linear map reads.
+    input_dropout: on what each layer reads, one mask per sequence.
+    recurrent_dropout: on the state that the recurrent weights multiply, one mask per sequence.
+    zoneout: each unit of a state keeps its old value with this probability.
+    weight_drop: this share of the recurrent weights is dropped in every pass.
+    layer_norm: the products in each gate are normalised over the units.
+    clip_state_gradient: the gradient of a state stays within ± this at every step; None leaves it.
+    initialiser: of the recurrent weights, a name of ``grus.nn.initialisers`` or names by parameter, such as {"U_*": "orthogonal"}.
     decoder: how the steps ahead are made; see ``grus.models.decoders``.
     segment_length: steps of one segment, for ``decoder="segment"``.
     series_embedding: the segment decoder learns one vector per series, SegRNN's channel embedding.
     teacher_forcing: in training, the share of steps at which the recursive and attention decoders read the measured value.
     encoder: "transformer" replaces the recurrent layers, and reads neither ``cell`` nor ``residual``.
+    attention_heads: of ``encoder="transformer"``; they divide ``hidden_size``.
     normalisation: of each window by what is known of it; see ``grus.models.normalisation``.
     normalisation_affine: "reversible" learns one more scale and shift.
     head: what is forecast of each step; see ``grus.models.heads``.
     levels: of the quantile head.
-    loss: of the point head; ``huber_delta`` is where "huber" turns from square to straight.
+    loss: of the point head; see ``grus.models.losses``.
+    huber_delta: the error at which ``loss="huber"`` turns from square to straight, in the scaled units of the series.
+    mase_season: steps between the two values of a window whose mean difference is the unit of ``loss="mase"``.
 
     Raises: OptionError, on construction; ``model_validate`` wraps the same sentence in pydantic's ValidationError.
 
@@ -67,6 +80,13 @@ class ForecastSettings(BaseModel):
     num_layers: int = Field(default=1, ge=1)
     residual: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    zoneout: float = Field(default=0.0, ge=0, lt=1)
+    weight_drop: float = Field(default=0.0, ge=0, lt=1)
+    layer_norm: bool = False
+    clip_state_gradient: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    initialiser: str | Mapping[str, str] = "pytorch"
     missing_aware: bool = False
     decoder: Literal["direct", "recursive", "segment", "attention"] = "direct"
     segment_length: int = Field(default=24, ge=1)
@@ -78,8 +98,9 @@ class ForecastSettings(BaseModel):
     normalisation_affine: bool = False
     head: Literal["point", "quantile", "normal", "student_t", "negative_binomial"] = "quantile"
     levels: Annotated[tuple[float, ...], Field(strict=False)] = (0.1, 0.5, 0.9)
-    loss: Literal["mae", "mse", "huber"] = "mae"
+    loss: Literal["mae", "mse", "huber", "log_cosh", "mase"] = "mae"
     huber_delta: float = Field(default=1.0, gt=0)
+    mase_season: int = Field(default=1, ge=1)
 
     if not TYPE_CHECKING:  # for a type checker the signature stays that of the fields
 
@@ -127,6 +148,8 @@ class ForecastSettings(BaseModel):
     def _check_together(self) -> Self:
         """Raises: OptionError for options that have no effect, or no meaning, beside one another."""
         transformer, fed = self.encoder == "transformer", self.decoder in ("recursive", "attention")
+        point = self.loss if self.head == "point" else None
+        given = [name for name in _OF_LAYERS if transformer and getattr(self, name) != ForecastSettings.model_fields[name].default]
         rules = [
             (self.residual and (transformer or self.num_layers == 1), "residual", "False without a second recurrent layer", "num_layers=2"),
             (self.missing_aware and transformer, "missing_aware", "False with encoder='transformer'", "encoder='recurrent'"),
@@ -138,6 +161,10 @@ class ForecastSettings(BaseModel):
             (self.teacher_forcing > 0 and not fed, "teacher_forcing", "0 for a decoder that reads no forecasts", "decoder='recursive'"),
             (self.normalisation_affine and self.normalisation != "reversible", "normalisation_affine", "False", "normalisation='reversible'"),
             (self.head == "negative_binomial" and self.normalisation in ("last", "reversible"), "normalisation", _COUNTS, "'none'"),
+            (point is None and self.loss != "mae", "loss", f"'mae' with head={self.head!r}, which has a loss of its own", "head='point'"),
+            (point != "huber" and self.huber_delta != 1, "huber_delta", "1 without it", "head='point' and loss='huber'"),
+            (point != "mase" and self.mase_season != 1, "mase_season", "1 without it", "head='point' and loss='mase'"),
+            *((True, name, "left out with encoder='transformer'", "encoder='recurrent'") for name in given),
         ]
         for wrong, name, must, remedy in rules:
             if wrong:
@@ -145,6 +172,7 @@ class ForecastSettings(BaseModel):
         return self
 
 
+_OF_LAYERS = ("input_dropout", "recurrent_dropout", "zoneout", "weight_drop", "layer_norm", "clip_state_gradient", "initialiser")
 _COUNTS = "'none' or 'scale' for a head of counts, which have a fixed zero (and the series must not be scaled)"
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,25 @@ from grus.compiler.program import SCALAR, Node, Program
 def softplus(value: Tensor) -> Tensor:
     """log(1 + exp(value)) for every value; PyTorch's own is the identity from 20 on."""
     return torch.logaddexp(value, value.new_zeros(()))
+
+
+class ClipGradient(torch.autograd.Function):
+    """The value itself; its gradient goes on within ±limit."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, limit: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        (limit,) = ctx.saved_tensors
+        return upstream[0].clamp(-limit, limit), None
 
 
 UNARY = {
@@ -36,6 +56,7 @@ BINARY = {
     "div": torch.div,
     "minimum": torch.minimum,
     "maximum": torch.maximum,
+    "clip_gradient": ClipGradient.apply,
 }
 
 

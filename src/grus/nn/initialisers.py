@@ -1,16 +1,21 @@
 """Starting values of a layer's weights, by the role that a parameter plays in its cell.
 
-An initialiser is a function of ``Weights``; several are applied in turn, so ``("glorot", "orthogonal", chrono(500))`` sets the input
-matrices, then the recurrent ones, then the biases of the gates that keep.
+An initialiser is a function of ``Weights``, a name of ``NAMED``, or a mapping of the cell's parameters, or patterns of their names, to
+names. Several are applied in turn: ``("glorot_uniform", "orthogonal", {"b_z": "chrono:500"})`` sets every matrix and bias, then the
+recurrent matrices anew, then the bias of one gate. A name sets what its role is; in a mapping, what the mapping says.
 """
 
 # pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
+import difflib
+import fnmatch
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -45,13 +50,14 @@ KEEPING: Mapping[str, tuple[str | None, str | None]] = {
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one layer in one direction."""
+    """The weights of one layer in one direction; ``only``, where it holds any, are the parameters that a mapping names."""
 
     cell: str
     program: Program
     layout: Layout
     tensors: tuple[Tensor, ...]
     hidden_size: int
+    only: tuple[str, ...] = ()
 
     def slices(self, name: str) -> list[Tensor]:
         """The views of the tensors whose sum is the parameter ``name``."""
@@ -62,11 +68,13 @@ class Weights:
                 found += [self._block(index, block) for index, block in part.slices]
         return found
 
-    def matrices(self, recurrent: bool) -> list[Tensor]:
-        """The recurrent matrices, or the others, one per gate."""
-        names = set(recurrent_matrices(self.program))
-        kind = [parameter.name for parameter in self.program.parameters if parameter.kind == "matrix"]
-        return [view for name in kind if (name in names) == recurrent for view in self.slices(name)]
+    def matrix_names(self) -> tuple[str, ...]:
+        """The names of the cell's matrices, one or more for each gate."""
+        return tuple(parameter.name for parameter in self.program.parameters if parameter.kind == "matrix")
+
+    def chosen(self, name: str) -> bool:
+        """Whether an initialiser may change the parameter ``name``."""
+        return not self.only or name in self.only
 
     def set_bias(self, name: str, values: Tensor | float) -> None:
         """Give a bias these values; where it is a sum of two tensors the second becomes zero."""
@@ -83,35 +91,20 @@ class Weights:
         return tensor.chunk(blocks)[block]
 
 
+Action = Callable[[Weights], None]
+Fill = Callable[[Tensor], object]
+
+
 def pytorch(weights: Weights) -> None:
     """Every weight uniform in ±1/sqrt(H), as ``torch.nn`` does; the gain of a norm is 1."""
     bound = 1.0 / math.sqrt(weights.hidden_size)
-    for tensor in weights.tensors:
+    named = [view for name in weights.only for view in weights.slices(name)]
+    for tensor in named if weights.only else weights.tensors:  # in one draw a tensor, as PyTorch draws them
         init.uniform_(tensor, -bound, bound)
     for name in gains(weights.program):
-        for view in weights.slices(name):
-            view.fill_(1.0)
-
-
-def glorot(weights: Weights) -> None:
-    """Every matrix uniform in ±sqrt(6 / (rows + columns)), gate by gate; every bias 0.
-
-    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010).
-    """
-    for matrix in weights.matrices(recurrent=False) + weights.matrices(recurrent=True):
-        init.xavier_uniform_(matrix)
-    for name in biases(weights.program):
-        for view in weights.slices(name):
-            view.zero_()
-
-
-def orthogonal(weights: Weights) -> None:
-    """Every recurrent matrix orthogonal, gate by gate.
-
-    Source: Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2014).
-    """
-    for matrix in weights.matrices(recurrent=True):
-        init.orthogonal_(matrix)
+        if weights.chosen(name):
+            for view in weights.slices(name):
+                view.fill_(1.0)
 
 
 def unit_forget_bias(weights: Weights) -> None:
@@ -126,11 +119,12 @@ def unit_forget_bias(weights: Weights) -> None:
         weights.set_bias(enter, -1.0)
 
 
-def chrono(longest: int) -> Callable[[Weights], None]:
+def chrono(longest: int) -> Action:
     """The keeping gate's bias is log(u), u uniform in [1, longest - 1], and the entering gate's is -log(u).
 
-    ``longest`` is the longest dependency expected, in steps.
+    ``longest`` is the longest dependency expected, in steps; as a string the same is "chrono:500".
     Source: Tallec and Ollivier, "Can recurrent neural networks warp time?" (2018).
+    Raises: OptionError below 3 steps.
     """
     if longest < 3:
         raise OptionError(f"chrono: longest must be at least 3 steps, got {longest}; pass the longest span in steps")
@@ -146,29 +140,101 @@ def chrono(longest: int) -> Callable[[Weights], None]:
     return apply
 
 
-NAMED: Mapping[str, Callable[[Weights], None]] = {
+def _every_matrix(name: str, fill: Fill) -> Action:
+    """Fills every matrix, gate by gate, and sets every bias to 0."""
+
+    def apply(weights: Weights) -> None:
+        _fill(weights, name, fill, weights.matrix_names())
+        if not weights.only:
+            zeros(weights)
+
+    return apply
+
+
+def _recurrent_matrices(name: str, fill: Fill) -> Action:
+    """Fills every recurrent matrix, gate by gate."""
+
+    def apply(weights: Weights) -> None:
+        names = recurrent_matrices(weights.program)
+        if not names and not weights.only:
+            raise OptionError(f"initialiser: {name!r} must be for a cell with recurrent matrices, got {weights.cell}; leave it out")
+        _fill(weights, name, fill, names)
+
+    return apply
+
+
+def zeros(weights: Weights) -> None:
+    """Every bias 0; in a mapping, whatever is named."""
+    for name in weights.only or biases(weights.program):
+        for view in weights.slices(name):
+            view.zero_()
+
+
+def _fill(weights: Weights, initialiser: str, fill: Fill, names: Iterable[str]) -> None:
+    for name in weights.only or names:
+        if name not in weights.matrix_names():
+            raise OptionError(f"initialiser: {initialiser!r} must be given to matrices, got {name}, which is none; give it 'zeros' or 'pytorch'")
+        for view in weights.slices(name):
+            fill(view)
+
+
+# Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010); He, Zhang, Ren and Sun, "Delving deep
+# into rectifiers" (2015); Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks"
+# (2014); Le, Jaitly and Hinton, "A simple way to initialize recurrent networks of rectified linear units" (2015).
+NAMED: Mapping[str, Action] = {
     "pytorch": pytorch,
-    "glorot": glorot,
-    "orthogonal": orthogonal,
+    "glorot_uniform": _every_matrix("glorot_uniform", init.xavier_uniform_),  # ±sqrt(6 / (rows + columns))
+    "glorot_normal": _every_matrix("glorot_normal", init.xavier_normal_),  # variance 2 / (rows + columns)
+    "he_uniform": _every_matrix("he_uniform", partial(init.kaiming_uniform_, nonlinearity="relu")),  # ±sqrt(6 / columns)
+    "he_normal": _every_matrix("he_normal", partial(init.kaiming_normal_, nonlinearity="relu")),  # variance 2 / columns
+    "orthogonal": _recurrent_matrices("orthogonal", init.orthogonal_),
+    "identity": _recurrent_matrices("identity", init.eye_),
+    "zeros": zeros,
     "unit_forget_bias": unit_forget_bias,
 }
 
 
-def initialise(who: str, initialiser: Initialiser | tuple[Initialiser, ...], weights: Weights) -> None:
-    """Apply one initialiser or several; weights that the first one leaves alone start as ``pytorch`` sets them.
+def initialise(who: str, initialiser: Initialiser | Sequence[Initialiser], weights: Weights) -> None:
+    """Apply one initialiser or several; weights that they leave alone start as ``pytorch`` sets them.
 
-    Raises: OptionError for an unknown name, or for a bias that the cell does not have.
+    Raises: OptionError for an unknown name, or for a parameter that the cell does not have.
     """
-    chosen = initialiser if isinstance(initialiser, tuple) else (initialiser,)
+    chosen = tuple(cast(Sequence[object], initialiser)) if isinstance(initialiser, tuple | list) else (initialiser,)
     with torch.no_grad():
         if chosen[:1] != ("pytorch",):
             pytorch(weights)
         for entry in chosen:
-            if isinstance(entry, str) and entry not in NAMED:
-                raise OptionError(
-                    f"{who}: initialiser must be one of {', '.join(NAMED)} or a function such as chrono(500), got {entry!r}; pass one of these"
-                )
-            (NAMED[entry] if isinstance(entry, str) else entry)(weights)
+            if isinstance(entry, Mapping):
+                for pattern, name in cast(Mapping[object, object], entry).items():
+                    _named(who, name)(replace(weights, only=_matching(who, pattern, weights)))
+            elif callable(entry):
+                entry(weights)
+            else:
+                _named(who, entry)(weights)
+
+
+def _named(who: str, name: object) -> Action:
+    """The initialiser of this name."""
+    kind, _, longest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if kind == "chrono" and longest.isdecimal():
+        return chrono(int(longest))
+    if not isinstance(name, str) or name not in NAMED:
+        known = (*NAMED, "chrono:500")
+        near = difflib.get_close_matches(str(name), known, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else "pass one of these, or a function of grus.nn.initialisers.Weights"
+        raise OptionError(f"{who}: initialiser must be one of {', '.join(known)} (or another number), got {name!r}; {remedy}")
+    return NAMED[name]
+
+
+def _matching(who: str, pattern: object, weights: Weights) -> tuple[str, ...]:
+    """The cell's parameters whose name matches a pattern."""
+    names = [parameter.name for parameter in weights.program.parameters]
+    found = tuple(name for name in names if isinstance(pattern, str) and fnmatch.fnmatchcase(name, pattern))
+    if not found:
+        near = difflib.get_close_matches(str(pattern), names, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else "name one of these, or a pattern such as 'W_*'"
+        raise OptionError(f"{who}: initialiser must name parameters of the cell ({', '.join(names)}), got {pattern!r}; {remedy}")
+    return found
 
 
 def _keeping(weights: Weights, who: str) -> tuple[str | None, str | None]:
@@ -177,4 +243,8 @@ def _keeping(weights: Weights, who: str) -> tuple[str | None, str | None]:
         raise OptionError(f"{who}: the cell must be one of {', '.join(KEEPING)}, got {weights.cell}; set its biases by a function of your own")
     if not any(weights.slices(name) for name in names if name is not None):
         raise OptionError(f"{who}: the layer must have biases, got bias=False; leave {who} out")
-    return names
+    chosen = [name if name is not None and weights.chosen(name) else None for name in names]
+    if not any(chosen):
+        wanted = " or ".join(name for name in names if name is not None)
+        raise OptionError(f"{who}: the parameter must be {wanted} in {weights.cell}, got {', '.join(weights.only)}; name that one")
+    return chosen[0], chosen[1]

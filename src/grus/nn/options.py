@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import inf
 from numbers import Integral, Real
 from typing import Any, Literal, TypedDict, cast
 
@@ -13,7 +14,7 @@ Backend = Literal["auto", "native", "torch"]
 Memory = Literal["store", "recompute", "checkpoint"]
 Precision = Literal["float32", "bf16"]
 Output = Literal["all", "last"]
-Initialiser = str | Callable[..., None]
+Initialiser = str | Mapping[str, str] | Callable[..., None]
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "backend": ("auto", "native", "torch"),
@@ -38,7 +39,8 @@ class Extras(TypedDict, total=False):
     zoneout: float
     weight_drop: float
     layer_norm: bool
-    initialiser: Initialiser | tuple[Initialiser, ...]
+    clip_state_gradient: float | None
+    initialiser: Initialiser | Sequence[Initialiser]
     learn_initial_state: bool
     sizes: Mapping[str, int]
 
@@ -57,7 +59,8 @@ class Options:
     zoneout: each unit of a state keeps its old value with this probability; its expectation when not training.
     weight_drop: entries of the recurrent matrices are dropped once per call.
     layer_norm: the products in each gate are normalised over the units.
-    initialiser: names or functions of ``grus.nn.initialisers``, applied in turn.
+    clip_state_gradient: in training, the gradient with respect to the state goes on within ± this from every step to the one before.
+    initialiser: names, mappings of parameters to names, or functions of ``grus.nn.initialisers``, applied in turn.
     learn_initial_state: the state before the first step, and after a reset, is a parameter.
     sizes: sizes of the cell's own dimensions, such as a rank.
     """
@@ -72,7 +75,8 @@ class Options:
     zoneout: float = 0.0
     weight_drop: float = 0.0
     layer_norm: bool = False
-    initialiser: Initialiser | tuple[Initialiser, ...] = "pytorch"
+    clip_state_gradient: float | None = None
+    initialiser: Initialiser | Sequence[Initialiser] = "pytorch"
     learn_initial_state: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -89,6 +93,8 @@ class Options:
         given = dict(extras)
         for names, check in ((tuple(_CHOICES), check_choice), (_PROBABILITIES, check_probability), (_FLAGS, check_flag)):
             given.update({name: check(who, name, given[name]) for name in names if name in given})
+        if given.get("clip_state_gradient") is not None:
+            given["clip_state_gradient"] = check_positive(who, "clip_state_gradient", given["clip_state_gradient"])
         if "sizes" in given:
             given["sizes"] = _sizes(who, given["sizes"])
         return Options(**given)
@@ -132,6 +138,16 @@ def check_probability(who: str, name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise OptionError(f"{who}: {name} must be a number in [0, 1], got {value!r}; 0 turns it off")
+    return float(value)
+
+
+def check_positive(who: str, name: str, value: object) -> float:
+    """``value`` as a finite number above 0.
+
+    Raises: OptionError for another one.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < inf:
+        raise OptionError(f"{who}: {name} must be a finite number above 0, or None, got {value!r}; None turns it off")
     return float(value)
 
 

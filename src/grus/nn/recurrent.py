@@ -15,12 +15,13 @@ from torch.nn.functional import dropout
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
+from grus.compiler.native.spec import TABLE_WIDTH
 from grus.compiler.program import SCALAR, Program
-from grus.errors import OptionError
+from grus.errors import BackendError, OptionError
 from grus.nn import dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
-from grus.nn.options import Extras, Options, check_count, check_flag, check_probability
+from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
@@ -191,6 +192,32 @@ class Recurrent(nn.Module):
         """The back end that runs this layer where its weights are now."""
         return dispatch.choose(self._who, self.options.backend, self._tensors(self._directions[0].tensors)[0], self.options.precision)
 
+    def kept_bytes(self, steps: int, rows: int, memory: Memory) -> int:
+        """What a call in training keeps for its gradient, for T steps of B rows: values of the steps, what layers hand on, masks; not the weights.
+
+        Raises: BackendError where the kernels cannot run, as PyTorch's operations keep what they will.
+        """
+        dtype = self._tensors(self._directions[0].tensors)[0].dtype
+        if self.backend_used != "native":
+            raise BackendError(f"{self._who}: backend must be 'native' for its memory to be known, got 'torch'; choose memory yourself")
+        plan, options, values = self._training, self.options, 0
+        dims, kept, last = plan.program.dims(), 0, options.output == "last" and plan.output_state is not None
+        for direction in self._directions:
+            sizes = {dim: direction.sizes[dim] for dim in dims}
+            kept += plan.compiled(dtype).saved_bytes(sizes, steps, rows, memory, not (last and direction.layer == self.num_layers - 1))
+            values += sum(sizes[mask.dim] for mask in self._masks if not mask.name.startswith("dropout_"))
+        for layer in range(self.num_layers):  # its input, unless that is the caller's; and what dropout multiplied it with
+            between = layer > 0
+            values += self._layers[layer][0].sizes["I"] * ((between or options.input_dropout > 0) + (between and self.dropout > 0))
+        return kept + values * steps * rows * dtype.itemsize
+
+    def flow_bytes(self, steps: int, rows: int) -> int:
+        """The most that a training step has beside that, whatever its memory: the output, a layer's two gradients over time, tables of steps."""
+        sizes = [(direction.sizes["I"], self._ways * direction.sizes[self._evaluation.output_dim]) for direction in self._directions]
+        element = self._tensors(self._directions[0].tensors)[0].element_size()
+        tables = 5 * TABLE_WIDTH * 8 * steps * len(sizes)  # two for each run forward and backward, and one to run again
+        return (sizes[-1][1] + max(map(sum, sizes))) * steps * rows * element + tables
+
     def forward(
         self,
         input: Stream,
@@ -234,9 +261,8 @@ class Recurrent(nn.Module):
         if not steps or not rows or width != self.input_size or input.dtype != tensors[0].dtype or not tensors[0].is_cpu:
             return None
         nothing = (None,) * len(self._evaluation.states)
-        request = Pass(
-            self._evaluation, Timeline(steps, rows), (stream,), tensors, nothing, nothing, memory=self.options.memory, rooms=direction.rooms
-        )
+        plan, memory = self._training if self.training else self._evaluation, self.options.memory
+        request = Pass(plan, Timeline(steps, rows), (stream,), tensors, nothing, nothing, memory=memory, rooms=direction.rooms)
         result = native.run(request)
         assert result.output is not None
         states = [state.unsqueeze(0) for state in result.states]

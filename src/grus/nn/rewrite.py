@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from grus.compiler.program import SCALAR, Builder, Node, Parameter, Program, Term, Variable, reachable
+from grus.compiler.program import LEAVES, SCALAR, Builder, Node, Parameter, Program, Term, Variable, reachable
 
 Change = Callable[[Builder, Node, int], int]
 LAYER_NORM_EPSILON = 1e-5
@@ -92,9 +92,9 @@ def with_recurrent_dropout(program: Program) -> tuple[Program, tuple[Variable, .
 
 
 def with_zoneout(program: Program, probability: float | None = None) -> tuple[Program, tuple[Variable, ...]]:
-    """Each unit of a new state keeps its old value with some probability: h' = m * h + (1 - m) * new.
+    """Each unit of a new state keeps its old value with some probability: h' = h where m, else new; one extra input m per state.
 
-    m is one extra input per state, or the constant ``probability`` (the expectation, for evaluation) where one is given.
+    Where ``probability`` is given, h' is the expectation p * h + (1 - p) * new, for evaluation.
     An output that is itself a new state is replaced along with it.
     Source: Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations" (2017).
     """
@@ -104,13 +104,36 @@ def with_zoneout(program: Program, probability: float | None = None) -> tuple[Pr
     next_states: list[int] = []
     for position, (state, node) in enumerate(zip(program.states, program.next_states, strict=True)):
         old = builder.leaf("state", state.dim, state.name)
-        mask = builder.leaf("input", state.dim, masks[position].name) if masks else builder.constant(probability or 0.0)
-        fresh = builder.elementwise("mul", builder.elementwise("sub", builder.constant(1.0), mask), mapping[node])
-        next_states.append(builder.elementwise("add", builder.elementwise("mul", mask, old), fresh))
+        if probability is None:  # a condition has no gradient, which a factor would be given one at the price of a stream
+            next_states.append(builder.elementwise("where", builder.leaf("input", state.dim, masks[position].name), old, mapping[node]))
+        else:
+            fresh = builder.elementwise("mul", builder.constant(1.0 - probability), mapping[node])
+            next_states.append(builder.elementwise("add", builder.elementwise("mul", builder.constant(probability), old), fresh))
         replaced[node] = next_states[-1]
     outputs = {name: replaced.get(node, mapping[node]) for name, node in program.outputs.items()}
     inputs = (*program.inputs, *masks)
     return Program(inputs, program.states, program.parameters, tuple(builder.nodes), tuple(next_states), outputs), masks
+
+
+def with_clipped_gradient(program: Program, limit: float) -> Program:
+    """The gradient with respect to each new state, from the outputs and from the steps after it, goes on within [-limit, limit].
+
+    Whatever else in the step reads a new state, as the output does, reads the clipped one.
+    """
+    states = set(program.next_states)
+
+    def clip(builder: Builder, node: int) -> int:
+        return builder.elementwise("clip_gradient", node, builder.constant(limit))
+
+    def change(builder: Builder, node: Node, index: int) -> int:
+        new = rebuild(builder, node)
+        return clip(builder, new) if index in states and node.op not in LEAVES else new
+
+    builder, mapping = _copy(program, change)
+    kept = {index for index in states if program.nodes[index].op in ("input", "state", "vector")}  # others may read these as what they are
+    following = tuple(clip(builder, mapping[index]) if index in kept else mapping[index] for index in program.next_states)
+    outputs = {name: mapping[index] for name, index in program.outputs.items()}
+    return Program(program.inputs, program.states, program.parameters, tuple(builder.nodes), following, outputs)
 
 
 def with_layer_norm(program: Program) -> Program:

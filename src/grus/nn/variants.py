@@ -10,7 +10,7 @@ from grus.errors import OptionError
 from grus.nn.layout import Layout
 from grus.nn.options import Options
 from grus.nn.plan import Plan, make_plan
-from grus.nn.rewrite import recurrent_matrices, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
+from grus.nn.rewrite import recurrent_matrices, with_clipped_gradient, with_layer_norm, with_recurrent_dropout, with_zoneout, without_biases
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,6 @@ def make_variants(who: str, program: Program, layout_of: Callable[[Program], Lay
     if options.zoneout:
         training, kept = with_zoneout(training)
         still, _ = with_zoneout(still, options.zoneout)
+    if options.clip_state_gradient is not None:
+        training = with_clipped_gradient(training, options.clip_state_gradient)
     return Variants(make_plan(still, layout, options.precision), make_plan(training, layout, options.precision), (*dropped, *kept))

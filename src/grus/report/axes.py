@@ -21,12 +21,16 @@ OFFSETS = {"Y": 1970, "D": 3}
 
 @dataclass(frozen=True)
 class Axis:
-    """A range and how it is labelled. On a "time" axis positions are seconds since 1970, on a "count" axis ticks are whole."""
+    """A range and how it is labelled. On a "time" axis positions are seconds since 1970, on a "count" axis ticks are whole.
+
+    names: what stands at the positions 0, 1, … in place of numbers.
+    """
 
     low: float
     high: float
     label: str
     kind: Literal["linear", "count", "log", "time"] = "linear"
+    names: tuple[str, ...] = ()
 
     def share(self, values: Array) -> Array:
         """Where the values lie between low, 0, and high, 1."""
@@ -35,7 +39,9 @@ class Axis:
         return (values - self.low) / (self.high - self.low)
 
     def ticks(self, wanted: int) -> Ticks:
-        """About `wanted` positions within the range, each with its label."""
+        """About `wanted` positions within the range, each with its label; all that have names."""
+        if self.names:
+            return [(float(place), name) for place, name in enumerate(self.names)]
         if self.kind == "time":
             return time_ticks(self.low, self.high, wanted)
         if self.kind == "log":

@@ -13,12 +13,13 @@ from grus.report.axes import Array, Axis
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line that breaks where y is NaN. `role` decides its colour, an empty `name` keeps it out of the legend."""
+    """A line that breaks where y is NaN. `role` decides its colour, an empty `name` keeps it out of the legend; `label` stands at its end."""
 
     x: Array
     y: Array
     role: str
     name: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,28 @@ class Chart:
             if mark.name and not (isinstance(mark, Spans) and not mark.edges):
                 named.setdefault(mark.name, mark)
         return tuple(named.values())
+
+    @property
+    def labelled(self) -> tuple[tuple[Line, int], ...]:
+        """The lines with a label, each with the index of its last known value."""
+        lines = [mark for mark in self.marks if isinstance(mark, Line) and mark.label and np.isfinite(mark.y).any()]
+        return tuple((line, int(np.flatnonzero(np.isfinite(line.y))[-1])) for line in lines)
+
+
+def apart(places: Array, gap: float, low: float, high: float) -> Array:
+    """The places, moved within [low, high] until each is `gap` from the next; closer where there is no room for that.
+
+    >>> apart(np.array([5.0, 1.0, 5.0]), 2.0, 0.0, 6.0).tolist()
+    [4.0, 1.0, 6.0]
+    """
+    order = np.argsort(places, kind="stable")
+    steps = np.arange(len(places)) * min(gap, (high - low) / max(1, len(places) - 1))
+    wanted = places[order] - steps
+    # Midway between pushing each one up and pushing each one down.
+    middle = (np.maximum.accumulate(wanted) + np.minimum.accumulate(wanted[::-1])[::-1]) / 2
+    found = np.empty(len(places))
+    found[order] = np.clip(middle, low, high - steps[-1:].sum()) + steps
+    return found
 
 
 def runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,26 @@ from grus.evaluation import Backtest
 from grus.evaluation.backtest import central
 from grus.report.axes import Array, positions, time_axis, value_axis
 from grus.report.charts import Band, Chart, Line, Mark, Rule, Table, missing_spans
+from grus.report.findings import worst_first
 from grus.report.gates import gate_section
-from grus.report.learning import learning
+from grus.report.learning import course, learning
 from grus.report.page import Document, Section
 from grus.report.records import Example, GateTrace, Past, Words, cells
 from grus.report.residuals import bias_sentence, correlations, drift, histogram
-from grus.report.scores import answer, best_rival, coverage_by_horizon, coverage_sentence, coverage_table, error_by_horizon, scope, score_table
+from grus.report.scores import (
+    answer,
+    best_rival,
+    comparison,
+    coverage_by_horizon,
+    coverage_sentence,
+    coverage_table,
+    error_by_horizon,
+    fitting_metric,
+    scope,
+    score_table,
+)
 from grus.report.seeds import seed_section
+from grus.training import TrainingSettings
 
 __all__ = ["Example", "ForecastPage", "GateTrace", "Past"]
 
@@ -36,7 +50,8 @@ class ForecastPage:
     `history` holds one mapping per epoch with epoch, loss and, where there was validation, validation_loss; `first_history` that of a training
     before it that chose the number of its epochs. `target` and `unit` name what is forecast, `step` one step of time ("hour"). `past` has by series
     what the worst forecasts are drawn after, `lookback` steps of it. `seeds` has the model's scores by the seed of its training, where it was
-    judged with several. `series` is how many series there are, of which the examples show some.
+    judged with several. `series` is how many series there are, of which the examples show some. `training` says how updates were made. Forecasters
+    are compared by `metric`; None: "mae", or "mase" where series differ in scale.
     Units: forecasts, truths and examples in the unit of the data, undone from any scaling.
     Raises: OptionError if none of the backtest's scores is `metric`.
     """
@@ -51,16 +66,17 @@ class ForecastPage:
     target: str = "the target"
     unit: str = ""
     step: str = "step"
-    metric: str = "mae"
+    metric: str | None = None
     past: Mapping[str, Past] = field(default_factory=dict[str, Past])
     lookback: int = 0
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
     first_history: Sequence[Mapping[str, float]] = ()
     series: int = 0
+    training: TrainingSettings | None = None
 
     def __post_init__(self) -> None:
         scores = self.backtest.scores()[self.backtest.model]
-        if self.metric not in scores:
+        if self.metric is not None and self.metric not in scores:
             names = ", ".join(scores)
             raise OptionError(f"ForecastPage: metric must be one of the backtest's scores ({names}), got {self.metric}; choose one of them.")
 
@@ -68,22 +84,29 @@ class ForecastPage:
     def words(self) -> Words:
         return Words(self.backtest.model, self.target, self.unit, self.step, self.backtest.times)
 
+    @cached_property
+    def compared(self) -> str:
+        """The metric that forecasters are compared by."""
+        return fitting_metric(self.backtest) if self.metric is None else self.metric
+
     def document(self) -> Document:
-        words, sections = self.words, [*self._results()]
+        words = self.words
+        sections = [Section("Findings", points=tuple(worst_first(self.findings)))] if self.findings else []
+        sections += self._results()
         sections.append(Section("How it was made", facts=tuple(self.facts)))
         if self.history:
             sections.append(Section("Learning curves", charts=learning(self.history, self.first_history)))
+            said, charts = course(self.history, self.training)
+            sections += [Section("Updates", said, charts=charts, small=True)] if charts else []
         sections.append(self._residuals())
-        metric, text = ranking(self.backtest)
-        worst = tuple(self._worst(metric))
+        worst = tuple(self._worst())
         if worst:
-            sections.append(Section("Worst forecasts", (text,), charts=worst, small=True))
+            sections.append(Section("Worst forecasts", (ranking(self.backtest)[1],), charts=worst, small=True))
         if self.gates is not None:
             sections.append(gate_section(self.gates, words))
-        if self.findings:
-            sections.append(Section("Findings", points=tuple(self.findings)))
-        summary = (scope(self.backtest, words), coverage_sentence(self.backtest))
-        return Document(self.title, answer(self.backtest, words, self.metric), summary, tuple(sections))
+        why = (comparison(self.backtest, words),) if self.metric is None and self.compared == "mase" else ()
+        summary = (scope(self.backtest, words), *why, coverage_sentence(self.backtest))
+        return Document(self.title, answer(self.backtest, words, self.compared), summary, tuple(sections))
 
     def _results(self) -> list[Section]:
         words, backtest = self.words, self.backtest
@@ -94,8 +117,8 @@ class ForecastPage:
         tables = (score_table(backtest, words), coverage_table(backtest, words))
         found.append(Section("Scores beside baselines", tables=tuple(table for table in tables if table is not None)))
         if len(self.seeds) > 1:
-            found.append(seed_section(self.seeds, backtest, words, self.metric))
-        ahead = (error_by_horizon(backtest, words, self.metric), coverage_by_horizon(backtest, words))
+            found.append(seed_section(self.seeds, backtest, words, self.compared))
+        ahead = (error_by_horizon(backtest, words, self.compared), coverage_by_horizon(backtest, words))
         found.append(Section("Error by horizon", charts=tuple(chart for chart in ahead if chart is not None)))
         return found
 
@@ -104,13 +127,13 @@ class ForecastPage:
         if len(names) < self.series:
             yield f"Shown: {', '.join(names)} of {self.series} series."
 
-    def _worst(self, metric: str) -> Iterator[Chart]:
-        rival = best_rival(self.backtest, self.words.model, self.metric)
+    def _worst(self) -> Iterator[Chart]:
+        rival = best_rival(self.backtest, self.words.model, self.compared)
         shown = min(self.lookback, drawn_before(self.backtest.horizon))
-        for place, index in enumerate(self.backtest.worst(WORST, metric=metric), 1):
-            known = self.past.get(self.backtest.series[int(index)])
-            before = None if known is None else known.before(self.backtest.times[int(index), 0], shown)
-            yield window(self.backtest, int(index), self.words, place, before, rival)
+        for place, index in enumerate(worst_windows(self.backtest), 1):
+            known = self.past.get(self.backtest.series[index])
+            before = None if known is None else known.before(self.backtest.times[index, 0], shown)
+            yield window(self.backtest, index, self.words, place, before, rival)
 
     def _residuals(self) -> Section:
         words = self.words
@@ -120,6 +143,11 @@ class ForecastPage:
             text.append("Too few forecasts were scored one step ahead, or all erred alike, to say whether errors repeat.")
         charts = (histogram(self.backtest, words), correlated, drift(self.backtest, words))
         return Section("Residual checks", tuple(text), charts=tuple(chart for chart in charts if chart is not None))
+
+
+def worst_windows(backtest: Backtest) -> list[int]:
+    """The windows that are drawn as the worst forecasts."""
+    return backtest.worst(WORST, metric=ranking(backtest)[0])
 
 
 def ranking(backtest: Backtest) -> tuple[str, str]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
+from grus.cells import Cell
+from grus.cells import get as get_cell
+from grus.cells.docs import read_docstring
 from grus.report.axes import Array, Axis, positions, time_axis, value_axis
 from grus.report.charts import Chart, Heat, Line, Mark, Table, half_step, missing_spans
 from grus.report.page import Section
 from grus.report.records import GateTrace, Words, cells
 
-GATES = {
-    "r": "reset: near 0 the candidate ignores the past",
-    "z": "update: near 1 keeps the old state",
-    "n": "candidate: what a new state would be",
-    "i": "input: near 1 lets the new value in",
-    "f": "forget: near 1 keeps the cell",
-    "g": "candidate: what a new value would be",
-    "o": "output: near 1 shows the cell",
-}
+SHUT, OPEN = 0.1, 0.9  # a gate is nearly shut below the one, nearly open above the other
+# What a cell's docstring says of a gate such as z: "update, where z = 1 keeps the old state".
+EFFECT = re.compile(r"where \w+ = 1 (keeps|takes) the (\w+ \w+)")
+DONE = {"keeps": "kept", "takes": "took"}
 
 
 def gate_section(trace: GateTrace, words: Words) -> Section:
     """The input over the window, and under it each gate as units × time."""
+    meanings = read_meanings(trace.cell)
     x, span = positions(trace.times), time_axis(trace.times, words.step)
     # Half a step more on both sides, so that a cell's middle stands below its point of the input.
     across = Axis(span.low - half_step(x), span.high + half_step(x), span.label, span.kind)
@@ -34,20 +35,47 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     charts = [Chart("gates-input", "Input", text, across, up, marks, table, flat=True, letters=letters)]
     # One order for all gates, so that a row is the same unit in each of them.
     order = np.argsort(next(iter(trace.gates.values())).mean(axis=0), kind="stable") if trace.gates else np.zeros(0, np.int64)
-    charts += [gate_chart(name, values[:, order], trace, across, words, letters) for name, values in trace.gates.items()]
+    titles = {name: f"{name}, {meanings[name]}" if name in meanings else name for name in trace.gates}
+    charts += [gate_chart(name, titles[name], values[:, order], trace, across, words, letters) for name, values in trace.gates.items()]
     times = words.times(trace.times)
     read = f"While {words.model} read {f'{trace.series}, ' if trace.series else ''}{times[0]} to {times[-1]}."
     rows = f"Each row is a unit, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
-    return Section("What the gates did", (f"{read} {rows}",), charts=tuple(charts))
+    bounded = [(name, values) for name, values in trace.gates.items() if values.min() >= 0 and values.max() <= 1]
+    seen = [gate_sentence(name, values, meanings.get(name, ""), times) for name, values in bounded]
+    return Section("What the gates did", (*seen, f"{read} {rows}"), charts=tuple(charts))
 
 
-def gate_chart(name: str, values: Array, trace: GateTrace, across: Axis, words: Words, letters: int) -> Chart:
+def read_meanings(cell: str | Cell) -> dict[str, str]:
+    """What each gate is, in the words of its cell's docstring."""
+    _, sections = read_docstring(get_cell(cell))
+    lines = [line.partition(": ") for line in sections.get("Gates", "").splitlines()]
+    return {name: text for name, _, text in lines if text}
+
+
+def gate_sentence(name: str, values: Array, meaning: str, times: list[str]) -> str:
+    """How open a gate was on average, at how many steps it was nearly shut, and what it changes with; its values [L, H] lie in [0, 1]."""
+    steps, units, effect = values.mean(axis=1), values.mean(axis=0), EFFECT.search(meaning)
+    nearly_0, nearly_1 = (f"{int(count)} of {len(steps)} steps" for count in ((steps < SHUT).sum(), (steps > OPEN).sum()))
+    mean = f"Gate {name} was {values.mean():.2f} on average"
+    if effect is None:
+        seen = f"{mean}; its mean over units was below {SHUT} at {nearly_0}, above {OPEN} at {nearly_1}."
+    else:
+        verb, what = effect.groups()
+        shut = f"{nearly_1} (mean over units above {OPEN})" if verb == "keeps" else f"{nearly_0} (mean over units below {SHUT})"
+        seen = f"{mean}: a step {DONE[verb]} {100 * values.mean():.0f} % of the {what}. It was nearly shut to what is new at {shut}."
+    least, most = int(steps.argmin()), int(steps.argmax())
+    by_step = f"from step to step ({steps[least]:.2f} at {times[least]}, {steps[most]:.2f} at {times[most]})"
+    by_unit = f"from unit to unit ({units.min():.2f} to {units.max():.2f})"
+    more, less = (by_unit, by_step) if units.std() >= steps.std() else (by_step, by_unit)
+    return f"{seen} It differed more {more} than {less}."
+
+
+def gate_chart(name: str, title: str, values: Array, trace: GateTrace, across: Axis, words: Words, letters: int) -> Chart:
     limit = max(1.0, float(np.abs(values).max()))
     signed = bool((values < 0).any())
     mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
-    title = f"{name}, {GATES[name]}" if name in GATES else name
-    near = f"{100 * float((np.abs(values) > 0.9).mean()):.0f} % of its values lie {'beyond ±0.9' if signed else 'above 0.9'}"
-    near += "" if signed else f", {100 * float((values < 0.1).mean()):.0f} % below 0.1"
+    near = f"{100 * float((np.abs(values) > OPEN).mean()):.0f} % of its values lie {'beyond ±0.9' if signed else 'above 0.9'}"
+    near += "" if signed else f", {100 * float((values < SHUT).mean()):.0f} % below {SHUT}"
     scale = f"−{limit:.3g} (orange) to {limit:.3g} (blue)" if signed else f"0 (clear) to {limit:.3g} (blue)"
     columns = (words.times(trace.times), cells(mean), cells(low), cells(high))
     table = Table(("time", "mean over units", "least", "greatest"), tuple(zip(*columns, strict=True)))

@@ -10,8 +10,12 @@ import numpy as np
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Line, Mark, Rule, Table
 from grus.report.records import cells
+from grus.training import TrainingSettings
 
 History = Sequence[Mapping[str, float]]
+MANY = 0.5  # share of updates that are clipped, from which on it is worth a try not to
+LEAP = 10.0  # times the median norm
+SLOW = 2.0  # times the median time
 
 
 def learning(history: History, before: History = ()) -> tuple[Chart, ...]:
@@ -29,6 +33,90 @@ def learning(history: History, before: History = ()) -> tuple[Chart, ...]:
         losses("learning-first", "First training: loss by epoch", before, f"Here {chosen}; the training after it has {len(history)}."),
         losses("learning", "Training anew: loss by epoch", history, anew),
     )
+
+
+def course(history: History, training: TrainingSettings | None = None) -> tuple[tuple[str, ...], tuple[Chart, ...]]:
+    """What is to be said of the updates of a training, as sentences, and how they went from epoch to epoch, in small charts.
+
+    Only what the epochs hold is drawn, and nothing of a single one. `training` says how the gradient was clipped.
+    """
+    if len(history) < 2:
+        return (), ()
+    names = {name for name in history[0] if all(name in row for row in history)}
+    values = {name: np.array([row[name] for row in history], np.float64) for name in names}
+    said, charts = list[str](), list[Chart]()
+
+    def draw(name: str, title: str, unit: str, drawn: Array) -> None:
+        charts.append(_small(name, title, unit, values["epoch"], drawn))
+
+    if "gradient_norm" in names:
+        said += _leap(values["epoch"], values["gradient_norm"])
+        draw("gradient-norm", "Gradient norm", "mean norm before clipping", values["gradient_norm"])
+    if {"gradient_norm", "clipped", "steps"} <= names:
+        said += clipped_sentence(values["clipped"], values["steps"], values["gradient_norm"], training)
+        if values["clipped"].any():
+            draw("clipped", "Clipped updates", "share of updates (%)", 100 * values["clipped"])
+    if "learning_rate" in names:
+        draw("learning-rate", "Learning rate", "rate of the last update", values["learning_rate"])
+    if {"steps", "seconds"} <= names:
+        step_ms = 1000 * values["seconds"] / values["steps"]
+        said += _slow(values["epoch"], step_ms)
+        draw("step-time", "Time per update", "ms, without validation", step_ms)
+    return tuple(said), tuple(charts)
+
+
+def clipped_sentence(clipped: Array, steps: Array, norms: Array, training: TrainingSettings | None) -> list[str]:
+    """How many updates were clipped, and what follows where it was most of them and to one norm.
+
+    Shapes: all [epochs]; clipped are shares of the steps.
+    """
+    share = float((clipped * steps).sum() / steps.sum())
+    if share == 0:
+        return ["No update was clipped."]
+    late = slice(len(clipped) // 2, None)
+    lately = float((clipped[late] * steps[late]).sum() / steps[late].sum())
+    said = f"{100 * share:.3g} % of the updates were clipped"
+    limit = None if training is None or training.clip_value is not None or training.clip_percentile is not None else training.clip_norm
+    if limit is None or min(share, lately) < MANY:
+        return [f"{said}."]
+    return [
+        f"{said}, and {100 * lately:.3g} % of those in the second half of the epochs, where the norm was "
+        f"{number(float(np.median(norms[late])), 2)} in the median: clip_norm = {limit:g} decided how large most gradients were. "
+        "See whether a higher clip_norm or a lower learning_rate gives a lower validation loss."
+    ]
+
+
+def _leap(epochs: Array, norms: Array) -> list[str]:
+    """Of the epoch whose gradients were far above the others'; those of the first epoch often are."""
+    middle, top = float(np.median(norms)), int(norms[1:].argmax()) + 1
+    if not norms[top] > LEAP * middle > 0:
+        return []
+    times = f"{norms[top] / middle:.0f} times the median of all epochs"
+    return [f"At epoch {epochs[top]:.0f} the gradient's mean norm was {times}: look for extreme values in the data, or lower learning_rate."]
+
+
+def _slow(epochs: Array, step_ms: Array) -> list[str]:
+    """The usual time of an update, and of the epoch that took much longer."""
+    middle, top = float(np.median(step_ms)), int(step_ms.argmax())
+    said = f"An update took {number(middle, 1 if middle < 10 else 0)} ms in the median of the epochs"
+    if not step_ms[top] > SLOW * middle > 0:
+        return [f"{said}."]
+    return [f"{said}; at epoch {epochs[top]:.0f} it took {step_ms[top] / middle:.1f} times that, which other work on the machine may explain."]
+
+
+def _small(name: str, title: str, unit: str, epochs: Array, values: Array) -> Chart:
+    """One line over the epochs."""
+    known = values[np.isfinite(values)]
+    if name == "clipped":
+        up = Axis(0.0, 100.0, unit)
+    elif known.size and known.min() > 0 and known.max() > 10 * known.min():
+        up = Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, f"{unit}, log scale", "log")
+    else:
+        up = value_axis(unit, known, zero=True)
+    text = f"{title} over {len(epochs)} epochs: {number(values[0])} at first, {number(values[-1])} in the end."
+    rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), cells(values), strict=True))
+    across = Axis(float(epochs[0]), float(epochs[-1]), "epoch", "count")
+    return Chart(name, title, text, across, up, [Line(epochs, values, "model")], Table(("epoch", unit), rows))
 
 
 def best_epoch(history: History) -> int | None:

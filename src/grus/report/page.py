@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     """The page as HTML. All text is escaped."""
     folder = files("grus.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(pictures=_pictures, swatch=_swatch, letters=_letters, breakable=_breakable)
+    environment.filters.update(pictures=_pictures, swatch=_swatch, letters=_letters, breakable=_breakable, anchor=_anchor)
     template = environment.from_string((folder / "template.html").read_text("utf-8"))
     return template.render(document=report.document(), style=Markup((folder / "style.css").read_text("utf-8")))
 
@@ -103,6 +103,11 @@ def _letters(table: Table, folded: bool) -> int:
 def _breakable(text: str) -> Markup:
     """A name that may break into lines behind its underscores."""
     return escape(text).replace("_", Markup("_<wbr>"))
+
+
+def _anchor(title: str) -> str:
+    """A section's place in the page's address: "error-by-horizon"."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in title.lower()).split())
 
 
 def _swatch(mark: Mark) -> Markup:

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans
-from grus.report.page import Report
-from grus.report.svg import colours
+from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, apart
+from grus.report.page import WIDE, Report
+from grus.report.svg import colours, shortened
 
 INK, ACCENT, SOFT, FAINT = "#1b2127", "#1672a8", "#59636d", "#868e95"
 STROKES = {
@@ -23,6 +23,7 @@ STROKES = {
     "rule": (FAINT, "-", 0.8),
 }
 TINTS = {"interval": "#d0e3ee", "interval inner": "#a2c7dc"}
+LINE, FLAT_LINE = 0.06, 0.095  # height of a label at a line's end, of the chart's
 DOTS_PER_INCH = 160
 
 
@@ -51,11 +52,13 @@ def picture(chart: Chart) -> Figure:
     axes.set_xlabel(plain(chart.x.label))
     axes.set_ylabel(plain(chart.y.label))
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xscale("log" if chart.x.kind == "log" else "linear")
     axes.set_xlim(chart.x.low, chart.x.high)
     axes.set_yscale("log" if chart.y.kind == "log" else "linear")
     axes.set_ylim(chart.y.low, chart.y.high)
     for mark in chart.marks:
         draw(axes, chart, mark)
+    label_lines(axes, chart)
     for ticks, put in ((chart.x.ticks(7), axes.set_xticks), (chart.y.ticks(5), axes.set_yticks)):
         put([place for place, _ in ticks], [label for _, label in ticks])
     axes.minorticks_off()
@@ -89,6 +92,17 @@ def draw(axes: Axes, chart: Chart, mark: Mark) -> None:
             extent = (chart.x.low, chart.x.high, chart.y.low, chart.y.high)
             axes.imshow(colours(mark.values), extent=extent, origin="lower", aspect="auto", interpolation="nearest")
             axes.set_title(plain(mark.name), loc="right", fontsize=8)
+
+
+def label_lines(axes: Axes, chart: Chart) -> None:
+    """The names at the ends of lines, apart from one another."""
+    found = chart.labelled
+    across = chart.x.share(np.array([line.x[last] for line, last in found]))
+    up = chart.y.share(np.array([line.y[last] for line, last in found]))
+    places = apart(up, FLAT_LINE if chart.flat else LINE, 0.0, 1.0)
+    for (line, _), x, y, place in zip(found, across, up, places, strict=True):
+        axes.plot([x, 1.015], [y, place], color=FAINT, linewidth=0.6, transform=axes.transAxes, clip_on=False)
+        axes.text(1.02, place, plain(shortened(line.label, WIDE[1])), color=SOFT, fontsize=8, va="center", transform=axes.transAxes)
 
 
 def plain(text: str) -> str:

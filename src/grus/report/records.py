@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.cells import Cell
 from grus.errors import ShapeError
 from grus.evaluation import Backtest
 from grus.report.axes import Array, number, time_texts
@@ -68,7 +69,7 @@ def judged(backtest: Backtest, index: int, past: Past) -> Example:
 
 @dataclass(frozen=True, eq=False)
 class GateTrace:
-    """The gates over a window of the series of this name.
+    """The gates over a window of the series of this name; the docstring of the `cell` that has them says what they mean.
 
     Shapes: times and input [L]; each gate [L, H].
     """
@@ -77,6 +78,7 @@ class GateTrace:
     input: Array
     gates: Mapping[str, Array]
     series: str = ""
+    cell: str | Cell = "gru"
 
     def __post_init__(self) -> None:
         check_sizes("GateTrace", {name: (array, len(self.times)) for name, array in {"input": self.input, **self.gates}.items()})

@@ -11,6 +11,7 @@ from grus.evaluation import Backtest
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Line, Mark, Rule, Table
 from grus.report.records import Words, cells
+from grus.report.starts import start_sentence
 
 
 class Metric(NamedTuple):
@@ -26,13 +27,15 @@ METRICS = {
     "smape": Metric("sMAPE", "mean absolute error in % of the mean of truth and forecast"),
     "mase": Metric("MASE", "mean absolute error over that of the seasonal naive forecast in the history"),
     "owa": Metric("OWA", "mean of sMAPE and MASE, each over that of naive 2"),
-    "crps": Metric("CRPS", "twice the mean pinball loss over the quantiles", True),
-    "winkler": Metric("Winkler", "interval score of the widest interval", True),
+    "crps": Metric("CRPS", "twice the mean pinball loss", True),
+    "winkler": Metric("Winkler", "interval score", True),
 }
 # Of intervals: neither smaller nor larger is better, and coverage_table shows them beside what they should be.
 IN_OTHER_TABLE = ("coverage", "width")
 COUNT = "windows"  # that a forecaster's scores are over, where one failed
 NO_DIFFERENCE = 0.005  # of the baseline's error: less is no news
+UNLIKE = 2.0  # times the smallest series' scale: from there on a mean over series would be that of the large ones
+MOST_LEVELS = 9  # that a sentence lists
 
 
 class Verdict(NamedTuple):
@@ -66,12 +69,37 @@ def judge(backtest: Backtest, model: str, metric: str) -> Verdict:
     return Verdict(scores[model][metric], rival, scores[rival][metric], int((ours < theirs).sum()), int(known.sum()))
 
 
+def unlikeness(backtest: Backtest) -> float:
+    """How many times the smallest series' scale for MASE the largest is; 1 where no two are known."""
+    known = backtest.scale > 0
+    _, first = np.unique(np.asarray(backtest.series)[known], return_index=True)
+    sizes = backtest.scale[known][first]
+    return float(sizes.max() / sizes.min()) if sizes.size else 1.0
+
+
+def fitting_metric(backtest: Backtest) -> str:
+    """What forecasters are compared by: MASE where series differ in scale, else MAE."""
+    return "mase" if unlikeness(backtest) >= UNLIKE and math.isfinite(backtest.scores()[backtest.model]["mase"]) else "mae"
+
+
+def comparison(backtest: Backtest, words: Words) -> str:
+    """Why the answer is by MASE, and what it is by MAE."""
+    mae, scaled = judge(backtest, words.model, "mae"), backtest.scale > 0
+    without = f" Left out, as their history gives no such error: {int((~scaled).sum())} of {len(backtest)} forecasts." if not scaled.all() else ""
+    beside = "" if mae.rival is None else f", the best baseline, {mae.rival}, by {words.amount(mae.rival_error)}"
+    return (
+        f"Compared by MASE, as some series vary {unlikeness(backtest):.3g} times as much as others: each error is divided by that of the seasonal "
+        f"naive forecast in the history of its series.{without} By MAE, in which the series that vary most count most, {words.model} missed "
+        f"{words.target} by {words.amount(mae.error)}{beside}."
+    )
+
+
 def answer(backtest: Backtest, words: Words, metric: str) -> str:
     """How much better, or worse, than the best baseline, on what, in the unit."""
     verdict = judge(backtest, words.model, metric)
-    label, meaning, in_unit = METRICS.get(metric, Metric(metric, metric))
+    label, _, in_unit = METRICS.get(metric, Metric(metric, metric))
     say = words.amount if in_unit else words.figure
-    ours = f"by {say(verdict.error)} on average" if metric == "mae" else f"({label}, {meaning}) by {say(verdict.error)}"
+    ours = f"by {say(verdict.error)} {'on average' if metric == 'mae' else f'in {label}'}"
     if verdict.rival is None:
         return f"{words.model} missed {words.target} {ours}; no baseline was run beside it, so nothing says whether that is good."
     theirs = f"{verdict.rival} ({say(verdict.rival_error)})"
@@ -115,11 +143,22 @@ def score_table(backtest: Backtest, words: Words) -> Table:
     names = ("", *(words.with_unit(entry.label) if entry.in_unit else entry.label for entry in head))
     texts = [[number(value, 0) for value in values] if metric == COUNT else cells(values, least=True) for metric, values in columns.items()]
     rows = tuple((name, *(column[row] for column in texts)) for row, name in enumerate(models))
-    meanings = "; ".join(f"{METRICS[metric].label}: {METRICS[metric].meaning}" for metric in metrics if metric in METRICS)
-    caption = f"Smaller is better, the best in bold. {meanings}." if meanings else ""
+    meanings = "; ".join(f"{METRICS[metric].label}: {meaning(metric, backtest)}" for metric in metrics if metric in METRICS)
+    caption = " ".join(filter(None, (start_sentence(backtest, words), f"Smaller is better, the best in bold. {meanings}." if meanings else "")))
     if not whole.all():
         caption += " Scores over fewer windows than the model's do not compare with the others, and are never the best."
     return Table(names, rows, caption.strip(), frozenset(strong), (0,))
+
+
+def meaning(metric: str, backtest: Backtest) -> str:
+    """What a metric is, with the levels and the interval that it is of here."""
+    said, levels = METRICS[metric].meaning, sorted(backtest.quantiles)
+    if metric == "winkler":
+        return f"{said} of the {100 * next(iter(backtest.coverages())):.4g} % interval"
+    if metric != "crps":
+        return said
+    which = ", ".join(f"{level:g}" for level in levels) if len(levels) <= MOST_LEVELS else f"{levels[0]:g} to {levels[-1]:g}"
+    return f"{said} over the {len(levels)} quantile levels that were forecast ({which}), from which alone it is estimated"
 
 
 def coverage_table(backtest: Backtest, words: Words) -> Table | None:
@@ -128,12 +167,12 @@ def coverage_table(backtest: Backtest, words: Words) -> Table | None:
         return None
     held, width = ({name: found(name) for name in backtest.probabilistic} for found in (backtest.coverages, backtest.widths))
     rows = [
-        (name, f"{100 * nominal:.4g} %", f"{number(100 * share, 1)} %", _points(share - nominal), words.figure(width[name][nominal]))
+        (name, f"{number(100 * share, 1)} % of {100 * nominal:.4g} %", _points(share - nominal), words.figure(width[name][nominal]))
         for name, shares in held.items()
         for nominal, share in shares.items()
     ]
-    head = ("", "interval", "held the truth", "difference (points)", words.with_unit("mean width"))
-    caption = "Intervals should hold as often as they say; below that they are too narrow, above it too wide."
+    head = ("", "interval held the truth", "difference (points)", words.with_unit("mean width"))
+    caption = "An 80 % interval should hold 80 % of what came; one that holds less is too narrow, one that holds more too wide."
     return Table(head, tuple(rows), caption, ours=tuple(range(len(backtest.intervals))))
 
 
@@ -146,7 +185,7 @@ def coverage_sentence(backtest: Backtest) -> str:
     if not backtest.intervals:
         return "No intervals were forecast."
     nominal, held = next(iter(backtest.coverages().items()))
-    return f"The {100 * nominal:.4g} % interval held {100 * held:.1f} % of the measured values."
+    return f"The {100 * nominal:.4g} % interval held {100 * held:.1f} % of the measured values, where it should hold {100 * nominal:.4g} %."
 
 
 def horizon_axis(backtest: Backtest, words: Words) -> tuple[Array, Axis]:
@@ -160,7 +199,7 @@ def error_by_horizon(backtest: Backtest, words: Words, metric: str) -> Chart:
     steps, across = horizon_axis(backtest, words)
     rival = judge(backtest, words.model, metric).rival
     others = [name for name in found if name not in (words.model, rival)]
-    marks: list[Mark] = [Line(steps, found[name], "other", "other baselines" if len(others) > 1 else name) for name in others]
+    marks: list[Mark] = [Line(steps, found[name], "other", label=name) for name in others]
     if rival is not None:
         marks.append(Line(steps, found[rival], "best", f"{rival} (best baseline)"))
     marks.append(Line(steps, found[words.model], "model", words.model))
@@ -185,11 +224,11 @@ def coverage_by_horizon(backtest: Backtest, words: Words) -> Chart | None:
     steps, across = horizon_axis(backtest, words)
     marks: list[Mark] = [Rule(nominal, name=f"nominal: {nominal:.4g} %", role="reference")]
     others = [name for name in found if name != words.model]
-    marks += [Line(steps, found[name], "other", "baselines" if len(others) > 1 else name) for name in others]
+    marks += [Line(steps, found[name], "other", label=name) for name in others]
     marks.append(Line(steps, share, "model", f"{words.model}, share of truths within"))
-    head = (f"{words.step}s ahead", *(f"{name} held (%)" for name in found))
+    head = (f"{words.step}s ahead", *(f"{name} held (%), nominally {nominal:.4g}" for name in found))
     table = Table(head, tuple(zip((f"{step:.0f}" for step in steps), *(cells(column) for column in found.values()), strict=True)))
-    text = f"Coverage of the {nominal:.4g} % interval by horizon, between {np.nanmin(share):.0f} % and {np.nanmax(share):.0f} %."
+    text = f"Coverage of the {nominal:.4g} % interval by horizon, between {np.nanmin(share):.0f} % and {np.nanmax(share):.0f} % of {nominal:.4g} %."
     least = min(float(np.nanmin(column)) for column in found.values() if np.isfinite(column).any())
     up = Axis(min(50.0, least // 10 * 10), 102.0, "held (%)")
-    return Chart("coverage-by-horizon", "Interval coverage by horizon", text, across, up, marks, table, flat=True)
+    return Chart("coverage-by-horizon", f"Coverage of the {nominal:.4g} % interval by horizon", text, across, up, marks, table, flat=True)

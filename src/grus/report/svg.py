@@ -13,10 +13,12 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from grus.report.axes import Array, Axis, Ticks
-from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, runs
+from grus.report.charts import Band, Bars, Chart, Dots, Heat, Line, Mark, Rule, Spans, apart, runs
 
 TOP, RIGHT, BOTTOM = 26, 14, 42
 LETTER = 6.7  # mean width of a figure at the style sheet's 12 px
+LINE, LEAD, NAME = 14, 16, 7.2  # height of a label at a line's end, the way to it, and the mean width of its letters
+MOST_LABEL = 0.3  # of the chart's width
 # Both are legible on a light and on a dark page; the cell's value is the opacity.
 POSITIVE, NEGATIVE = (0x1F, 0x86, 0xBF), (0xD5, 0x70, 0x1E)
 
@@ -29,20 +31,23 @@ class Frame:
     width: int
     height: int
     left: float
+    right: float
     rows: Ticks
 
     @classmethod
     def of(cls, chart: Chart, width: int, height: int) -> Frame:
         height = height * 5 // 8 if chart.flat else height
         rows = chart.y.ticks(max(3, height // 48))
-        return cls(chart, width, height, 12 + LETTER * max(chart.letters, *(len(label) for _, label in rows), 1), rows)
+        left = 12 + LETTER * max(chart.letters, *(len(label) for _, label in rows), 1)
+        labels = [LEAD + NAME * len(shortened(line.label, width)) for line, _ in chart.labelled]
+        return cls(chart, width, height, left, round(width - max([RIGHT, *labels]), 1), rows)
 
     @property
     def floor(self) -> float:
         return self.height - BOTTOM
 
     def across(self, x: Array | float) -> Array:
-        return self.left + self.chart.x.share(np.asarray(x, np.float64)) * (self.width - RIGHT - self.left)
+        return self.left + self.chart.x.share(np.asarray(x, np.float64)) * (self.right - self.left)
 
     def down(self, y: Array | float) -> Array:
         return self.floor - self.chart.y.share(np.asarray(y, np.float64)) * (self.floor - TOP)
@@ -54,7 +59,7 @@ class Frame:
 def svg(chart: Chart, kind: str, width: int, height: int) -> str:
     """The chart as one <svg> of the class `kind`."""
     frame = Frame.of(chart, width, height)
-    drawn = "".join(draw(frame, mark) for mark in chart.marks)
+    drawn = "".join(draw(frame, mark) for mark in chart.marks) + draw_labels(frame)
     box = f'viewBox="0 0 {width} {frame.height}" width="{width}" height="{frame.height}"'
     return f'<svg class="chart {kind}" {box} role="img" aria-label="{escape(chart.text)}">{draw_axes(frame)}{drawn}</svg>'
 
@@ -79,7 +84,7 @@ def draw_axes(frame: Frame) -> str:
     drawn = [f'<text class="unit" x="0" y="13">{escape(y.label)}</text>']
     for value, label in frame.rows:
         down = f"{float(frame.down(value)):.1f}"
-        drawn.append(f'<path class="grid" d="M{frame.left:.1f},{down}H{frame.width - RIGHT}"/>')
+        drawn.append(f'<path class="grid" d="M{frame.left:.1f},{down}H{frame.right}"/>')
         drawn.append(f'<text class="left" x="{frame.left - 6:.1f}" y="{down}" dy=".32em">{escape(label)}</text>')
     for value, label in columns(x, frame):
         across = float(frame.across(value))
@@ -87,16 +92,35 @@ def draw_axes(frame: Frame) -> str:
         # A label at the very edge would be cut off: it moves inwards by what it lacks.
         half = LETTER * len(label) / 2
         drawn.append(f'<text class="below" x="{min(max(across, half), frame.width - half):.1f}" y="{frame.floor + 17}">{escape(label)}</text>')
-    drawn.append(f'<text class="left" x="{frame.width - RIGHT}" y="{frame.height - 7}">{escape(x.label)}</text>')
-    drawn.append(f'<path class="tick" d="M{frame.left:.1f},{frame.floor}H{frame.width - RIGHT}"/>')
+    drawn.append(f'<text class="left" x="{frame.right}" y="{frame.height - 7}">{escape(x.label)}</text>')
+    drawn.append(f'<path class="tick" d="M{frame.left:.1f},{frame.floor}H{frame.right}"/>')
     return "".join(drawn)
+
+
+def draw_labels(frame: Frame) -> str:
+    """The names at the ends of lines, apart from one another, each with a thin stroke from its line."""
+    found, drawn = frame.chart.labelled, list[str]()
+    across = frame.across(np.array([line.x[last] for line, last in found]))
+    down = frame.down(np.array([line.y[last] for line, last in found]))
+    places = apart(down, LINE, TOP, frame.floor - LINE / 2)
+    for (line, _), x, y, place in zip(found, across, down, places, strict=True):
+        drawn.append(f'<path class="tick" d="M{x:.1f},{y:.1f}L{frame.right + LEAD - 4:.1f},{place:.1f}"/>')
+        text = escape(shortened(line.label, frame.width))
+        drawn.append(f'<text x="{frame.right + LEAD - 2:.1f}" y="{place:.1f}" dy=".32em">{text}</text>')
+    return "".join(drawn)
+
+
+def shortened(label: str, width: int) -> str:
+    """The label as far as there is room beside a chart; the line's tooltip and the table have all of it."""
+    most = int(MOST_LABEL * width / NAME)
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def columns(axis: Axis, frame: Frame) -> Ticks:
     """As many ticks below the chart as its labels leave room for."""
     for wanted in range(max(2, int(frame.width // 60)), 0, -1):
         found = axis.ticks(wanted)
-        room = (frame.width - RIGHT - frame.left) / max(1, len(found))
+        room = (frame.right - frame.left) / max(1, len(found))
         if room > LETTER * max((len(label) for _, label in found), default=0) + 14:
             return found
     return axis.ticks(1)
@@ -104,7 +128,8 @@ def columns(axis: Axis, frame: Frame) -> Ticks:
 
 def draw(frame: Frame, mark: Mark) -> str:
     """One mark, its name as the tooltip."""
-    title = f"<title>{escape(mark.name)}</title>" if mark.name else ""
+    name = mark.name or (mark.label if isinstance(mark, Line) else "")
+    title = f"<title>{escape(name)}</title>" if name else ""
     match mark:
         case Line():
             return f'<path class="{mark.role}" d="{line_path(frame, mark)}">{title}</path>'
@@ -125,11 +150,11 @@ def draw(frame: Frame, mark: Mark) -> str:
             path = (
                 f"M{float(frame.across(mark.place)):.1f},{TOP}V{frame.floor}"
                 if mark.upright
-                else f"M{frame.left:.1f},{float(frame.down(mark.place)):.1f}H{frame.width - RIGHT}"
+                else f"M{frame.left:.1f},{float(frame.down(mark.place)):.1f}H{frame.right}"
             )
             return f'<path class="{mark.role}" d="{path}">{title}</path>'
         case Heat():
-            place = f'x="{frame.left:.1f}" y="{TOP}" width="{frame.width - RIGHT - frame.left:.1f}" height="{frame.floor - TOP}"'
+            place = f'x="{frame.left:.1f}" y="{TOP}" width="{frame.right - frame.left:.1f}" height="{frame.floor - TOP}"'
             source = "data:image/png;base64," + b64encode(png(mark.values)).decode()
             return f'<image {place} preserveAspectRatio="none" href="{source}">{title}</image>'
 
@@ -155,7 +180,7 @@ def band_path(frame: Frame, band: Band) -> str:
 def _box(frame: Frame, left: float | Array, right: float | Array, top: float, bottom: float) -> str:
     # Two pixels at least, so that a single missing step stays visible in a long series.
     start = max(float(left), frame.left)
-    wide = max(min(float(right), frame.width - RIGHT) - start, 2.0)
+    wide = max(min(float(right), frame.right) - start, 2.0)
     high, low = min(top, bottom), max(top, bottom)
     return f'<rect x="{start:.1f}" y="{high:.1f}" width="{wide:.1f}" height="{low - high:.1f}"/>'
 

@@ -211,6 +211,17 @@ class BacktestConfig(_Part):
         return names
 
 
+class LoggingConfig(_Part):
+    """What a run writes of its epochs besides log.jsonl.
+
+    csv: the same rows as a table, log.csv.
+    tensorboard: the same figures for TensorBoard, in the folder tensorboard.
+    """
+
+    csv: bool = False
+    tensorboard: bool = False
+
+
 class Config(_Part):
     """All that decides a run, but for the versions of the software."""
 
@@ -219,6 +230,7 @@ class Config(_Part):
     model: Annotated[ForecastSettings, PlainValidator(partial(_section, "model"))] = Field(default_factory=_default_section("model"))
     training: Annotated[TrainingSettings, PlainValidator(partial(_section, "training"))] = Field(default_factory=_default_section("training"))
     backtest: BacktestConfig = BacktestConfig()
+    logging: LoggingConfig = LoggingConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
@@ -292,7 +304,7 @@ def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
 def classes(task: str) -> dict[str, type[BaseModel]]:
     """The class of every section, in the order of a file; "" is the configuration itself."""
     found: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig}
-    return found | {name: section_class(task, name) for name in SECTIONS.get(task, {})} | {"backtest": BacktestConfig}
+    return found | {name: section_class(task, name) for name in SECTIONS.get(task, {})} | {"backtest": BacktestConfig, "logging": LoggingConfig}
 
 
 def _keys(task: str) -> dict[str, tuple[str, ...]]:

@@ -137,11 +137,10 @@ class Draft:
             self.put(key.strip(), _Reading(f"{flag}{key.strip()}", {}).value(node, ()) if node is not None else None, flag)
 
     def place(self, location: Location) -> Place:
-        """Where the value was written, or else the first one in it, or else the nearest one around it."""
-        inside = (place for written, place in self.places.items() if location and written[: len(location)] == location)
+        """Where the value was written, or else the nearest one around it."""
         while location not in self.places:
             location = location[:-1]
-        return self.places[location] if location else next(inside, self.places[()])
+        return self.places[location]
 
 
 class _Reading:

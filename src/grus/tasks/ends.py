@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from grus.data.panel import Panel, Series
+from grus.errors import DataError
 from grus.tasks.facts import time_text
 
 TOLD = 3  # series that a sentence names
@@ -19,6 +20,27 @@ def known_and_ahead(panel: Panel) -> tuple[Panel, Panel | None]:
     Elsewhere such rows are steps like others, which have passed without a value.
     """
     return (until_last_target(panel), panel) if panel.future_names or not panel.step.is_regular else (panel, None)
+
+
+def check_ahead(panel: Panel, ahead: Panel | None, horizon: int, table: str) -> None:
+    """Whether a table tells what must be known of the steps to forecast.
+
+    panel, ahead: as ``known_and_ahead`` gives them. table: how a message calls it.
+
+    Raises: DataError.
+    """
+    if ahead is None:
+        return
+    short = [(series, _blank(series)) for series in ahead if _blank(series) < horizon]
+    if short:
+        columns, (series, count) = panel.columns, short[0]
+        which = f", with their {', '.join(columns.future)}" if columns.future else ""
+        more = f", and too few of {len(short) - 1} more series" if len(short) > 1 else ""
+        raise DataError(
+            f"predict: {table} must end with {horizon} rows for the steps to forecast{which} and a blank {columns.target}, "
+            f"got {count} such rows of series {series.id!r} after {time_text(panel[series.id].times[-1], panel)}{more}; "
+            "add them behind the history in that file, or in a copy that is given with --data."
+        )
 
 
 def until_last_target(panel: Panel) -> Panel:

@@ -9,6 +9,7 @@ import numpy as np
 
 from grus.data.panel import Panel
 from grus.data.splitting import Range, Split
+from grus.nn import Recurrent
 from grus.tasks.card import versions
 from grus.tasks.forecast import ForecastModel
 from grus.tasks.judging import name_of
@@ -38,6 +39,7 @@ def training_facts(parts: Split, model: ForecastModel, training: TrainingSetting
         ("network", f"{name_of(model)}, {settings.decoder} decoder, {settings.head} head, {weights} weights"),
         ("epochs", f"{len(history.epochs)} of {training.epochs}, best {history.best_epoch}, stopped by {history.stopped}"),
         ("batch size", str(training.batch_size)),
+        *_memory(model, training),
         ("seed", str(training.seed)),
         ("training time", f"{sum(row['seconds'] for row in history.epochs):.1f} s"),
         ("made with", ", ".join(f"{name} {number}" for name, number in versions().items())),
@@ -57,6 +59,14 @@ def time_text(time: Any, panel: Panel) -> str:
         return str(int(time))
     unit = next(unit for unit in ("D", "m", "s", "ns") if all((series.times.astype(f"M8[{unit}]") == series.times).all() for series in panel))
     return str(time.astype(f"M8[{unit}]")).replace("T", " ")
+
+
+def _memory(model: ForecastModel, training: TrainingSettings) -> Facts:
+    """What the layers kept for their gradients, where a budget chose it."""
+    if training.max_memory_gb is None:
+        return []
+    kept = next(layer.options.memory for layer in model.network.modules() if isinstance(layer, Recurrent))
+    return [("memory", f"{kept}, within {training.max_memory_gb:g} GB")]
 
 
 def _covariates(panel: Panel) -> Facts:

@@ -2,7 +2,10 @@
 
 run.json          what kind of folder this is, and until when the network has learnt from each series
 config.yaml       every value that decided the run
+running.json      a sign of life, as long as the training goes on
 log.jsonl         one line per epoch
+log.csv           the same as a table, with logging.csv
+tensorboard/      the same for TensorBoard, with logging.tensorboard
 checkpoints/      to go on from after an interruption
 model/            the trained network
 metrics.json      the scores of the backtest, by forecaster and metric
@@ -28,7 +31,19 @@ from grus.tasks.config import Config, load
 
 VERSION = 1
 KIND = "grus forecast run"
-ENTRIES = ("run.json", "config.yaml", "log.jsonl", "checkpoints", "model", "metrics.json", "backtest.json", "report.html")
+ENTRIES = (
+    "run.json",
+    "config.yaml",
+    "running.json",
+    "log.jsonl",
+    "log.csv",
+    "tensorboard",
+    "checkpoints",
+    "model",
+    "metrics.json",
+    "backtest.json",
+    "report.html",
+)
 PREVIOUS = ".previous"
 # How each part is made that a run lacks, as the remedy of a message.
 _MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evaluate {}", "metrics.json": "grus evaluate {}"}
@@ -57,9 +72,24 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def pulse(self) -> Path:
+        """A sign of life, as long as the training goes on."""
+        return self.path / "running.json"
+
+    @property
     def log(self) -> Path:
         """One line per epoch."""
         return self.path / "log.jsonl"
+
+    @property
+    def table(self) -> Path:
+        """The log as a table."""
+        return self.path / "log.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The log for TensorBoard."""
+        return self.path / "tensorboard"
 
     @property
     def checkpoints(self) -> Path:
@@ -126,7 +156,7 @@ class RunFolder:
         The run that it was to replace is in its place again.
         """
         begun = self.log.exists() and self.log.stat().st_size
-        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "log.jsonl", "checkpoints", PREVIOUS}:
+        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "running.json", "log.jsonl", "checkpoints", PREVIOUS}:
             return
         _clear(self)
         if self.previous.exists():

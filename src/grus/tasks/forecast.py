@@ -22,7 +22,7 @@ from grus.data.transforms import Transform
 from grus.data.windows import Batch, Windows
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ScaledQuantiles
-from grus.evaluation.rolling import Predict, Prediction
+from grus.evaluation.plan import Predict, Prediction
 from grus.models.forecast import ForecastNetwork
 from grus.models.tensors import TensorBatch
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial as bind
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,20 +23,25 @@ from grus.errors import CheckpointError, DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
 from grus.tasks.config import Config, override
-from grus.tasks.ends import blank_ends, known_and_ahead
+from grus.tasks.ends import blank_ends, check_ahead, known_and_ahead
 from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
 from grus.tasks.frames import prediction_frame
-from grus.tasks.judging import BacktestPlan, after_learning, judge_parts, name_of, parts_before, untested_of
-from grus.tasks.learning import train
+from grus.tasks.judging import BacktestPlan, Retrain, after_learning, judge_parts, name_of, one_phase, parts_before, untested_of
+from grus.tasks.learning import search_rate, train
+from grus.tasks.live import Pulse
+from grus.tasks.noticed import noticed as noticed
 from grus.tasks.progress import backtest_progress, training_reporter
-from grus.tasks.run_data import Outline, last_learnt, parts_of_run, stream_run
+from grus.tasks.run_data import STDIN, Outline, last_learnt, parts_of_run, stream_run
 from grus.tasks.run_data import read_run as read_run
 from grus.tasks.run_data import split_run as split_run
 from grus.tasks.run_record import check_out, digest_of, failed, keep_record, leave_place, place_for, run_card
 from grus.tasks.seeds import check_seeds, over_seeds
-from grus.training import History
+from grus.training import History, Reporter
+from grus.training.progress import Together, read_rows
+from grus.training.ranks import rank_of_process
+from grus.training.rate_finder import RateSearch
 
 
 @dataclass(frozen=True)
@@ -72,20 +78,39 @@ def prepare_run(config: Config) -> SplitParts:
 
 
 def fit_run(config: Config, folder: RunFolder, parts: SplitParts, *, reporter: str, resume: bool) -> RunSummary:
-    """Train as the configuration says; the model goes into the folder when the training is over.
+    """Train as the configuration says; the model goes into the folder when the training is over, by the first of several processes.
 
+    A run that was ended before its first checkpoint begins anew, which gives the same bits.
     Raises: DataError, OptionError.
     """
     windows = window_settings(config, parts.step)
     bar = training_reporter(reporter, f"training {describe(config)} on {_data(config, parts)}")
-    model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=bar, resume=resume)
-    if not history.interrupted:
-        facts, until = facts_of(config, parts, model, history)
-        model = replace(model, facts=tuple(facts))
-        folder.note_learnt(until)
-        stored.save(model, folder.model, run_card(config, model, {}), overwrite=True)
-        folder.drop_previous()
+    begun = any(folder.checkpoints.rglob("state.json"))
+    leads = rank_of_process() == 0
+    with ExitStack() as life:
+        told = Together(life.enter_context(Pulse(folder.pulse)), *_logs(config, folder), bar) if leads else bar
+        model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=told, resume=resume and begun)
+        if not history.interrupted and leads:
+            facts, until = facts_of(config, parts, model, history)
+            model = replace(model, facts=tuple(facts))
+            folder.note_learnt(until)
+            stored.save(model, folder.model, run_card(config, model, {}), overwrite=True)
+            folder.drop_previous()
     return _summary(folder, model, history)
+
+
+def _logs(config: Config, folder: RunFolder) -> list[Reporter]:
+    """What writes the epochs for other programs; the module brings TensorBoard's formats, which take a tenth of a second."""
+    wanted = {"CsvLog": config.logging.csv, "TensorBoardLog": config.logging.tensorboard}
+    return [getattr(import_module("grus.training.loggers"), name)(folder.path) for name, is_wanted in wanted.items() if is_wanted]
+
+
+def search_run(config: Config, parts: SplitParts) -> RateSearch:
+    """Learning rates tried out on what such a run would begin with.
+
+    Raises: DataError, OptionError.
+    """
+    return search_rate(parts, window_settings(config, parts.step), config.model, config.training)
 
 
 def finished_run(folder: RunFolder) -> RunSummary:
@@ -123,6 +148,7 @@ def evaluate_run(
     Raises: DataError, OptionError.
     """
     config, model = _with_backtest(folder.config, assignments), load_model(folder)
+    _check_test_part(folder, config)
     check_out(folder, out)
     others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
     whole, until = parts_of_run(config, data, model.like), folder.learnt_until
@@ -153,7 +179,7 @@ def evaluate_run(
         def retrain(origin: int) -> ForecastModel:
             return train(parts_before(parts.part(0), origin, plan, model.windows), model.windows, config.model, config.training)[0]
 
-        test = bind(judge_parts, model, parts, plan, retrain=retrain, folder=place, resume=True, on_progress=progress)
+        test = bind(judge_parts, model, parts, plan, retrain=Retrain(retrain, config.training), folder=place, resume=True, on_progress=progress)
         try:
             return test()
         except CheckpointError as error:
@@ -169,7 +195,7 @@ def evaluate_run(
 
     with backtest_progress(reporter, title) as progress:
         found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
-    after = (*(() if (missing := untested_of(ids, found.series)) is None else (missing,)), *failed(found))
+    after = (*filter(None, (untested_of(ids, found.series), one_phase(found))), *failed(found))
     for note in after:
         tell(note)
     if data is None and out is None:
@@ -191,6 +217,17 @@ def _with_backtest(config: Config, assignments: Sequence[str]) -> Config:
     return override(config, assignments) if assignments else config
 
 
+def _check_test_part(folder: RunFolder, config: Config) -> None:
+    """Raises: DataError for a run whose network was to learn from all but the validation part."""
+    if config.data.test != 0:
+        return
+    other = shlex.join(["grus", "fit", "--config", str(folder.config_file), "--set", "data.test=0.1", "--out", f"{folder.path}-tested"])
+    raise DataError(
+        f"evaluate: {folder.path} must be a run with a test part, got one with data.test=0, for which no table has one; "
+        f"evaluate the run that it was made from, or one that leaves a part to test on: {other}"
+    )
+
+
 def predict_run(
     folder: RunFolder, data: Path | BinaryIO | None, levels: Sequence[float] | None, tell: Callable[[str], None] = warnings.warn
 ) -> pd.DataFrame:
@@ -208,6 +245,7 @@ def predict_run(
     frames, blank = list[pd.DataFrame](), list[tuple[str, ...]]()
     for panel in (read_run(config, data, model.like),) if stream is None else stream:
         history, ahead = known_and_ahead(panel)
+        check_ahead(history, ahead, model.horizon, _table_name(config, data))
         sentence = blank_ends(history)
         blank.append(() if sentence is None else (sentence,))
         found = model.predict(history, ahead, levels)
@@ -216,6 +254,12 @@ def predict_run(
     for sentence in told(blank):
         tell(sentence)
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+
+
+def _table_name(config: Config, data: Path | BinaryIO | None) -> str:
+    """What a message calls the table that a forecast goes on from."""
+    path = config.data.path if data is None else data
+    return str(path) if isinstance(path, Path) else "the table" if path is None else STDIN
 
 
 def load_model(folder: RunFolder) -> ForecastModel:
@@ -242,8 +286,7 @@ def window_settings(config: Config, step: Step) -> WindowSettings:
 
 def read_history(folder: RunFolder) -> History:
     """The epochs that the log holds."""
-    lines = folder.log.read_text(encoding="utf-8").splitlines() if folder.log.exists() else []
-    return History([json.loads(line) for line in lines])
+    return History(read_rows(folder.log))
 
 
 def describe(config: Config) -> str:

@@ -32,7 +32,7 @@ from grus.tasks.ends import blank_ends, known_and_ahead
 from grus.tasks.facts import training_facts
 from grus.tasks.forecast import ForecastModel, WindowSettings, check_count, default_lookback
 from grus.tasks.frames import prediction_frame
-from grus.tasks.judging import BacktestPlan, judge, name_of, parts_before, standard_for, windows_of
+from grus.tasks.judging import BacktestPlan, Retrain, judge, name_of, parts_before, standard_for, windows_of
 from grus.tasks.learning import train
 from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import Bar, History, Reporter, TrainingSettings, quiet
@@ -121,7 +121,9 @@ class Forecaster(BaseEstimator):
         return X if self.season is None else X.with_season(_plain(self.season))
 
     def _split(self, panel: Panel, test: Amount) -> Split:
-        return split(panel, self.validation_split, test)
+        """Rows that only say what is known ahead are in the panel, and in none of the parts."""
+        known, _ = known_and_ahead(panel)
+        return replace(split(known, self.validation_split, test), panel=panel)
 
     def _learn(self, parts: Split, start: ForecastModel | None) -> None:
         seed = self._seed()
@@ -235,10 +237,10 @@ class Forecaster(BaseEstimator):
         windows_of(parts.panel, parts.test, plan, windows)  # tells what cannot be tested before anything is trained
 
         def run(seed: int, plan: BacktestPlan, place: Path | None) -> Backtest:
-            def retrain(origin: int) -> ForecastModel:
+            def before(origin: int) -> ForecastModel:
                 return self._train(parts_before(parts, origin, plan, windows), None, seed, quiet)[0]
 
-            model = self._train(parts, None, seed, self._reporter())[0]
+            model, retrain = self._train(parts, None, seed, self._reporter())[0], Retrain(before, self._training_settings(seed))
             return judge(model, parts.panel, parts.test, plan, retrain=retrain, folder=place, resume=resume, on_progress=on_progress)
 
         found = run(own, plan, folder)
@@ -251,7 +253,7 @@ class Forecaster(BaseEstimator):
         both without error, −∞ where the baseline alone is.
         """
         self._check_fitted()
-        panel = self._read(X, y, self.model_.like)
+        panel, _ = known_and_ahead(self._read(X, y, self.model_.like))
         ranges = [(max(len(series) - self.model_.horizon, 0), len(series)) for series in panel]
         windows = windows_of(panel, ranges, BacktestPlan(), self.model_.windows)
         plan = BacktestPlan(baselines=standard_for(panel, windows, self.model_.horizon))

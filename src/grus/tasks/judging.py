@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.evaluation.baselines import Baseline, standard
 from grus.evaluation.catalogue import check_baselines, choose_baselines
-from grus.evaluation.rolling import Model, Predict, Progress, run_backtest
+from grus.evaluation.plan import Model, Predict
+from grus.evaluation.rolling import Progress, run_backtest
 from grus.tasks.forecast import ForecastModel, WindowSettings
+from grus.training import TrainingSettings
 
 NAMED = 5  # series in a sentence
 
@@ -47,34 +49,42 @@ class BacktestPlan:
         check_baselines(self.baselines or ())
 
 
+class Retrain(NamedTuple):
+    """How a network is trained anew: by these settings, on what precedes an origin; ``parts_before`` says what that is."""
+
+    before: Callable[[int], ForecastModel]
+    settings: TrainingSettings
+
+
 def judge(
     model: ForecastModel,
     panel: Panel,
     ranges: Sequence[Range],
     plan: BacktestPlan,
     *,
-    retrain: Callable[[int], ForecastModel] | None = None,
+    retrain: Retrain | None = None,
     folder: Path | None = None,
     resume: bool = False,
     on_progress: Progress | None = None,
 ) -> Backtest:
     """Forecasts from origins within the ranges of test targets, beside the baselines.
 
-    retrain: the model trained on what precedes an origin, for plans that refit; ``parts_before`` says what that is.
+    retrain: for plans that refit.
 
     Raises: DataError where a range is shorter than the horizon or nothing is known before an origin; OptionError for a plan that cannot be met;
     CheckpointError where the folder holds the backtest of another network, or on other data.
     """
-    if plan.refit != "never" and retrain is None:
-        raise OptionError(f"backtest: refit must be 'never' for a model that cannot be trained anew, got {plan.refit}; leave it out.")
     windows = windows_of(panel, ranges, plan, model.windows)
+    tested = Model(name_of(model), model.rolling(panel), key=key_of(model))
+    if plan.refit != "never":
+        if retrain is None:
+            raise OptionError(f"backtest: refit must be 'never' for a model that cannot be trained anew, got {plan.refit}; leave it out.")
+        before = retrain.before
 
-    def refit(same: Panel, origin: int) -> Predict:
-        assert retrain is not None
-        return retrain(origin).rolling(same)
+        def refit(same: Panel, origin: int) -> Predict:
+            return before(origin).rolling(same)
 
-    every = 1 if plan.refit == "never" else plan.refit
-    tested = Model(name_of(model), model.rolling(panel), None if plan.refit == "never" else refit, every, key_of(model))
+        tested = replace(tested, refit=refit, every=plan.refit, key=key_of(model, retrain.settings))
     baselines = choose_baselines(plan.baselines, panel.step.season)
     return run_backtest(panel, windows, model.horizon, tested, baselines, on_progress=on_progress, folder=folder, resume=resume)
 
@@ -84,7 +94,7 @@ def judge_parts(
     parts: SplitParts,
     plan: BacktestPlan,
     *,
-    retrain: Callable[[int], ForecastModel] | None = None,
+    retrain: Retrain | None = None,
     folder: Path | None = None,
     resume: bool = False,
     on_progress: Progress | None = None,
@@ -112,9 +122,9 @@ def judge_parts(
     for number in np.flatnonzero(counts).tolist():
         part, before = parts.part(number), sum(counts[:number])
 
-        def tell(done: int, total: int, before: int = before) -> None:
+        def tell(done: int, total: int, fitting: str, before: int = before) -> None:
             if on_progress is not None:
-                on_progress(before + done, sum(counts))
+                on_progress(before + done, sum(counts), fitting)
 
         windows, place = windows_of(part.panel, part.test, plan, model.windows), None if folder is None else folder / f"part-{number}"
         tested = Model(name_of(model), model.rolling(part.panel), key=key)
@@ -226,6 +236,20 @@ def untested_of(ids: Sequence[str], tested: Iterable[str]) -> str | None:
     return f"not tested: {len(missing)} of {len(ids)} series, in whose test part no window has room, or none with known values: {_named(missing)}"
 
 
+def one_phase(found: Backtest) -> str | None:
+    """That all forecasts of a series start at one step of its season, as one sentence; None where they do not, or each series has one alone."""
+    _, series = np.unique(np.array(found.series), return_inverse=True)
+    order = np.lexsort((found.origins, series))
+    strides = np.diff(found.origins[order])[np.diff(series[order]) == 0]
+    if found.season == 1 or not strides.size or np.any(strides % found.season):
+        return None
+    stride = int(strides.min())
+    return (
+        f"every forecast starts at the same step of the season of {found.season} (stride {stride}), and the scores are of such forecasts alone; "
+        f"backtest.stride={stride - 1} starts at each step in turn"
+    )
+
+
 def _named(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
     return ", ".join(map(repr, ids[:NAMED])) + more
@@ -270,10 +294,14 @@ def name_of(model: ForecastModel) -> str:
     return "Transformer" if settings.encoder == "transformer" else cell
 
 
-def key_of(model: ForecastModel) -> str:
-    """SHA-256 of the weights and of every setting that decides a forecast; training's own settings and seed show in the weights."""
+def key_of(model: ForecastModel, training: TrainingSettings | None = None) -> str:
+    """SHA-256 of the weights and of every setting that decides a forecast.
+
+    training: by which the network is trained anew; what it was trained by the first time shows in the weights.
+    """
     network, corrections = model.network, [[*pair, each.coverage, each.factor.tolist()] for pair, each in model.intervals.items()]
-    settings = [asdict(model.windows), network.settings.model_dump(mode="json"), model.scaling.to_dict(), corrections]
+    anew = None if training is None else training.model_dump(mode="json")
+    settings = [asdict(model.windows), network.settings.model_dump(mode="json"), model.scaling.to_dict(), corrections, anew]
     found = sha256(json.dumps(settings).encode())
     for name, weight in network.state_dict().items():
         found.update(name.encode() + weight.cpu().numpy().tobytes())

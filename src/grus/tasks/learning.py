@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,16 +17,20 @@ from torch import Tensor
 
 from grus.data.missing import parse
 from grus.data.panel import Panel
+from grus.data.scaling import Scaling
 from grus.data.splitting import Split
 from grus.data.streaming import OnePart, SplitParts, WindowStream, fit_scaling, told
 from grus.data.transforms import Transform
-from grus.data.windows import Windows
+from grus.data.windows import Channels, Windows
 from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ScaledQuantiles, needed
-from grus.models.forecast import ForecastSettings, ForecastShape, build
+from grus.models.augment import Augmentation
+from grus.models.forecast import ForecastNetwork, ForecastSettings, ForecastShape, build
 from grus.models.tensors import TensorBatch
+from grus.nn.memory import fit_memory
 from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known
-from grus.training import History, Reporter, TrainingSettings, fit, quiet, seeded
+from grus.training import History, Objective, Reporter, TrainingSettings, fit, quiet, seeded
+from grus.training.rate_finder import RateSearch, find_rate
 
 
 class WindowSource:
@@ -37,20 +41,48 @@ class WindowSource:
 
     def __init__(self, windows: WindowStream, batch_size: int, *, shuffle: bool = True, digest: str | None = None) -> None:
         self.windows, self.batch_size, self.shuffle, self.digest = windows, batch_size, shuffle, digest
+        self._share = (0, 1)
 
     def __len__(self) -> int:
         return self.windows.batches(self.batch_size)
 
-    def epoch(self, number: int, seed: int) -> Iterator[TensorBatch]:
+    def share(self, rank: int, ranks: int) -> WindowSource:
+        """A rank's part of batches that are so many times as large.
+
+        Raises: OptionError where there are fewer windows than ranks.
+        """
+        if len(self.windows) < ranks:
+            raise OptionError(f"fit: every process must have a window, got {len(self.windows)} for {ranks} processes; start fewer of them.")
+        found = WindowSource(self.windows, self.batch_size * ranks, shuffle=self.shuffle, digest=self.digest)
+        found._share = (rank, ranks)
+        return found
+
+    def epoch(self, number: int, seed: int) -> Iterator[TensorBatch | None]:
         """The windows of one epoch."""
-        return map(TensorBatch.of, self.windows.epoch(number, seed, self.batch_size, self.shuffle))
+        for batch in self.windows.epoch(number, seed, self.batch_size, self.shuffle, self._share):
+            yield None if batch is None else TensorBatch.of(batch)
 
 
-def objective(network: Any, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-    """The loss of the network's head, summed over the targets that are known, and their number."""
+def objective(network: Any, batch: TensorBatch, augmentation: Augmentation | None = None) -> tuple[Tensor, Tensor]:
+    """The loss of the network's head, summed over the targets that are known, and their weight; in training the network reads augmented windows."""
     device = next(network.parameters()).device
     shown = batch if device.type == "cpu" else batch.to(device)
-    return network.head.loss(network(shown), shown.target)
+    read = shown if augmentation is None or not network.training else augmentation(shown)
+    return network.head.batch_loss(network(read), shown)
+
+
+def augmentation_for(like: Panel, channels: Channels, input_noise: float, window_warping: float) -> Augmentation | None:
+    """The augmentation of windows with these channels, of a panel like this one; None where nothing is asked for.
+
+    Raises: OptionError for warping of steps that are not regular, as it would tell wrong times.
+    """
+    if window_warping and not like.step.is_regular:
+        raise OptionError(f"train: window_warping must be 0 for a series whose steps are irregular, got {window_warping}; leave it out.")
+    if not (input_noise or window_warping):
+        return None
+    ahead = len(channels.past) - len(channels.future)
+    first = ahead - len(like.past_names)
+    return Augmentation(input_noise, window_warping, range(first, ahead), range(1, first))
 
 
 def train(
@@ -72,6 +104,46 @@ def train(
 
     Raises: DataError, OptionError; KeyboardInterrupt for an interrupted run without a folder.
     """
+    course = _prepare(split, windows, settings, training, start, to_resume=folder is not None)
+    network, held = course.network, course.checked
+    history = fit(network, course.objective, course.source, course.checked, training, folder=folder, reporter=reporter, resume=resume)
+    if history.interrupted and folder is None:
+        raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
+    model = ForecastModel(network.cpu(), windows, course.scaling, replace(course.seen.like, findings=told(course.seen.findings)))
+    return (model if held is None else calibrate(model, course.parts, held.windows)), history
+
+
+def search_rate(split: Split | SplitParts, windows: WindowSettings, settings: ForecastSettings, training: TrainingSettings) -> RateSearch:
+    """Learning rates tried out on what ``train`` would begin with, of the same arguments.
+
+    Raises: DataError, OptionError.
+    """
+    course = _prepare(split, windows, settings, training, None, to_resume=False)
+    return find_rate(course.network, course.objective, course.source, training)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What a training begins with."""
+
+    network: ForecastNetwork
+    objective: Objective
+    source: WindowSource
+    checked: WindowSource | None
+    scaling: Scaling
+    seen: _Seen
+    parts: SplitParts
+
+
+def _prepare(
+    split: Split | SplitParts,
+    windows: WindowSettings,
+    settings: ForecastSettings,
+    training: TrainingSettings,
+    start: ForecastModel | None,
+    *,
+    to_resume: bool,
+) -> _Course:
     _check_settings(windows, settings)
     parts = OnePart(split) if isinstance(split, Split) else split
     shown = parts.changed(lambda part: replace(part, panel=windows.shown(part.panel)))
@@ -87,7 +159,7 @@ def train(
 
     def stream(kind: Literal["train", "validation"], stride: int) -> WindowStream:
         def look(number: int, part: Split, found: Windows) -> None:
-            if folder is not None:
+            if to_resume:
                 digests[kind].append(digest_of(found, windows))
             if kind == "train":
                 seen.findings[number] += found.scaling.findings(part.panel, part.train)
@@ -102,11 +174,12 @@ def train(
         network = build(settings, shape) if start is None else deepcopy(start.network)
     source = WindowSource(learnt, training.batch_size, digest=_joined(digests["train"]))
     checked = None if held is None else WindowSource(held, PREDICTED, shuffle=False, digest=_joined(digests["validation"]))
-    history = fit(network, objective, source, checked, training, folder=folder, reporter=reporter, resume=resume)
-    if history.interrupted and folder is None:
-        raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
-    model = ForecastModel(network.cpu(), windows, scaling, replace(seen.like, findings=told(seen.findings)))
-    return (model if held is None else calibrate(model, parts, held)), history
+    if training.max_memory_gb is not None:
+        with seeded(training.seed):
+            batch = next(batch for batch in source.epoch(1, training.seed) if batch is not None)
+            fit_memory(network, partial(objective, network, batch), training.max_memory_gb)
+    augmentation = augmentation_for(seen.like, channels, training.input_noise, training.window_warping)
+    return _Course(network, partial(objective, augmentation=augmentation), source, checked, scaling, seen, parts)
 
 
 def digest_of(windows: Windows, settings: WindowSettings) -> str:
@@ -208,6 +281,10 @@ def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None
         raise OptionError(
             f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
             f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
+        )
+    if settings.loss == "mase" and settings.mase_season >= windows.lookback:
+        raise OptionError(
+            f"train: mase_season must be less than lookback = {windows.lookback} with loss='mase', got {settings.mase_season}; look back further."
         )
     for name in ("scaling", "transform"):
         if settings.head == "negative_binomial" and getattr(windows, name) != "none":

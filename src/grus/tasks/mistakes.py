@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from grus.cells import names as cell_names
 from grus.tasks.draft import Draft, Location
 
 # Pydantic's kinds of error, as what the value must be; {} takes the bounds that pydantic names.
@@ -38,8 +39,9 @@ _MUST: dict[str, str] = {
 }
 
 
-# Classes whose own errors begin with their name, as they are met in Python too; in a configuration they are sections.
+# Classes whose own errors begin with their name and the key, as they are met in Python too; in a configuration they are sections.
 SELF_NAMED = ("ForecastSettings", "TrainingSettings")
+UNKNOWN_CELL = "cell"  # what an error begins with that tells of a cell's name
 
 
 def sentences(error: ValidationError, draft: Draft, sections: Callable[[], Mapping[str, tuple[str, ...]]]) -> list[str]:
@@ -49,10 +51,18 @@ def sentences(error: ValidationError, draft: Draft, sections: Callable[[], Mappi
         if details["type"] == "default_factory_not_called":  # what another mistake caused
             continue
         # Pydantic says which member of a union refused a value: the value was written once, so one sentence does.
-        location = details["loc"] if details["type"] == "missing" else _written(details["loc"], draft.tree)
+        location = details["loc"] if details["type"] == "missing" else _written(_meant(details), draft.tree)
         found.setdefault(location, details)
     ordered = sorted(found.items(), key=lambda item: draft.place(item[0]).line)
     return [draft.place(location).text + _sentence(location, details, sections) for location, details in ordered]
+
+
+def _meant(details: ErrorDetails) -> Location:
+    """Where the value is: a section's own error names the key, where pydantic's location is the section's."""
+    location = details["loc"]
+    who, _, rest = str(details.get("ctx", {}).get("error", "")).partition(": ")
+    key = rest.partition(" ")[0] if who in SELF_NAMED else who if who == UNKNOWN_CELL else None
+    return location if key is None else (*location[:1], key)
 
 
 def _written(location: Location, tree: Any) -> Location:
@@ -78,16 +88,25 @@ def _sentence(location: Location, details: ErrorDetails, sections: Callable[[], 
     if kind == "extra_forbidden":
         return f"{name} is unknown; {_remedy(location, sections())}"
     if kind == "value_error":
-        return _placed(str(context["error"]), name)
+        return _placed(str(context["error"]), details)
     must = _MUST.get(kind)
     phrase = must.format_map(context) if must is not None else details["msg"].removeprefix("Input should be ")
     return f"{name} must be {phrase}, got {_shown(details['input'])}{_guess(details['input'], phrase) if kind == 'literal_error' else '.'}"
 
 
-def _placed(sentence: str, section: str) -> str:
+def _placed(sentence: str, details: ErrorDetails) -> str:
     """A sentence of the class that checks a section, which names itself, with the section in its place."""
     who, _, rest = sentence.partition(": ")
-    return f"{section}.{rest}" if who in SELF_NAMED else sentence
+    if who == UNKNOWN_CELL:
+        return _unknown_cell(details)
+    return f"{details['loc'][0]}.{rest}" if who in SELF_NAMED else sentence
+
+
+def _unknown_cell(details: ErrorDetails) -> str:
+    given, names = details["input"]["cell"], ", ".join(cell_names())
+    guess = _guess(given, names)
+    remedy = f"; take one of {names}." if guess == "." else guess
+    return f"model.cell must be a cell of the catalogue, got {_shown(given)}{remedy}"
 
 
 def _remedy(location: Location, sections: Mapping[str, tuple[str, ...]]) -> str:

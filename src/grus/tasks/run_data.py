@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from grus.data.panel import Columns, Panel
+from grus.data.parsing import Column
 from grus.data.reading import read_panel
+from grus.data.sources import open_table
 from grus.data.splitting import Split, split
 from grus.data.streaming import OnePart, PanelStream, SplitParts, SplitStream
 from grus.errors import DataError
@@ -22,6 +26,7 @@ from grus.tasks.ends import known_and_ahead
 from grus.tasks.facts import time_text
 
 STDIN = "stdin"
+_IN_PYTHON = "name the columns with Columns(id=…, time=…, target=…)"  # the data layer's remedy, for which a command has options
 
 
 def read_run(config: Config, data: Path | BinaryIO | None = None, like: Panel | None = None) -> Panel:
@@ -43,9 +48,49 @@ def read_run(config: Config, data: Path | BinaryIO | None = None, like: Panel | 
 
 
 def _read(given: DataConfig, path: Path | None, like: Panel | None) -> Panel:
-    if like is not None:
-        return read_panel(path, like=like)
-    return read_panel(path, columns_of(given), step=given.step, season=given.season)
+    columns = columns_of(given) if like is None else like.columns
+    with _told_to_user(path, columns, is_new=like is None):
+        if like is not None:
+            return read_panel(path, like=like)
+        return read_panel(path, columns, step=given.step, season=given.season)
+
+
+@contextmanager
+def _told_to_user(path: Path | None, columns: Columns, *, is_new: bool) -> Generator[None]:
+    """What is wrong with a table as a whole, told with the options of a command; `is_new` says that they are still to be chosen."""
+    if path is not None and not path.exists():
+        raise DataError(f"{path}: must be a table, got nothing there; check the path.")
+    try:
+        yield
+    except DataError as error:
+        if _IN_PYTHON in str(error):
+            flag = _flag_of(str(error), columns)
+            remedy = f"name the right one with {flag}" if is_new else "name it as in the table that the network has learnt from"
+            if not is_new and flag == "--target":
+                remedy += ", and give the history of the series, not only the rows to forecast"
+            raise DataError(str(error).replace(_IN_PYTHON, remedy)) from error
+        if not is_new and path is not None and _is_blank(path, columns):
+            raise DataError(
+                f"{path}: must hold the history of the series, and behind it the rows to forecast, got no value of {columns.target!r} in any row; "
+                f"put both into one table, {columns.target!r} blank in the rows to forecast."
+            ) from error
+        raise
+
+
+def _flag_of(sentence: str, columns: Columns) -> str:
+    """The option of `grus fit` for the column that a sentence misses."""
+    named: dict[str, tuple[str | None, ...]] = {"--target": (columns.target,), "--id": (columns.id,)}
+    named |= {"--past": columns.past, "--future": columns.future, "--static": columns.static}
+    return next((flag for flag, names in named.items() if any(f"column {name!r} must" in sentence for name in names)), "--time")
+
+
+def _is_blank(path: Path, columns: Columns) -> bool:
+    """Whether the column of the target is there, without any value."""
+    try:
+        table = open_table(path, columns, [columns.target])
+    except DataError:
+        return False
+    return bool(Column.of(columns.target, table.columns[columns.target]).missing.all())
 
 
 def columns_of(given: DataConfig) -> Columns:
@@ -63,7 +108,8 @@ def stream_run(config: Config, data: Path | None = None, like: Panel | None = No
         return None
     columns = columns_of(given) if like is None else like.columns
     step, season = (given.step, given.season) if like is None else (None, None)
-    return PanelStream(path, columns, ids_per_part=given.ids_per_part, step=step, season=season, like=like)
+    with _told_to_user(path, columns, is_new=like is None):
+        return PanelStream(path, columns, ids_per_part=given.ids_per_part, step=step, season=season, like=like)
 
 
 def parts_of_run(config: Config, data: Path | None = None, like: Panel | None = None) -> SplitParts:
@@ -88,7 +134,7 @@ def split_run(config: Config, panel: Panel, *, may_be_empty: bool = False) -> Sp
         parts = split(known, given.validation, given.test, at_least=least, short="drop")
     except DataError as error:
         if not may_be_empty or given.short == "error":
-            raise
+            raise _without_room(known, given, least) or error from error
         return Split(replace(known, series=()), (), (), (), (f"dropped: all {len(known)} series, which are too short ({error})",))
     kept = {series.id for series in parts.panel}
     short = [series for series in known if series.id not in kept]
@@ -97,6 +143,21 @@ def split_run(config: Config, panel: Panel, *, may_be_empty: bool = False) -> Sp
         got = f"{len(short)} of {len(panel)} that are too short, the first {short[0].id!r} of {len(short[0])} steps"
         raise DataError(f"data: every series must have {must}, got {got}; ask for smaller parts, or leave such series out with data.short=drop.")
     return parts
+
+
+def _without_room(panel: Panel, given: DataConfig, least: int) -> DataError | None:
+    """That the horizon is too long for every series; None where they cannot be split whatever it is."""
+    longest = max(panel, key=len)
+    if len(longest) >= least:
+        try:
+            split(panel, given.validation, given.test, short="drop")
+        except DataError:
+            return None
+    return DataError(
+        f"data.horizon: a series must have {least} steps to learn from for a horizon of {given.horizon}, got {len(longest)} in the longest, "
+        f"{longest.id!r}, of which data.validation {given.validation} and data.test {given.test} are set aside; "
+        "forecast fewer steps, or give longer series."
+    )
 
 
 @dataclass

@@ -15,7 +15,7 @@ from grus.data.panel import Columns
 from grus.data.reading import read_panel
 from grus.data.splitting import Amount
 from grus.errors import MissingDependencyError, OptionError
-from grus.evaluation.rolling import Prediction
+from grus.evaluation.plan import Prediction
 from grus.tasks.forecaster import Forecaster
 
 try:

@@ -7,6 +7,7 @@ from grus.training.divergence import DivergenceError
 from grus.training.history import History
 from grus.training.loop import BatchSource, Objective, fit
 from grus.training.progress import Bar, JsonLines, Lines, PacedLines, Quiet, Reporter, bar_or_lines, quiet
+from grus.training.regularise import Penalty
 from grus.training.seeds import seed_everything, seeded
 from grus.training.settings import TrainingSettings
 
@@ -20,6 +21,7 @@ __all__ = [
     "Lines",
     "Objective",
     "PacedLines",
+    "Penalty",
     "Quiet",
     "Reporter",
     "Snapshot",

@@ -11,7 +11,7 @@ from grus.errors import DataError
 Stopped = Literal["epochs", "patience", "interrupted"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """One row per epoch, and why the run stopped.
 
@@ -22,6 +22,15 @@ class History:
 
     epochs: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     stopped: Stopped | None = None
+
+    def __repr__(self) -> str:
+        told = [f"{len(self.epochs)} epochs"]
+        if self.stopped is not None:
+            told.append(f"stopped by {self.stopped}")
+        if self.epochs:
+            best = next(row for row in self.epochs if row["epoch"] == self.best_epoch)
+            told.append(", ".join((f"best {self.best_epoch}", *(f"{name} {best[name]:.4g}" for name in ("loss", "validation_loss") if name in best))))
+        return f"History({'; '.join(told)})"
 
     @property
     def best_epoch(self) -> int | None:

@@ -33,6 +33,7 @@ from grus.training.optimisers import make_optimiser
 from grus.training.prefetch import prefetched
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
 from grus.training.ranks import Ranks, count_of_processes, processes_here, rank_of_process
+from grus.training.regularise import Regulariser
 from grus.training.schedule import Schedule
 from grus.training.seeds import Seeds, seed_everything, seeded
 from grus.training.settings import TrainingSettings
@@ -232,7 +233,8 @@ def _make(fabric: Fabric, ranks: Ranks, network: nn.Module, objective: Objective
     schedule = Schedule(inner, settings, settings.epochs * steps, steps)
     network.to(fabric.device)
     learning = [weight for group in inner.param_groups for weight in group["params"]]
-    return Updates(fabric, ranks, network, learning, inner, objective, Clip(settings), settings), schedule
+    regulariser = Regulariser(network, settings.penalties, settings.activation, settings.temporal_activation)
+    return Updates(fabric, ranks, network, learning, inner, objective, Clip(settings), regulariser, settings), schedule
 
 
 def _share(source: BatchSource, ranks: Ranks) -> BatchSource:

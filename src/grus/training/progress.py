@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Protocol, SupportsFloat, TextIO
+from typing import IO, Any, Protocol, SupportsFloat, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -51,6 +52,30 @@ class Quiet:
 quiet = Quiet()
 
 
+class Together:
+    """Tells several reporters, in their order; every one is told of the end, even where another one fails."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def start(self, epochs: int, steps: int) -> None:
+        for each in self._reporters:
+            each.start(epochs, steps)
+
+    def step(self, epoch: int, step: int, samples: int, loss: SupportsFloat) -> None:
+        for each in self._reporters:
+            each.step(epoch, step, samples, loss)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        for each in self._reporters:
+            each.epoch(row)
+
+    def finish(self, history: History) -> None:
+        with ExitStack() as ends:
+            for each in reversed(self._reporters):
+                ends.callback(each.finish, history)
+
+
 class JsonLines(Quiet):
     """Writes each epoch's row as one line of JSON, at once, to a stream or to the end of a file.
 
@@ -76,6 +101,27 @@ class JsonLines(Quiet):
 
 def json_line(row: dict[str, float]) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows that ``JsonLines`` wrote into a file so far, without a last line that is not whole yet; none where there is no file.
+
+    Raises: DataError naming the line that is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    rows: list[dict[str, float]] = []
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        try:
+            found: Any = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: must be a row as training writes it, got {line[:40]!r}; restore the file.") from error
+        if not isinstance(found, dict) or "epoch" not in found:
+            raise DataError(f"{path}, line {number}: must be a row with its epoch, got {line[:40]!r}; restore the file.")
+        rows.append(cast(dict[str, float], found))
+    return rows
 
 
 class Bar:
@@ -121,7 +167,7 @@ class Bar:
 
     def _draw(self, epoch: int, done: int, loss: str, elapsed_s: float) -> None:
         left_s = (self._epochs * self._steps - done) * elapsed_s / (done - self._first)
-        figures = f"{loss}{self._validation} · {self._samples / elapsed_s:,.0f} samples/s · {_clock_face(left_s)} left"
+        figures = f"{loss}{self._validation} · {self._samples / elapsed_s:,.0f} samples/s · {clock_face(left_s)} left"
         self._progress.update(self._task, description=f"epoch {epoch}/{self._epochs}", completed=done, figures=figures, refresh=True)
 
 
@@ -177,7 +223,12 @@ def bar_or_lines(console: Console, title: str) -> Reporter:
     return Bar(console) if console.is_terminal else Lines(console.file, title)
 
 
-def _clock_face(seconds: float) -> str:
+def clock_face(seconds: float) -> str:
+    """Seconds as "4:05" or "1:04:05".
+
+    >>> clock_face(245.4)
+    '4:05'
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grus.errors import OptionError
 from grus.training.averaging import check_average
 from grus.training.optimisers import check_options
+from grus.training.regularise import Penalty
 from grus.training.schedule import check_schedule
 
 OptionValue = bool | int | float | str | tuple[float, ...] | None
@@ -29,12 +30,18 @@ _MUST = {
     "clip_norm": "a finite number above 0, or None",
     "clip_value": "a finite number above 0, or None",
     "clip_percentile": "a number above 0 and at most 100, or None",
+    "penalties": "a list of penalties on weights, such as {'kind': 'recurrent', 'l2': 1e-4}",
+    "activation": "a finite number of at least 0",
+    "temporal_activation": "a finite number of at least 0",
+    "input_noise": "a finite number of at least 0",
+    "window_warping": "a number from 0 to 1",
     "average": "one of 'none', 'ema', 'polyak', 'swa'",
     "average_options": "options of the average by name, such as {'decay': 0.99}",
     "on_divergence": "one of 'stop', 'roll_back'",
     "patience": "a whole number of at least 1, or None",
     "seed": "a whole number of at least 0 and below 2**64",
     "threads": "a whole number of at least 1, or None",
+    "max_memory_gb": "a finite number above 0, or None",
     "steps_per_epoch": "a whole number of at least 1, or None",
     "prefetch": "a whole number of at least 0",
     "checkpoint_every_s": "a number above 0",
@@ -76,6 +83,11 @@ class TrainingSettings(BaseModel):
     clip_norm: the largest norm of all gradients together; None does not clip.
     clip_value: the largest size of each entry of a gradient, before the norm is clipped.
     clip_percentile: clips the norm to this percentile of those of the last 1000 updates, as well as to clip_norm.
+    penalties: added to the loss for the size of weights; see ``grus.training.regularise``.
+    activation: times the mean square of the last recurrent layer's outputs, added to the loss.
+    temporal_activation: times the mean square of their changes from step to step, added to the loss.
+    input_noise: the deviation of normal noise on the measured values of training windows, in scaled units.
+    window_warping: the probability of a training window to have a stretch sped up or slowed down.
     average: of the weights, for validation and for the network that the run gives: "ema" fades, "polyak" is the mean over updates, "swa" over
         epochs; see ``grus.training.averaging``.
     average_options: its own: decay of "ema", and start, the share of the epochs before it begins.
@@ -84,6 +96,8 @@ class TrainingSettings(BaseModel):
     patience: epochs without a better validation loss before the run stops; None, or no validation, never stops early.
     seed: decides the batches and every random draw of the run.
     threads: PyTorch's threads during the run; None leaves them as they are.
+    max_memory_gb: what the recurrent layers may keep for the gradient of a step, in 10^9 bytes: the fastest memory option within it is taken;
+        None takes the fastest.
     steps_per_epoch: at most this many batches of each epoch; None takes all.
     prefetch: batches that a thread makes ready ahead; the bits of a run do not depend on it.
     checkpoint_every_s: seconds between checkpoints within an epoch.
@@ -109,12 +123,18 @@ class TrainingSettings(BaseModel):
     clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
     clip_value: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     clip_percentile: float | None = Field(default=None, gt=0, le=100)
+    penalties: Annotated[tuple[Penalty, ...], Field(strict=False)] = ()
+    activation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    temporal_activation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    input_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    window_warping: float = Field(default=0.0, ge=0, le=1)
     average: Literal["none", "ema", "polyak", "swa"] = "none"
     average_options: Mapping[str, float] = {}
     on_divergence: Literal["stop", "roll_back"] = "stop"
     patience: int | None = Field(default=10, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
     threads: int | None = Field(default=None, ge=1)
+    max_memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     steps_per_epoch: int | None = Field(default=None, ge=1)
     prefetch: int = Field(default=0, ge=0)
     checkpoint_every_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from grus.training.clipping import Clip
 from grus.training.ranks import Ranks
+from grus.training.regularise import Regulariser
 from grus.training.settings import TrainingSettings
 
 
@@ -31,7 +32,7 @@ class Updates:
     """Makes updates.
 
     The gradient is that of Σ losses / Σ weights over the batches of an update and over the ranks: batches of any sizes, on any number of ranks,
-    make the update of one large batch.
+    make the update of one large batch. Penalties are in the gradient and not in the losses that are told.
     """
 
     fabric: Fabric
@@ -41,6 +42,7 @@ class Updates:
     optimiser: Any  # an Optimizer; the type of its closure is narrower than what L-BFGS takes
     objective: Objective
     clip: Clip
+    regulariser: Regulariser
     settings: TrainingSettings
 
     def gradient(self, batches: Sequence[Any], *, remember: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor | bool]:
@@ -48,10 +50,11 @@ class Updates:
         alone = len(batches) == 1 and self.ranks.count == 1
         totals, weights = list[Tensor](), list[Tensor]()
         for batch in batches:
-            with self.fabric.autocast():
+            with self.fabric.autocast(), self.regulariser.watching():
                 total, weight = self.objective(self.network, batch)
-            weight = weight.detach()
-            self.fabric.backward(total / (weight + (weight == 0)) if alone else total)
+            weight, penalty = weight.detach(), self.regulariser.penalty()
+            loss = total if penalty is None else total + weight * penalty
+            self.fabric.backward(loss / (weight + (weight == 0)) if alone else loss)
             totals.append(total.detach())
             weights.append(weight)
         zero = torch.zeros((), device=self.ranks.device)

@@ -128,6 +128,9 @@ class VectorMath:
         """``a`` where ``condition`` is not 0."""
         return self.b.select(self.b.fcmp_unordered("!=", condition, self.e.constant(0.0)), a, b)
 
+    def clip_gradient(self, a: Value, limit: Value) -> Value:
+        return a
+
     def absolute(self, x: Value) -> Value:
         return self.e.intrinsic("fabs", x)
 
@@ -248,4 +251,5 @@ _OPERATIONS = {
     "maximum": VectorMath.maximum,
     "greater": VectorMath.greater,
     "where": VectorMath.where,
+    "clip_gradient": VectorMath.clip_gradient,
 }

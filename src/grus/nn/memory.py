@@ -1,0 +1,77 @@
+"""Choosing what layers keep for their gradients, so that a long sequence trains within a budget."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grus.errors import OptionError
+from grus.nn.options import Memory, check_count, check_positive
+from grus.nn.recurrent import Recurrent
+
+FASTEST_FIRST: tuple[Memory, ...] = ("store", "recompute", "checkpoint")
+
+
+def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int, max_memory_gb: float) -> Memory:
+    """The fastest ``memory`` with which a training step of these layers, on T steps of B rows each, stays within the budget.
+
+    Counted are what every layer keeps for its gradient, its output, a layer's gradients over time, and tables of the steps; not weights, the
+    input, and work buffers of a few MB.
+
+    Units: max_memory_gb in 10^9 bytes.
+    Raises: OptionError where even "checkpoint" needs more; BackendError for a layer that does not run on the compiled kernels.
+
+    Example:
+        >>> from grus.nn import GRU
+        >>> choose_memory(GRU(8, 64), steps=50_000, rows=1, max_memory_gb=0.045)
+        'checkpoint'
+    """
+    several = (layers,) if isinstance(layers, Recurrent) else tuple(layers)
+    steps, rows = check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows)
+    budget = check_positive("choose_memory", "max_memory_gb", max_memory_gb) * 1e9
+    flow, need = sum(layer.flow_bytes(steps, rows) for layer in several), 0
+    for memory in FASTEST_FIRST:
+        need = flow + sum(layer.kept_bytes(steps, rows, memory) for layer in several)
+        if need <= budget:
+            return memory
+    raise OptionError(
+        f"choose_memory: max_memory_gb must be at least {need / 1e9:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
+        "allow that, or take fewer rows or shorter sequences"
+    )
+
+
+def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float) -> Memory:
+    """Set ``memory`` of all recurrent layers of a network to the fastest with which they stay within the budget together.
+
+    ``run`` calls the network on one batch, without gradients, to show how many steps and rows each layer is given.
+
+    Raises: as ``choose_memory``; OptionError for a network without recurrent layers.
+    """
+    seen: dict[Recurrent, list[tuple[int, int]]] = defaultdict(list)
+
+    def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
+        assert isinstance(layer, Recurrent)
+        data: Tensor = given[0] if isinstance(given[0], Tensor) else given[0].data
+        rows = 1 if data.dim() < 3 else data.shape[0 if layer.batch_first else 1]
+        seen[layer].append((data.shape[:-1].numel() // max(1, rows), rows))
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in network.modules() if isinstance(layer, Recurrent)]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise OptionError("fit_memory: max_memory_gb must be None for a network whose recurrent layers are not called, got another; leave it out")
+    steps = max(sum(steps for steps, _ in calls) for calls in seen.values())
+    rows = max(rows for calls in seen.values() for _, rows in calls)
+    memory = choose_memory(list(seen), max(1, steps), max(1, rows), max_memory_gb)
+    for layer in seen:
+        layer.options = replace(layer.options, memory=memory)
+    return memory

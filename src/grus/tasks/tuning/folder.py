@@ -1,0 +1,92 @@
+"""The folder of a search."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grus.errors import DataError, OptionError
+from grus.tasks.draft import Draft, dump
+from grus.tasks.folder import write_text
+from grus.tasks.tuning.study import Plan
+
+STUDY, JOURNAL, BEST, REPORT, LOCK = "study.yaml", "journal.log", "best.yaml", "report.html", ".lock"
+
+
+@dataclass(frozen=True)
+class TuningFolder:
+    """study.yaml: what is searched. journal.log: the trials. best.yaml: what grus fit takes. report.html: the page."""
+
+    path: Path
+
+    @property
+    def file(self) -> Path:
+        return self.path / STUDY
+
+    @property
+    def best(self) -> Path:
+        return self.path / BEST
+
+    @property
+    def report(self) -> Path:
+        return self.path / REPORT
+
+    @property
+    def journal(self) -> Path:
+        return self.path / JOURNAL
+
+    def check_new(self) -> None:
+        """Raises: OptionError where the folder holds anything."""
+        if self.path.exists() and not self.path.is_dir():
+            raise OptionError(f"{self.path}: must be a folder, got a file; name another --out.")
+        if self.file.exists():
+            raise OptionError(f"{self.path}: must be a new folder, got one that holds a search; give --resume to go on with it, or another --out.")
+        if self.path.exists() and (names := sorted(entry.name for entry in self.path.iterdir())):
+            raise OptionError(f"{self.path}: must be a new or an empty folder, got one with {', '.join(names[:3])}; name another --out.")
+
+    def create(self, plan: Plan, name: str, trials: int) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        tree = plan.to_dict()
+        tree["study"] |= {"name": name, "trials": trials, "place": secrets.token_hex(8)}
+        write_text(self.file, dump(tree))
+
+    def withdraw(self) -> None:
+        """Take back a search that never began."""
+        for name in (STUDY, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def read(self) -> tuple[Plan, dict[str, Any]]:
+        """The plan, and the rest of what the file says of the study.
+
+        Raises: DataError where the folder holds no search.
+        """
+        if not self.file.is_file():
+            raise DataError(f"{self.path}: must be the folder of a search, got one without {STUDY}; name a folder that grus tune made.")
+        written = Draft.read(self.file)
+        search, kept = written.tree.pop("search", {}), written.tree.pop("study", {})
+        try:
+            return Plan.of(written, search, [], kept["metric"], kept["pruner"], kept["seed"]), kept
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{self.file}: must be as grus tune wrote it, got other content; begin another search.") from error
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """This folder for one process alone; a kill frees it.
+
+        Raises: OptionError where another one has it.
+        """
+        with (self.path / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OptionError(
+                    f"{self.path}: must be a folder that no other grus tune is at work in, got one that is; name another --out."
+                ) from error
+            yield
