@@ -238,3 +238,14 @@ def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     assert error.value.filename == str(target)
     assert target.read_bytes() == "old ü\n".encode()
     assert contents(tmp_path) == {"metrics.json"}
+
+
+def test_run_that_is_trained_is_neither_replaced_nor_trained_by_another(tmp_path: Path) -> None:
+    run = folder.create(tmp_path / "run", CONFIG)
+    with run.held():
+        for refused in (lambda: folder.check_place(run.path, overwrite=True), lambda: run.held().__enter__()):
+            with pytest.raises(OptionError, match="must be a run that no process trains, got one that is"):
+                refused()
+    with run.held():
+        pass
+    folder.check_place(run.path, overwrite=True)

@@ -15,11 +15,13 @@ report.html       the page
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,21 @@ class RunFolder:
         except (AttributeError, ValueError, TypeError) as error:
             raise DataError(f"{self.marker}: learnt_until must have a time for each series, got other content; train the run again.") from error
 
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """This folder for one training alone; the end of a process, a kill too, frees it.
+
+        Raises: OptionError where another process trains in it.
+        """
+        with self.marker.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OptionError(
+                    f"{self.path}: must be a run that no process trains, got one that is; wait for it, or name another --out."
+                ) from error
+            yield
+
     def note_learnt(self, until: Mapping[str, str | int]) -> None:
         """Write down the last time of each series that the network has learnt from."""
         write_text(self.marker, json.dumps({"kind": KIND, "version": VERSION, "learnt_until": dict(until)}, ensure_ascii=False) + "\n")
@@ -215,6 +232,9 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
             _kind(folder)
         if not overwrite:
             raise OptionError(f"{path}: must be a new folder, got one that holds a run; give --overwrite to replace it, or another --out.")
+        if folder.marker.exists():
+            with folder.held():
+                pass
     elif folder.path.exists() and any(folder.path.iterdir()):
         raise OptionError(f"{path}: must be a new or an empty folder, got {_describe(folder.path)}; name another --out.")
 

@@ -81,13 +81,15 @@ def fit_run(config: Config, folder: RunFolder, parts: SplitParts, *, reporter: s
     """Train as the configuration says; the model goes into the folder when the training is over, by the first of several processes.
 
     A run that was ended before its first checkpoint begins anew, which gives the same bits.
-    Raises: DataError, OptionError.
+    Raises: DataError, OptionError, which also says that another process trains in the folder.
     """
     windows = window_settings(config, parts.step)
     bar = training_reporter(reporter, f"training {describe(config)} on {_data(config, parts)}")
     begun = any(folder.checkpoints.rglob("state.json"))
     leads = rank_of_process() == 0
     with ExitStack() as life:
+        if leads:
+            life.enter_context(folder.held())
         told = Together(life.enter_context(Pulse(folder.pulse)), *_logs(config, folder), bar) if leads else bar
         model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=told, resume=resume and begun)
         if not history.interrupted and leads:

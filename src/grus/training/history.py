@@ -16,7 +16,8 @@ class History:
     """One row per epoch, and why the run stopped.
 
     A row has ``epoch`` (from 1), ``loss`` and, with validation, ``validation_loss`` (means over the weight of the objective),
-    ``learning_rate`` (of the last step), ``gradient_norm`` (the mean over the steps, before clipping), ``seconds`` and ``samples_per_s``
+    ``learning_rate`` (of the last step), ``gradient_norm`` (the mean over the steps, before clipping), ``clipped`` (the share of the steps whose
+    gradient was), ``steps``, ``seconds`` and ``samples_per_s``
     (of the training steps; validation has no part in them).
     """
 

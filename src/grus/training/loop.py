@@ -26,14 +26,11 @@ from torch import nn
 from grus.errors import BackendError, CheckpointError, DataError, OptionError
 from grus.training.averaging import Average
 from grus.training.checkpoint import Checkpoints
-from grus.training.clipping import Clip
 from grus.training.divergence import DivergenceError, Watch, keep_evidence
 from grus.training.history import History, Stopped
-from grus.training.optimisers import make_optimiser
 from grus.training.prefetch import prefetched
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
 from grus.training.ranks import Ranks, count_of_processes, processes_here, rank_of_process
-from grus.training.regularise import Regulariser
 from grus.training.schedule import Schedule
 from grus.training.seeds import Seeds, seed_everything, seeded
 from grus.training.settings import TrainingSettings
@@ -94,7 +91,8 @@ def fit(
         batches = min(len(shared), settings.steps_per_epoch or len(shared))
         steps = -(-batches // settings.accumulate)
         told = reporter if first else quiet
-        updates, schedule = _make(fabric, ranks, network, objective, settings, steps)
+        updates = Updates.of(fabric, ranks, network, objective, settings)
+        schedule = Schedule(updates.optimiser, settings, settings.epochs * steps, steps)
         run = _Run(updates, schedule, Average(network, settings), Watch(), settings, batches, told, place)
         data = {} if place is None else {"train": _described(train), "validation": _described(validation)}
         keeper = Keeper(run.parts(data), checkpoints, ranks)
@@ -226,15 +224,6 @@ def _launch(settings: TrainingSettings) -> tuple[Fabric, Ranks]:
         fabric = Fabric(accelerator=settings.accelerator, devices=here, num_nodes=max(1, count // here), strategy="ddp", precision=settings.precision)
         fabric.launch()
     return fabric, Ranks(fabric.global_rank, fabric.world_size, fabric.device)
-
-
-def _make(fabric: Fabric, ranks: Ranks, network: nn.Module, objective: Objective, settings: TrainingSettings, steps: int) -> tuple[Updates, Schedule]:
-    inner = make_optimiser(network, settings)
-    schedule = Schedule(inner, settings, settings.epochs * steps, steps)
-    network.to(fabric.device)
-    learning = [weight for group in inner.param_groups for weight in group["params"]]
-    regulariser = Regulariser(network, settings.penalties, settings.activation, settings.temporal_activation)
-    return Updates(fabric, ranks, network, learning, inner, objective, Clip(settings), regulariser, settings), schedule
 
 
 def _share(source: BatchSource, ranks: Ranks) -> BatchSource:

@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from grus.errors import BackendError, DataError, OptionError
-from grus.training.clipping import Clip
 from grus.training.loop import BatchSource
-from grus.training.optimisers import make_optimiser
 from grus.training.ranks import Ranks, count_of_processes
-from grus.training.regularise import Regulariser
 from grus.training.seeds import seeded
 from grus.training.settings import TrainingSettings
 from grus.training.updates import Objective, Updates
@@ -99,12 +96,7 @@ def find_rate(
 def _updates(network: nn.Module, objective: Objective, settings: TrainingSettings) -> Updates:
     """What makes the updates, on a copy of the network."""
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-    copy = deepcopy(network)
-    optimiser = make_optimiser(copy, settings)
-    copy.to(fabric.device).train()
-    learning = [weight for group in optimiser.param_groups for weight in group["params"]]
-    regulariser = Regulariser(copy, settings.penalties, settings.activation, settings.temporal_activation)
-    return Updates(fabric, Ranks(0, 1, fabric.device), copy, learning, optimiser, objective, Clip(settings), regulariser, settings)
+    return Updates.of(fabric, Ranks(0, 1, fabric.device), deepcopy(network).train(), objective, settings)
 
 
 def _losses(updates: Updates, train: BatchSource, rates: Sequence[float]) -> Iterator[float]:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from grus.training.clipping import Clip
+from grus.training.optimisers import make_optimiser
 from grus.training.ranks import Ranks
 from grus.training.regularise import Regulariser
 from grus.training.settings import TrainingSettings
@@ -44,6 +45,18 @@ class Updates:
     clip: Clip
     regulariser: Regulariser
     settings: TrainingSettings
+
+    @staticmethod
+    def of(fabric: Fabric, ranks: Ranks, network: nn.Module, objective: Objective, settings: TrainingSettings) -> Updates:
+        """Of a network, which is moved to the device.
+
+        Raises: OptionError for settings that do not fit the network.
+        """
+        network.to(fabric.device)
+        optimiser = make_optimiser(network, settings)
+        learning = [weight for group in optimiser.param_groups for weight in group["params"]]
+        regulariser = Regulariser(network, settings.penalties, settings.activation, settings.temporal_activation)
+        return Updates(fabric, ranks, network, learning, optimiser, objective, Clip(settings), regulariser, settings)
 
     def gradient(self, batches: Sequence[Any], *, remember: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor | bool]:
         """The sum of losses, their weight, the norm of the gradient, which now lies clipped in the parameters, and whether it was clipped."""
