@@ -21,7 +21,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,20 +140,12 @@ class RunFolder:
         except (AttributeError, ValueError, TypeError) as error:
             raise DataError(f"{self.marker}: learnt_until must have a time for each series, got other content; train the run again.") from error
 
-    @contextmanager
-    def held(self) -> Generator[None]:
-        """This folder for one training alone; the end of a process, a kill too, frees it.
+    def held(self) -> AbstractContextManager[None]:
+        """This folder for one training alone.
 
         Raises: OptionError where another process trains in it.
         """
-        with self.marker.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OptionError(
-                    f"{self.path}: must be a run that no process trains, got one that is; wait for it, or name another --out."
-                ) from error
-            yield
+        return alone(self.marker, f"{self.path}: must be a run that no process trains, got one that is; wait for it, or name another --out.")
 
     def note_learnt(self, until: Mapping[str, str | int]) -> None:
         """Write down the last time of each series that the network has learnt from."""
@@ -187,6 +179,20 @@ class RunFolder:
         """Remove the run that this one has replaced."""
         if self.previous.exists():
             shutil.rmtree(self.previous)
+
+
+@contextmanager
+def alone(file: Path, refusal: str) -> Generator[None]:
+    """A file for one process alone; the end of a process, a kill too, frees it.
+
+    Raises: OptionError with these words where another process has it.
+    """
+    with file.open("ab") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OptionError(refusal) from error
+        yield
 
 
 def check_file(path: Path) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from grus.errors import OptionError
+from grus.training.named import unknown_option
 
 if TYPE_CHECKING:
     from grus.training.settings import TrainingSettings
@@ -23,10 +23,7 @@ def check_average(average: str, options: Mapping[str, float]) -> None:
     """Raises: OptionError for an option that the average does not have, or a value outside [0, 1)."""
     for name, value in options.items():
         if name not in OPTIONS[average]:
-            allowed = ", ".join(OPTIONS[average]) or "none"
-            near = difflib.get_close_matches(name, OPTIONS[average], 1)
-            remedy = f"did you mean {near[0]}?" if near else "leave it out, or choose another average."
-            raise OptionError(f"TrainingSettings: average_options must be among {allowed} for {average!r}, got {name!r}; {remedy}")
+            raise unknown_option("average", average, OPTIONS[average], name)
         if isinstance(value, bool) or not 0 <= value < 1:
             raise OptionError(
                 f"TrainingSettings: average_options must have {name} of at least 0 and below 1, got {value}; "

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from grus.errors import OptionError
+from grus.training.named import unknown_option
 
 if TYPE_CHECKING:
     from grus.training.settings import ParameterGroup, TrainingSettings
@@ -44,9 +45,7 @@ def check_options(optimiser: str, options: Mapping[str, Any]) -> None:
     allowed = options_of(optimiser)
     for name in options:
         if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"leave it out, or choose another optimiser than {optimiser!r}."
-            raise OptionError(f"TrainingSettings: optimiser_options must be among {', '.join(allowed)} for {optimiser!r}, got {name!r}; {remedy}")
+            raise unknown_option("optimiser", optimiser, allowed, name)
 
 
 def make_optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from grus.errors import OptionError
+from grus.training.named import unknown_option
 
 if TYPE_CHECKING:
     from grus.training.settings import TrainingSettings
@@ -46,10 +46,7 @@ def check_schedule(schedule: str, options: Mapping[str, float]) -> None:
     """Raises: OptionError for an option that the schedule does not have, or a value that it cannot take."""
     for name, value in options.items():
         if name not in OPTIONS[schedule]:
-            allowed = ", ".join(OPTIONS[schedule]) or "none"
-            near = difflib.get_close_matches(name, OPTIONS[schedule], 1)
-            remedy = f"did you mean {near[0]}?" if near else "leave it out, or choose another schedule."
-            raise OptionError(f"TrainingSettings: schedule_options must be among {allowed} for {schedule!r}, got {name!r}; {remedy}")
+            raise unknown_option("schedule", schedule, OPTIONS[schedule], name)
         is_allowed, wanted = _BOUNDS[name]
         if isinstance(value, bool) or not is_allowed(value):
             raise OptionError(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grus.errors import DataError, OptionError
 from grus.tasks.draft import Draft, dump
-from grus.tasks.folder import write_text
+from grus.tasks.folder import alone, write_text
 from grus.tasks.tuning.study import Plan
 
 STUDY, JOURNAL, BEST, REPORT, LOCK = "study.yaml", "journal.log", "best.yaml", "report.html", ".lock"
@@ -76,17 +74,9 @@ class TuningFolder:
         except (KeyError, TypeError) as error:
             raise DataError(f"{self.file}: must be as grus tune wrote it, got other content; begin another search.") from error
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """This folder for one process alone; a kill frees it.
+    def locked(self) -> AbstractContextManager[None]:
+        """This folder for one search alone.
 
-        Raises: OptionError where another one has it.
+        Raises: OptionError where another process searches in it.
         """
-        with (self.path / LOCK).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OptionError(
-                    f"{self.path}: must be a folder that no other grus tune is at work in, got one that is; name another --out."
-                ) from error
-            yield
+        return alone(self.path / LOCK, f"{self.path}: must be a folder that no other grus tune is at work in, got one that is; name another --out.")
