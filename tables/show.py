@@ -7,10 +7,10 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from tables import airline, co2, ett, pm25
+from tables import adding, airline, co2, ett, m4, music, pm25
 from tables.table import Row, Table
 
-TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, *ett.TABLES, pm25.TABLE)}
+TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, *ett.TABLES, *m4.TABLES, pm25.TABLE, *music.TABLES, adding.TABLE)}
 
 
 def shown(name: str, folder: Path, seeds: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from grus.tasks.forecast import WindowSettings
 from grus.training import TrainingSettings
 from tables import m4
 from tables.m4 import MASE, OWA, SMAPE, Data, Forecasts, Judge
+from tables.table import Table
 
 
 def panel_of(*values: list[float], season: int = 1) -> Panel:
@@ -50,8 +51,8 @@ def test_series_are_read_with_their_test_part_behind(tmp_path: Path, monkeypatch
 
 
 def test_parts_are_cut_from_the_end_of_each_series() -> None:
-    parts = m4.cut(panel_of([1.0] * 9, [1.0] * 30), 4, 10)
-    assert parts.train == ((0, 5), (16, 26))
+    parts = m4.cut(panel_of([1.0] * 9, [1.0] * 30), 4)
+    assert parts.train == ((0, 5), (0, 26))
     assert parts.validation == ((5, 5), (26, 26))
     assert parts.test == ((5, 9), (26, 30))
 
@@ -81,14 +82,23 @@ def test_network_learns_what_last_season_does_not_tell(tmp_path: Path, monkeypat
     write(tmp_path, data, [each[:-8].tolist() for each in series], [each[-8:].tolist() for each in series])
     result = Forecasts(
         data,
-        recent=80,
         windows=WindowSettings(8, 8, scaling="none", transform="log"),
         model=ForecastSettings(hidden_size=16, normalisation="reversible", head="point"),
         training=TrainingSettings(epochs=10, batch_size=16, learning_rate=0.02, patience=None, threads=1),
     )
     rows = {row.name: row.figures for row in result.run(tmp_path, (0, 1))}
-    assert list(rows) == ["GRU, 16 units", "the mean of their forecasts", "naive 2", "seasonal naive"]
+    assert list(rows) == ["GRU, 16 units", "mean of their forecasts", "naive 2", "seasonal naive"]
     assert rows["naive 2"][OWA] == (1.0,)
     assert len(rows["GRU, 16 units"][OWA]) == 2
     assert max(rows["GRU, 16 units"][OWA]) < 0.3 < rows["seasonal naive"][OWA][0]
-    assert rows["the mean of their forecasts"][MASE][0] <= np.mean(rows["GRU, 16 units"][MASE])
+    assert rows["mean of their forecasts"][MASE][0] <= np.mean(rows["GRU, 16 units"][MASE])
+
+
+@pytest.mark.parametrize("result", m4.TABLES, ids=lambda table: table.name)
+def test_published_figures_agree_with_one_another(result: Table) -> None:
+    naive, *others = result.published
+    assert result.metrics == (OWA, SMAPE, MASE)
+    assert result.files[0].startswith("m4/")
+    for row in others[:2]:
+        ratios = [row.figures[metric][0] / naive.figures[metric][0] for metric in (SMAPE, MASE)]
+        assert row.figures[OWA][0] == pytest.approx(np.mean(ratios), abs=5e-4)

@@ -11,7 +11,7 @@ import pytest
 from grus.data import Panel, read_panel
 from grus.evaluation import SeasonalNaive
 from grus.evaluation.backtest import Backtest
-from tables import airline, co2, ett, pm25
+from tables import airline, co2, ett, m4, music, pm25
 from tables.__main__ import main
 from tables.show import TABLES, lines
 from tables.table import Row, baseline_rows, over_seeds
@@ -28,8 +28,9 @@ def test_help_lists_every_table(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert list(TABLES) == ["airline", "co2", "etth1-96", "etth1-192", "etth1-336", "etth1-720", "ettm1-96", "ettm1-336", "pm25"]
-    assert all(f"{table.name:9} {table.title}" in printed for table in TABLES.values())
+    forecasts = ["airline", "co2", "etth1-96", "etth1-192", "etth1-336", "etth1-720", "ettm1-96", "ettm1-336", "m4-hourly", "m4-weekly", "pm25"]
+    assert list(TABLES) == [*forecasts, "jsb", "nottingham", "piano", "adding"]
+    assert all(f"{table.name:10} {table.title}" in printed for table in TABLES.values())
 
 
 def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +41,15 @@ def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr()
     assert said.out == ""
     assert "--data or in GRUS_DATA" in said.err
-    assert said.err.splitlines()[1:] == [f"  {tmp_path / name}" for name in (co2.FILE, ett.HOURS.file, ett.QUARTERS.file, pm25.FILE)]
+    files = [
+        co2.FILE,
+        ett.HOURS.file,
+        ett.QUARTERS.file,
+        *(file for table in m4.TABLES for file in table.files),
+        pm25.FILE,
+        *(table.files[0] for table in music.TABLES),
+    ]
+    assert said.err.splitlines()[1:] == [f"  {tmp_path / name}" for name in files]
 
 
 def test_data_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
