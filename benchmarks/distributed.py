@@ -112,7 +112,7 @@ def measure(own: int) -> None:
     settings = TrainingSettings(epochs=EPOCHS, patience=None, threads=own)
     rows = fit(Network(), squared, data, None, settings).epochs
     if rank_of_process() == 0:
-        print(json.dumps(statistics.median(row["samples_per_s"] for row in rows[1:]) * SIZE.batch / SIZE.time))
+        print(json.dumps(statistics.median(BATCHES * SIZE.batch / row["seconds"] for row in rows[1:])))
 
 
 if __name__ == "__main__":

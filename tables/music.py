@@ -180,9 +180,9 @@ TABLES = (
         "694, 173 and 170",
         Choice(
             {"gru": 256, "lstm": 217, "rnn_tanh": 456},
-            drop=0.1,
+            drop=0.2,
             longest=200,
-            layer={"initialiser": ("glorot_uniform", "orthogonal")},
+            layer={"recurrent_dropout": 0.2, "layer_norm": True},
             training=TrainingSettings(epochs=40, batch_size=4, learning_rate=0.005, patience=None, threads=1),
         ),
         (3.46, 3.29, 4.05),
