@@ -226,8 +226,17 @@ def test_interruption_is_exit_code_130(job: Job, capsys: pytest.CaptureFixture[s
     job.stopped = "interrupted"
     assert main(["fit", "sales.csv", "--horizon", "3", "--out", "r"]) == 130
     assert capsys.readouterr().err == "grus: interrupted; grus fit --resume --out r goes on from here.\n"
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "my runs/r"]) == 130
+    assert capsys.readouterr().err == "grus: interrupted; grus fit --resume --out 'my runs/r' goes on from here.\n"
     job.error = KeyboardInterrupt()
     assert main(["fit", "sales.csv", "--horizon", "3", "--out", "s"]) == 130
+
+
+def test_interruption_of_several_processes_is_of_all(job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    job.stopped = "interrupted"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["fit", "sales.csv", "--horizon", "3", "--out", "r"]) == 130
+    assert capsys.readouterr().err == "grus: interrupted; start all processes again with --resume to go on from here.\n"
 
 
 def test_rates_are_tried_and_drawn_beside_the_folder_and_nothing_is_trained(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

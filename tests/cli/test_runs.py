@@ -47,7 +47,7 @@ def run(trained: Path, elsewhere: Path) -> Path:
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def printed_table(text: str) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import pytest
 
 from grus.cli import main
 from grus.tasks.config import load
+from grus.tasks.draft import Draft
 from grus.tasks.tuning import loop
 from tests.tasks.searches import PROCESS, write_table
 
@@ -50,7 +51,7 @@ def test_lines_of_json_are_all_there_is(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr()
     *trials, last = map(json.loads, printed.out.splitlines())
     assert [trial["trial"] for trial in trials] == [0, 1, 2]
-    assert set(trials[0]) == {"trial", "state", "value", "epochs", "seconds", "settings"}
+    assert set(trials[0]) == {"trial", "state", "value", "loss", "epochs", "seconds", "settings"}
     assert trials[0]["settings"] == {"training.learning_rate": 1e-3}
     assert last["best"] in trials
     assert (last["trials"], last["importances"]) == (3, {})
@@ -65,6 +66,25 @@ def test_file_holds_the_search_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert (printed.out.splitlines()[0].split()[-1], printed.err) == ("model.hidden_size", "")
     assert main(["tune", "--config=a/study.yaml", "--trials=2", "--out=b", "--quiet"]) == 0
     assert capsys.readouterr().out == printed.out
+
+
+def test_file_of_a_search_makes_the_same_search() -> None:
+    began = ["--metric=mae", "--pruner=none", "--seed=3", "--trials=2", "--quiet"]
+    assert main([*SMALL, RATE, *began, "--out=a"]) == 0
+    assert main(["tune", "--config=a/study.yaml", "--out=b", "--quiet"]) == 0
+    assert main(["tune", "--config=a/study.yaml", "--out=c", "--quiet", "--trials=1", "--seed=0", "--pruner=median", "--metric=rmse"]) == 0
+    a, b, c = (Draft.read(f"{name}/study.yaml").tree["study"] for name in "abc")
+    assert {key: b[key] for key in ("metric", "pruner", "seed", "trials")} == {"metric": "mae", "pruner": "none", "seed": 3, "trials": 2}
+    assert b == {**a, "name": "b", "place": b["place"]}
+    assert a["place"] != b["place"]
+    assert (c["metric"], c["pruner"], c["seed"], c["trials"]) == ("rmse", "median", 0, 1)
+
+
+def test_best_settings_are_only_named_where_there_are_some(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(loop._Loop, "run", lambda self: self.study.ask())  # pyright: ignore
+    assert main([*SMALL, RATE, "--trials=1"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "grus: tuning/report.html shows the search."
+    assert not Path("tuning/best.yaml").exists()
 
 
 def test_interrupted_search_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,16 +123,20 @@ def test_interrupted_search_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch, 
         (["tune", "--resume", "wave.csv", "--horizon=3"], "--resume goes on with a search as it began; leave out DATA, --horizon", 2),
         ([*SMALL, RATE, "--quiet", "--json"], "--quiet prints no progress and --json prints it", 2),
         ([*SMALL, RATE, "--trials=0"], "--trials", 2),
+        (["tune", "--config=odd.yaml"], "odd.yaml line 2: study.trials must be a whole number from 1, got 'many'; leave it out for the default.", 2),
+        (["tune", "--config=more.yaml"], "more.yaml line 2: study must be a section of metric, pruner, seed and trials, got {'jobs': 2};", 2),
         (["tune", "--config=list.yaml"], "list.yaml line 1: search must be a section of keys and their ranges, got [1]; write key: range.", 2),
     ],
 )
 def test_mistake_is_one_sentence_and_nothing_is_made(arguments: list[str], sentence: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     Path("list.yaml").write_text("search: [1]\ndata: {path: wave.csv, horizon: 3}\n", encoding="utf-8")
+    Path("odd.yaml").write_text("data: {path: wave.csv, horizon: 3}\nstudy: {trials: many}\n", encoding="utf-8")
+    Path("more.yaml").write_text("data: {path: wave.csv, horizon: 3}\nstudy: {jobs: 2}\n", encoding="utf-8")
     assert main(arguments) == status
     printed = capsys.readouterr()
     assert sentence in " ".join(re.sub(r"[│╭╮╰╯─]", " ", printed.err).split())
     assert printed.out == ""
-    assert sorted(path.name for path in Path().iterdir()) == ["list.yaml", "wave.csv"]
+    assert sorted(path.name for path in Path().iterdir()) == ["list.yaml", "more.yaml", "odd.yaml", "wave.csv"]
 
 
 def test_trials_that_do_not_compare_are_not_ended_early(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from functools import partial
 from typing import Any
 
@@ -66,6 +67,23 @@ def test_log_cosh_is_stable_in_value_and_gradient(error: float, dtype: torch.dty
     found.backward()
     assert forecast.grad is not None
     assert forecast.grad.item() == pytest.approx(math.tanh(error), rel=1e-3 if dtype == torch.float32 else 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_log_cosh_keeps_its_digits(dtype: torch.dtype) -> None:
+    """Against the other form in 50 digits of Python's Decimal, of the very errors that the dtype has."""
+    sizes = torch.cat([torch.logspace(-8, 3, 500, dtype=DOUBLE), column(0.999, 1.0, 1.001)]).to(dtype)
+    error = torch.cat([sizes, -sizes]).requires_grad_()
+    found = losses.log_cosh(error, torch.zeros_like(error))
+    found.sum().backward()
+    with localcontext(prec=50):
+        grown = [Decimal(size).copy_abs() for size in error.tolist()]
+        values = [float(((size.exp() + (-size).exp()) / 2).ln()) for size in grown]
+        slopes = [float((size.exp() - (-size).exp()) / (size.exp() + (-size).exp())) for size in grown]
+    assert error.grad is not None
+    np.testing.assert_allclose(found.tolist(), values, rtol=1e-6)
+    np.testing.assert_allclose(error.grad.abs().tolist(), slopes, rtol=1e-6)
+    assert torch.equal(error.grad.sign(), error.detach().sign())
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8), st.floats(-1e3, 1e3))
@@ -188,6 +206,25 @@ def test_focal_has_a_gradient_where_the_answer_is_sure(gamma: float) -> None:
     assert torch.autograd.gradcheck(
         lambda raw: losses.focal(raw, torch.tensor([0, 1, 2]), gamma=gamma)[0], torch.randn(3, 3, dtype=DOUBLE).requires_grad_()
     )
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float16, DOUBLE])
+def test_binary_targets_may_be_of_any_dtype(kind: torch.dtype) -> None:
+    logits, target = torch.randn(5), torch.tensor([0.0, 1, 1, 0, 1])
+    for found, expected in zip(losses.binary_cross_entropy(logits, target.to(kind)), losses.binary_cross_entropy(logits, target), strict=True):
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(("logits", "weights"), [(torch.float32, DOUBLE), (DOUBLE, torch.float32), (torch.bfloat16, torch.bfloat16)])
+@pytest.mark.parametrize(("loss", "name"), [(losses.cross_entropy, "weights"), (losses.focal, "alpha")])
+def test_weights_of_classes_may_be_of_another_dtype(loss: Sums, name: str, logits: torch.dtype, weights: torch.dtype) -> None:
+    given, target, wide = torch.randn(6, 3).to(logits), torch.tensor([0, 1, 2, 2, 1, -100]), torch.promote_types(logits, torch.float32)
+    of_classes = column(0.5, 1.0, 4.0)
+    found, expected = loss(given, target, **{name: of_classes.to(weights)}), loss(given.to(wide), target, **{name: of_classes.to(wide)})
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == wide
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -47,13 +47,16 @@ from grus.models import ForecastSettings, ForecastShape
         ({"recurrent_dropout": 1.0}, "recurrent_dropout must be less than 1, got 1.0; leave it out for 0.0."),
         ({"clip_state_gradient": 0.0}, "clip_state_gradient must be greater than 0, got 0.0; leave it out for None."),
         ({"initialiser": 3}, "initialiser must be a valid string, got 3; leave it out for 'pytorch'."),
+        ({"initialiser": "orthogonl"}, "got 'orthogonl'; did you mean 'orthogonal'?"),
+        ({"initialiser": "chrono:2"}, "chrono: longest must be at least 3 steps, got 2"),
+        ({"initialiser": {"U_*": "orthogonal", "b_*": "zeroes"}}, "got 'zeroes'; did you mean 'zeros'?"),
         ({"head": "negative_binomial"}, "normalisation must be 'none' or 'scale' for a head of counts"),
     ],
 )
 def test_refusal_is_one_sentence(given: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)) as caught:
         ForecastSettings(**given)  # pyright: ignore[reportArgumentType]
-    assert re.fullmatch(r"(ForecastSettings|cell): .+, got .+; .+\.", str(caught.value))
+    assert re.fullmatch(r"(ForecastSettings|cell|chrono): .+, got .+; .+[.?]?", str(caught.value))
     with pytest.raises(ValidationError, match=re.escape(message)):
         ForecastSettings.model_validate(given)
 

@@ -206,7 +206,7 @@ def test_run_that_made_nothing_is_withdrawn_with_its_folders(place: Path, tmp_pa
     run = folder.create(place, CONFIG)
     run.log.touch()
     run.checkpoints.mkdir()
-    (run.checkpoints / "state.json").touch()
+    (run.checkpoints / "state.json").write_text('{"tally": null}')
     run.withdraw()
     assert contents(tmp_path) == set()
     place.mkdir(parents=True)
@@ -243,9 +243,55 @@ def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
 def test_run_that_is_trained_is_neither_replaced_nor_trained_by_another(tmp_path: Path) -> None:
     run = folder.create(tmp_path / "run", CONFIG)
     with run.held():
-        for refused in (lambda: folder.check_place(run.path, overwrite=True), lambda: run.held().__enter__()):
+        run.note_learnt({"a": 7})  # a new file in place of the marker
+        for refused in (lambda: folder.check_place(run.path, overwrite=True), lambda: run.held().__enter__(), run.withdraw):
             with pytest.raises(OptionError, match="must be a run that no process trains, got one that is"):
                 refused()
     with run.held():
         pass
     folder.check_place(run.path, overwrite=True)
+
+
+def test_lock_is_no_part_of_a_run(place: Path, tmp_path: Path) -> None:
+    run = folder.create(place, CONFIG)
+    with run.held():
+        pass
+    assert contents(place) == {"run.json", "config.yaml", ".lock"}
+    run.withdraw()
+    assert contents(tmp_path) == set()
+    place.mkdir(parents=True)
+    (place / ".lock").touch()
+    with pytest.raises(DataError, match="got an empty folder"):
+        folder.open(place)
+    assert folder.create(place, CONFIG).config == CONFIG
+
+
+def test_lock_whose_file_is_taken_away_is_not_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its opening and its locking another process has removed the file and made it anew."""
+    file, lock = tmp_path / ".lock", folder.fcntl.flock
+
+    def late(opened: object, how: int) -> None:
+        file.unlink()
+        file.touch()
+        lock(opened, how)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(folder.fcntl, "flock", late)
+    with pytest.raises(OptionError, match="wait for it"), folder.alone(file, "wait for it"):
+        pass
+
+
+@pytest.mark.parametrize(("file", "text"), [("diverged/note.json", "{}"), ("state.json", '{"tally": {"steps": 3}}'), ("state.json", "torn")])
+def test_run_that_has_begun_its_first_epoch_is_not_taken_back(file: str, text: str, tmp_path: Path) -> None:
+    run = folder.create(tmp_path / "run", CONFIG)
+    (run.checkpoints / file).parent.mkdir(parents=True)
+    (run.checkpoints / file).write_text(text)
+    run.withdraw()
+    assert (run.checkpoints / file).read_text() == text
+
+
+def test_run_with_a_first_checkpoint_alone_is_taken_back(tmp_path: Path) -> None:
+    run = folder.create(tmp_path / "run", CONFIG)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "state.json").write_text('{"tally": null}')
+    run.withdraw()
+    assert not run.path.exists()

@@ -14,13 +14,14 @@ from grus.data.calendar import Step
 from grus.data.panel import Panel, Series
 from grus.data.scaling import Scaling
 from grus.data.splitting import Split, split
+from grus.data.streaming import OnePart, WindowStream
 from grus.data.windows import Windows
 from grus.errors import DataError, OptionError
 from grus.models import ForecastShape, TensorBatch, build
 from grus.models.augment import Augmentation
 from grus.models.settings import ForecastSettings
 from grus.tasks.forecast import WindowSettings
-from grus.tasks.learning import augmentation_for, objective, train
+from grus.tasks.learning import WindowSource, augmentation_for, objective, train
 from grus.training import TrainingSettings
 from tests.tasks.waves import HORIZON, LOOKBACK, changed, panel_of, wave
 
@@ -47,7 +48,7 @@ def test_resume_on_another_value_is_refused(at: int, name: str, panel: Panel, tm
     """The last bit of one value of the first series, of whose 90 steps 58 are for training and 20 for validation."""
     learn(split(panel, 20, 12), tmp_path)
     other = replace(panel, series=(raised(panel.series[0], at), panel.series[1]))
-    with pytest.raises(DataError, match=rf"fit: {name} must be that of the run to resume, \d batch.* of digest .*, got \d batch.* of digest"):
+    with pytest.raises(DataError, match=rf"fit: {name} must be that of the run to resume, .*, \d batch.* of digest .*, got \d batch.* of digest"):
         learn(split(other, 20, 12), tmp_path, resume=True)
 
 
@@ -132,7 +133,35 @@ def test_season_of_mase_that_no_window_covers_is_refused(panel: Panel) -> None:
         train(split(panel, 20, 12), WINDOWS, settings, TrainingSettings(epochs=1))
 
 
+def test_memory_budget_away_from_the_processor_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"max_memory_gb must be None with accelerator='cuda', .* got 0\.5; leave it out"):
+        TrainingSettings(accelerator="cuda", max_memory_gb=0.5)
+
+
 def test_training_lowers_the_scaled_error(panel: Panel) -> None:
     settings = ForecastSettings(hidden_size=8, head="point", loss="mase", mase_season=2)
     _, history = train(split(panel, 20, 12), WINDOWS, settings, TrainingSettings(epochs=20, learning_rate=0.03))
     assert history.epochs[-1]["loss"] < 0.8 * history.epochs[0]["loss"]
+
+
+def test_shares_of_processes_are_the_windows_of_one(panel: Panel) -> None:
+    """Batches of 2 · 4: row by row in turn, and nothing where the last batch is too small."""
+    scaling = Scaling.fit(panel, [(0, len(series)) for series in panel])
+
+    def make(shown: Panel, ranges: Any, *, scaling: Scaling, may_be_empty: bool) -> Windows:
+        return Windows(shown, ranges, LOOKBACK, HORIZON, missing="forward", scaling=scaling, may_be_empty=may_be_empty)
+
+    stream = WindowStream(OnePart(split(panel, 0.0, 0.0, at_least=LOOKBACK)), "train", scaling, make)
+    whole = list(WindowSource(stream, 8).epoch(3, 5))
+    ranks = [list(WindowSource(stream, 4).share(rank, 2).epoch(3, 5)) for rank in (0, 1)]
+    assert len(whole) == len(ranks[0]) == len(ranks[1]) == len(WindowSource(stream, 4).share(0, 2))
+    for batch, *parts in zip(whole, *ranks, strict=True):
+        assert batch is not None
+        for rank, part in enumerate(parts):
+            rows = torch.arange(len(batch.past))[rank::2]
+            assert (part is None) == (len(rows) == 0)
+            if part is not None:
+                torch.testing.assert_close(part.past, batch.past[rows])
+                torch.testing.assert_close(part.target, batch.target[rows], equal_nan=True)
+    with pytest.raises(OptionError, match="every process must have a window"):
+        WindowSource(stream, 4).share(0, len(stream) + 1)

@@ -101,11 +101,11 @@ def test_sign_of_life_that_is_none_is_named(run: RunFolder) -> None:
         last_beat(run)
 
 
-def followed(run: RunFolder, *events: Callable[[], object]) -> tuple[list[int], str]:
-    """The epochs that come from a run to which one event happens at each look, and how it stands in the end."""
-    beat_at(run, 0.0)
-    todo, found = iter(events), list[int]()
-    rows = watch(run, lambda: next(todo)())
+def followed(run: RunFolder, *events: Callable[[], object], now_s: list[float] | None = None) -> tuple[list[int], str]:
+    """The epochs that come from a run to which one event happens at each look, and how it stands in the end; its clock is an hour behind."""
+    beat_at(run, 3600.0)
+    todo, found, now = iter(events), list[int](), now_s or [0.0]
+    rows = watch(run, lambda: next(todo)(), lambda: now[0])
     while True:
         try:
             found.append(int(next(rows)["epoch"]))
@@ -114,16 +114,30 @@ def followed(run: RunFolder, *events: Callable[[], object]) -> tuple[list[int], 
 
 
 def test_epochs_come_as_they_are_written_until_the_run_is_gone(run: RunFolder) -> None:
-    first, second, third = row(1), row(2), row(3)
+    first, second, third, now_s = row(1), row(2), row(3), [100.0]
     torn = json_line(first) + json_line(second) + json_line(third)[:9]
     found = followed(
         run,
         lambda: write_log(run, [first]),
         lambda: None,
         lambda: run.log.write_text(torn, encoding="utf-8"),
-        lambda: (write_log(run, [first, second, third]), beat_at(run, 60.0)),
+        lambda: (write_log(run, [first, second, third]), now_s.append(now_s.pop() + 60)),
+        now_s=now_s,
     )
     assert found == ([1, 2, 3], "not running")
+
+
+def test_run_lives_as_long_as_its_sign_of_life_changes(run: RunFolder) -> None:
+    """A new one 20 s after the first, by a clock an hour behind; the next look is 29 s after that, the last 31 s."""
+    now_s = [0.0]
+    found = followed(
+        run,
+        lambda: (now_s.append(now_s.pop() + 20), beat_at(run, 3580.0)),
+        lambda: (now_s.append(now_s.pop() + 29), write_log(run, [row(1)])),
+        lambda: now_s.append(now_s.pop() + 2),
+        now_s=now_s,
+    )
+    assert found == ([1], "not running")
 
 
 def test_epochs_that_are_made_again_come_again(run: RunFolder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -30,14 +31,16 @@ def space_of(*assignments: str) -> Space:
         ("model.hidden_size=16..128:log", IntDistribution(16, 128, log=True)),
         ("model.hidden_size=16..128:step=16", IntDistribution(16, 128, step=16)),
         ("model.hidden_size=32, 64,128", CategoricalDistribution(("32", "64", "128"))),
-        ("training.clip_norm=null,1.0", CategoricalDistribution(("null", "1.0"))),
+        ("training.clip_norm=null,1", CategoricalDistribution(("null", "1.0"))),
         ("model.cell=gru,lstm", CategoricalDistribution(("gru", "lstm"))),
         ("model.normalisation_affine=true,false", CategoricalDistribution(("true", "false"))),
         ("data.past=[],[u,v]", CategoricalDistribution(("[]", '["u", "v"]'))),
     ],
 )
 def test_range_or_choices_are_what_optuna_calls_them(text: str, expected: object) -> None:
-    (found,) = space_of(text).distributions().values()
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    space_of(text).suggest(trial)
+    (found,) = trial.distributions.values()
     assert found == expected
 
 
@@ -81,6 +84,7 @@ def test_section_of_a_file_and_the_option_win_in_this_order(tmp_path: Path) -> N
         ("model.hidden_size=1.5..8", "--search model.hidden_size must be a whole number, got 1.5."),
         ("model.hidden_size=8..64:step=60", "must have a step above 0 and within the range, got 8..64:step=60;"),
         ("model.hidden_size=8,8", "must be a range or at least two different choices, got 8, 8;"),
+        ("training.clip_norm=1,1.0", "--search training.clip_norm: must be a range or at least two different choices, got 1.0, 1.0;"),
         ("model.hidden_size", "--search model.hidden_size: must be key=range, got no range; write low..high"),
         ("model.cell=gru,grru", "--search model.cell must be a cell of the catalogue, got 'grru'; did you mean gru?"),
         ("model.cell=[gru", "--search model.cell line 1: must be plain YAML"),
@@ -127,6 +131,22 @@ def test_plan_that_cannot_be_carried_out_is_refused(given: dict[str, Any], messa
     with pytest.raises(OptionError) as error:
         plan_of(key, **given)
     assert message in str(error.value)
+
+
+def test_choices_hold_the_settings_as_they_are_however_they_were_written() -> None:
+    plan = plan_of("training.clip_norm=null,0.5,1")
+    assert plan.start == {"training.clip_norm": 1.0}
+    assert plan.space.keys == {"training.clip_norm": Choices((None, 0.5, 1.0))}
+
+
+@pytest.mark.parametrize("key", ["model.mase_season=1,2", "data.lookback=6,8"])
+def test_unit_of_mase_is_not_searched_by_losses(key: str) -> None:
+    written = draft_of()
+    written.tree["model"] = {"head": "point", "loss": "mase"}
+    with pytest.raises(OptionError, match=rf"in the target's own units where {key.partition('=')[0]} is searched, got validation_loss"):
+        Plan.of(written, {}, [key], "validation_loss", None, 0)
+    assert Plan.of(written, {}, [key], "mae", None, 0).pruner == "none"
+    assert plan_of("data.lookback=6,8").pruner == "median"
 
 
 def test_losses_that_do_not_compare_end_no_trial() -> None:

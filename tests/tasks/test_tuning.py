@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ from grus.tasks.tuning import loop
 from grus.tasks.tuning import study as studies
 from grus.tasks.tuning.folder import TuningFolder
 from grus.tasks.tuning.loop import Amount
+from grus.tasks.tuning.storage import open_study
 from grus.tasks.tuning.study import Record, Study
 from tests.tasks.searches import PROCESS, RATE, Heard, outcomes, plan_of, search, write_table
 
@@ -109,6 +111,36 @@ def test_time_limit_begins_no_trial() -> None:
     assert states(search(plan_of(), "out", 2, resume=True)) == ["finished"] * 2
 
 
+def test_several_processes_of_torchrun_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BackendError, match=r"must be led by one process, got 2; start it without torchrun"):
+        search(plan_of(), "out", 2)
+    assert not Path("out").exists()
+
+
+def test_process_that_died_between_two_trials_fails_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[Any] = []
+    run = loop._Loop.run  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(loop._Loop, "run", lambda self: (loops.append(self), run(self)))  # pyright: ignore
+
+    class Kills(Heard):
+        def trial(self, record: Record, study: Study) -> None:
+            if record.number == 0:
+                process = loops[0].idle[0]._process
+                process.kill()
+                process.wait()
+
+    assert states(search(plan_of(), "out", 3, heard=Kills())) == ["finished"] * 3
+
+
+def test_value_that_is_told_is_the_metric_of_a_finished_trial() -> None:
+    study = search(plan_of(epochs=6), "out", 14)
+    pruned = next(record for record in study.records if record.state == "pruned")
+    assert (pruned.to_dict()["value"], pruned.to_dict()["loss"]) == (None, pruned.losses[-1][1])
+    first = study.records[0].to_dict()
+    assert (first["value"], first["loss"]) == (study.records[0].value, study.records[0].losses[-1][1])
+
+
 def test_threads_are_divided_among_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     assert [Amount(1, jobs).threads for jobs in (1, 2, 3, 16)] == [8, 4, 2, 1]
@@ -191,7 +223,7 @@ def test_machines_join_a_study_and_no_pickle_is_read(storage: str, monkeypatch: 
         assert heard.sentences == [f"goes on with the study 'study' in {storage}, which has 3 trials that are done."]
         with pytest.raises(OptionError, match=r"must go on as it began, got another search\.training\.learning_rate, training\.epochs; give another"):
             search(plan_of("training.learning_rate=1e-4..1e-1:log", epochs=4), "three", 5, storage=storage)
-        assert not Path("three").exists()
+        assert os.listdir("three") == [".lock"]
         write_table(steps=61)
         with pytest.raises(OptionError, match="got another table; give another --study"):
             search(plan_of(), "four", 5, storage=storage)
@@ -218,7 +250,44 @@ def test_silent_trials_of_another_machine_are_given_up(monkeypatch: pytest.Monke
     assert [(record.number, record.state) for record in heard.records] == [(gone.number, "interrupted"), (gone.number + 1, "finished")]
     assert again.records[gone.number + 1].values["training.learning_rate"] == gone.params["training.learning_rate"]
     # The machine wakes up: what it found comes too late, and changes nothing.
+    count = len(again.records)
+    assert not study.is_promising(gone.number, {"epoch": 1, "validation_loss": 0.5})
+    study.beat()
+    assert study.mine == {}
+    assert not study.is_promising(gone.number, {"epoch": 2, "validation_loss": 0.5})
+    study.mine[gone.number] = gone
+    late = study.prune(gone.number, "diverged: too late")
+    assert (late.state, late.note, late.losses) == ("interrupted", "", ())
     assert study.finish(gone.number, 0.0).state == "interrupted"
+    assert study.give_up(gone.number).state == "interrupted"
+    assert len(study.records) == count  # its values are not put in line twice
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_machines_that_ask_at_once_get_other_values(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    search(plan_of(), "out", 1, storage="shared.log")
+    one, two = (open_study(plan_of(), "", "another", place, "shared.log", lambda _: None) for place in "ab")
+    two.ask()  # the settings as they are
+    ask, asked = one.study.ask, list[Any]()
+
+    def beside(*given: Any) -> Any:
+        found = [two.ask()[1]] if first == 0 else []
+        trial = ask(*given)
+        asked.extend(found or [two.ask()[1]])
+        return trial
+
+    monkeypatch.setattr(one.study, "ask", beside)
+    trial, values = one.ask()
+    assert values != asked[0]
+    assert trial.number == 2 - first
+
+
+def test_trial_without_a_place_is_this_folders_where_the_journal_is_its_own() -> None:
+    for storage, state in ((None, "interrupted"), ("shared.log", "running")):
+        out = f"out-{state}"
+        begun = search(plan_of(), out, 1, storage=storage)
+        begun.study.ask()  # killed before it said whose it is
+        assert states(search(plan_of(), out, 3, storage=storage, resume=True))[1] == state
 
 
 def test_torn_line_of_a_journal_is_left_out_and_told() -> None:
@@ -245,7 +314,17 @@ def test_storage_that_is_none_is_refused_before_any_work(storage: str, message: 
     with pytest.raises(BackendError, match=message) as error:
         search(plan_of(), "out", 2, storage=storage)
     assert "secret" not in str(error.value)
-    assert not Path("out").exists()
+    assert os.listdir("out") == [".lock"]
+    assert states(search(plan_of(), "out", 1)) == ["finished"]
+
+
+def test_folder_that_another_process_begins_in_is_left_alone() -> None:
+    Path("out").mkdir()
+    with Path("out/.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OptionError, match="must be a folder that no other grus tune is at work in, got one that is"):
+            search(plan_of(), "out", 2)
+    assert os.listdir("out") == [".lock"]
 
 
 def test_folder_of_something_else_is_refused() -> None:

@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 from grus.training import fit
 from tests.training.conftest import linear_rows, settings, small_network
 
-RULE = settings(epochs=16, optimiser="adam", average="ema", clip_percentile=90.0, accumulate=2, checkpoint_every_s=1e-3, schedule="plateau")
+RULE = settings(epochs=16, optimiser="adam", average="ema", clip_percentile=90.0, accumulate=2, checkpoint_every_s=1e-3, schedule="cosine")
 
 
 def train(folder: Path, *, resume: bool) -> None:
     """The run, from its beginning or from where it was killed; its end is in ``end.safetensors`` and ``history.json``."""
     torch.set_num_threads(1)
     network = small_network()
-    history = fit(network, summed, linear_rows(120, 1), linear_rows(16, 2), RULE, folder=folder, resume=resume)
+    history = fit(network, summed, linear_rows(116, 1), linear_rows(16, 2), RULE, folder=folder, resume=resume)
     save_file(network.state_dict(), folder / "end.safetensors")
     (folder / "history.json").write_text(history.to_json())
 

@@ -38,6 +38,8 @@ def main(folder: Path, scenario: str) -> None:
     train, held = linear_rows(33, 1, size=4), linear_rows(9, 2, size=4)
     if scenario == "dead":
         train = linear_rows(33, 1, size=4, before=die)
+    if scenario == "other" and rank:
+        train = linear_rows(25, 1, size=4)
     history = fit(trained, squared, train, held, RULE, folder=folder / "run", resume=scenario == "resume")
     save_file(trained.state_dict(), folder / f"{scenario}-{rank}.safetensors")
     (folder / f"{scenario}-{rank}.json").write_text(history.to_json())

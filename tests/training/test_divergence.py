@@ -121,7 +121,7 @@ def test_roll_back_goes_on_from_the_last_whole_epoch_at_half_the_rate(tmp_path: 
     torch.manual_seed(0)
     network, plain = nn.Linear(2, 1), nn.Linear(2, 1)
     plain.load_state_dict(network.state_dict())
-    with pytest.warns(RuntimeWarning, match=r"at epoch 3, step 2 .* goes on from the last whole epoch at 0\.5 of its rates"):
+    with pytest.warns(RuntimeWarning, match=r"at epoch 3, step 2 .* goes on from the last whole epoch at half its learning rate"):
         rows = fit(network, objective, train, None, rule, folder=tmp_path).epochs
     assert [row["learning_rate"] for row in rows] == [0.04, 0.04, 0.02, 0.02]
 
@@ -141,5 +141,101 @@ def test_roll_back_ends_in_an_error_where_it_does_not_help(schedule: str) -> Non
     before = bits(network)
     with pytest.warns(RuntimeWarning) as warned, pytest.raises(DivergenceError, match="at epoch 1, step 1"):
         fit(network, objective, linear_rows(40, 1), linear_rows(8, 2), settings(schedule=schedule, on_divergence="roll_back"))
-    assert [str(each.message).rpartition(" at ")[2] for each in warned] == [f"{0.5**count:.3g} of its rates." for count in range(1, 6)]
+    assert [str(each.message).rpartition(" at ")[2] for each in warned] == ["half its learning rate."] * 5
     assert bits(network) == before
+
+
+class Failing:
+    """Gives no finite loss at these steps of training, each once; then Ctrl-C comes at ``pressed``."""
+
+    def __init__(self, *steps: tuple[int, int], pressed: tuple[int, int]) -> None:
+        self.left, self.pressed, self.at = list(steps), pressed, (0, 0)
+
+    def before(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def __call__(self, network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        if network.training and self.at == self.pressed and not self.left:
+            raise KeyboardInterrupt
+        total, weight = squared(network, batch)
+        if network.training and self.at in self.left:
+            self.left.remove(self.at)
+            return total * float("nan"), weight
+        return total, weight
+
+
+@pytest.mark.filterwarnings("ignore:fit. loss and gradient must be finite")
+def test_run_rolled_back_twice_and_interrupted_is_one_at_a_quarter_of_the_rate(tmp_path: Path) -> None:
+    """Adam's moments are those of the last whole epoch each time, and after a resume: as of a run whose rate was a quarter from epoch 3 on."""
+    rule = settings(epochs=4, optimiser="adam", learning_rate=0.04, schedule="constant", on_divergence="roll_back", average="polyak")
+    torch.manual_seed(0)
+    network, plain, again = (nn.Linear(2, 1) for _ in range(3))
+    plain.load_state_dict(network.state_dict())
+    failing = Failing((3, 2), (3, 4), pressed=(3, 5))
+    assert fit(network, failing, linear_rows(40, 1, before=failing.before), linear_rows(9, 2), rule, folder=tmp_path).interrupted
+    rows = fit(again, squared, linear_rows(40, 1), linear_rows(9, 2), rule, folder=tmp_path, resume=True).epochs
+    assert [row["learning_rate"] for row in rows] == [0.04, 0.04, 0.01, 0.01]
+    stepped = settings(
+        epochs=4, optimiser="adam", learning_rate=0.04, schedule="step", schedule_options={"every": 2, "factor": 0.25}, average="polyak"
+    )
+    expected = fit(plain, squared, linear_rows(40, 1), linear_rows(9, 2), stepped).epochs
+    assert [row["validation_loss"] for row in rows] == [row["validation_loss"] for row in expected]
+    assert bits(again) == bits(plain)
+
+
+def test_validation_loss_that_is_not_finite_rolls_back_too() -> None:
+    network, wrong = nn.Linear(2, 1), [True]
+
+    def objective(network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        total, weight = squared(network, batch)
+        if network.training or not wrong:
+            return total, weight
+        wrong.clear()
+        return total * float("inf"), weight
+
+    with pytest.warns(RuntimeWarning, match=r"the loss must be finite, got inf in validation after epoch 1.* half its learning rate"):
+        rows = fit(
+            network, objective, linear_rows(40, 1), linear_rows(9, 2), settings(epochs=2, on_divergence="roll_back", schedule="constant")
+        ).epochs
+    assert [row["learning_rate"] for row in rows] == [0.005, 0.005]
+
+
+def test_gradient_that_is_not_finite_is_named_though_gradients_are_clipped() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(2, 2), nn.Linear(2, 1)
+            self.last.bias.register_hook(lambda gradient: gradient * float("nan"))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.first(x))
+
+    with pytest.raises(DivergenceError, match=r"\(gradient not finite: last.bias\)"):
+        fit(Last(), squared, linear_rows(40, 1), None, settings(clip_norm=1.0))
+
+
+def test_evidence_of_tied_weights_and_shared_batches_is_kept(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(2, 2), nn.Linear(2, 2)
+            self.two.weight = self.one.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.two(self.one(x))
+
+    class Shifted:
+        x = torch.ones(5, 2)
+
+        def epoch(self, number: int, seed: int) -> Any:
+            yield self.x[:-1], self.x[1:], np.array(["text"])
+
+        def __len__(self) -> int:
+            return 1
+
+    def objective(network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        return (network(batch[0]) - batch[1]).sum() * float("nan"), torch.tensor(1.0)
+
+    with pytest.raises(DivergenceError):
+        fit(Tied(), objective, Shifted(), None, settings(), folder=tmp_path)
+    assert set(load_file(tmp_path / "checkpoints" / "diverged" / "batch.safetensors")) == {"0.0", "0.1"}

@@ -44,23 +44,31 @@ def compare(folder: Path, scenario: str, alone: tuple[dict[str, torch.Tensor], l
                 assert row[name] == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_two_ranks_are_one_of_twice_the_batch_with_uneven_data(tmp_path: Path, alone: Any) -> None:
-    done = launch(tmp_path, "straight")
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on two ranks."""
+    place = tmp_path_factory.mktemp("ranks")
+    done = launch(place, "straight")
     assert done.returncode == 0, done.stderr
-    compare(tmp_path, "straight", alone)
-    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 4
+    return place
+
+
+def test_two_ranks_are_one_of_twice_the_batch_with_uneven_data(straight: Path, alone: Any) -> None:
+    compare(straight, "straight", alone)
+    assert len((straight / "run" / "log.jsonl").read_text().splitlines()) == 4
     with pytest.raises(OptionError, match="as many processes as it had, 2, got 1"):
-        fit(network(), squared, linear_rows(33, 1, size=4), linear_rows(9, 2, size=4), RULE, folder=tmp_path / "run", resume=True)
+        fit(network(), squared, linear_rows(33, 1, size=4), linear_rows(9, 2, size=4), RULE, folder=straight / "run", resume=True)
 
 
-def test_dead_rank_ends_the_run_with_an_error_and_a_good_checkpoint(tmp_path: Path, alone: Any) -> None:
+def test_dead_rank_ends_the_run_with_an_error_and_a_good_checkpoint_to_go_on_from(tmp_path: Path, straight: Path) -> None:
     done = launch(tmp_path, "dead")
     assert done.returncode != 0
     kept = Checkpoints(tmp_path / "run" / "checkpoints", resume=True).load()
     assert [row["epoch"] for row in kept.note["history"]] == [1, 2]
     done = launch(tmp_path, "resume")
     assert done.returncode == 0, done.stderr
-    compare(tmp_path, "resume", alone)
+    for rank in (0, 1):
+        assert (tmp_path / f"resume-{rank}.safetensors").read_bytes() == (straight / f"straight-{rank}.safetensors").read_bytes()
 
 
 def test_source_without_parts_is_refused_on_several_ranks() -> None:
@@ -74,3 +82,9 @@ def test_source_without_parts_is_refused_on_several_ranks() -> None:
 
     with pytest.raises(OptionError, match=r"must have share\(rank, ranks\) on 2 ranks, got Whole"):
         _share(Whole(), Ranks(0, 2, torch.device("cpu")))
+
+
+def test_ranks_with_other_data_are_refused(tmp_path: Path) -> None:
+    done = launch(tmp_path, "other")
+    assert done.returncode != 0
+    assert "train must be that of the run to resume, or of the first process, 9 batches, got 7 batches" in done.stderr

@@ -249,3 +249,78 @@ def test_penalties_are_in_the_gradient_and_not_in_the_loss_that_is_told(count: i
     if count == 3:  # one update over all batches
         np.testing.assert_allclose(first[0], [3 - 0.12, -1 + 0.04], rtol=1e-6)
         assert row["loss"] == 0
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_lbfgs_solves_ridge_regression(penalty: float) -> None:
+    """Against the closed form of mean squares plus λ Σ w²; the bias pays too."""
+    train, network = linear_rows(40, 0, size=40), nn.Linear(2, 1)
+    options = {"line_search_fn": "strong_wolfe"}
+    rule = settings(epochs=20, optimiser="lbfgs", optimiser_options=options, clip_norm=None, learning_rate=1.0, schedule="constant")
+    given = rule.model_copy(update={"penalties": (Penalty(l2=penalty),) if penalty else ()})
+    fit(network, squared, train, None, given)
+    design = torch.cat([train.x, torch.ones(40, 1)], 1).double()
+    exact = torch.linalg.solve(design.T @ design + 40 * penalty * torch.eye(3), design.T @ train.y.double())[:, 0]
+    np.testing.assert_allclose([*network.weight.detach()[0], *network.bias.detach()], exact, atol=1e-4)
+
+
+def test_lbfgs_takes_neither_clipping_nor_an_objective_that_carries() -> None:
+    with pytest.raises(OptionError, match="clip_norm must be None with optimiser='lbfgs'"):
+        settings(optimiser="lbfgs")
+    with pytest.raises(OptionError, match="for an objective that carries states"):
+        fit(small_network(), Carrying(), linear_rows(8, 1), None, settings(optimiser="lbfgs", clip_norm=None))
+
+
+class Counting:
+    """Carries a count over epochs and has no beginning; validation counts too, and is forgotten."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        self.count += 1
+        total, weight = squared(network, batch)
+        return total * (1 + self.count % 7), weight
+
+    def state(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+def test_what_an_objective_carries_over_epochs_is_kept_and_untouched_by_validation(tmp_path: Path) -> None:
+    def refuse(epoch: int, step: int) -> None:
+        if (epoch, step) == (3, 1):
+            raise DataError("row 7 is wrong")
+
+    whole, parted, again = small_network(), small_network(), small_network()
+    objective = Counting()
+    fit(whole, objective, linear_rows(24, 1), linear_rows(9, 2), settings(epochs=4))
+    assert objective.count == 12
+    with pytest.raises(DataError, match="row 7"):
+        fit(parted, Counting(), linear_rows(24, 1, before=refuse), linear_rows(9, 2), settings(epochs=4), folder=tmp_path)
+    fit(again, Counting(), linear_rows(24, 1), linear_rows(9, 2), settings(epochs=4), folder=tmp_path, resume=True)
+    assert bits(again) == bits(whole)
+
+
+@pytest.mark.parametrize("lost", [3, 5, 0])
+def test_epoch_that_accumulation_does_not_divide_is_resumed_at_any_batch_and_in_validation(lost: int, tmp_path: Path) -> None:
+    """7 batches in updates of 4 and 3: the run is lost at a batch of epoch 2, or, for 0, in its validation."""
+    rule, trained = settings(epochs=3, accumulate=4, checkpoint_every_s=1e-9, optimiser="adam", schedule="cosine"), [0]
+
+    def lose(epoch: int, step: int) -> None:
+        if (epoch, step) == (2, lost) or (epoch == lost == 0 and trained[0] == 4):
+            raise DataError("row 7 is wrong")
+
+    class Count(Quiet):
+        def step(self, epoch: int, step: int, samples: int, loss: Any) -> None:
+            trained[0] += 1
+
+    whole, parted, again = small_network(), small_network(), small_network()
+    expected = fit(whole, squared, linear_rows(53, 1), linear_rows(9, 2), rule).epochs
+    with pytest.raises(DataError, match="row 7"):
+        fit(parted, squared, linear_rows(53, 1, before=lose), linear_rows(9, 2, before=lose), rule, folder=tmp_path, reporter=Count())
+    found = fit(again, squared, linear_rows(53, 1), linear_rows(9, 2), rule, folder=tmp_path, resume=True).epochs
+    assert bits(again) == bits(whole)
+    assert untimed(found) == untimed(expected)

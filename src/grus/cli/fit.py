@@ -109,7 +109,9 @@ def fit(
         _print_summary(summary, as_json)
     if summary.stopped == "interrupted":
         if leads:
-            print_note(f"interrupted; grus fit --resume --out {out} goes on from here.")
+            several = load_module("grus.training.ranks", "fit").count_of_processes() > 1
+            remedy = "start all processes again with --resume to go on" if several else f"{command_line('fit', '--resume', '--out', out)} goes on"
+            print_note(f"interrupted; {remedy} from here.")
             _tell_previous(folder)
         raise typer.Exit(130)
     if not (quiet or as_json):

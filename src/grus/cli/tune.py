@@ -88,8 +88,10 @@ def tune(
         folder.check_new()
         options = {"data.path": None if data is None else str(data), "data.horizon": horizon}
         options |= {"data.target": target, "data.time": time, "data.id": id}
-        written, section = _written(config, options, assignments or [])
-        plan, kept = studies.Plan.of(written, section, search or [], metric or studies.LOSS, pruner, seed or 0), None
+        written, section, defaults = _written(config, options, assignments or [])
+        metric, pruner = metric or defaults.get("metric", studies.LOSS), pruner or defaults.get("pruner")
+        seed, trials = defaults.get("seed", 0) if seed is None else seed, trials or defaults.get("trials")
+        plan, kept = studies.Plan.of(written, section, search or [], metric, pruner, seed), None
         if pruner is None and plan.pruner == "none":
             print_note("no trial is ended early, as the losses of these trials do not compare.")
     amount = job.Amount(trials or (kept["trials"] if kept else TRIALS), jobs, time_limit_s)
@@ -106,7 +108,8 @@ def tune(
     page = load_module("grus.report.tuning", "tune").report_study(found, folder.report)
     _print(found, as_json, plan)
     if not (quiet or as_json):
-        print_note(f"{page} shows the search; to train with the best settings: {command_line('fit', '--config', folder.best, '--out', 'runs/best')}")
+        fit = f"; to train with the best settings: {command_line('fit', '--config', folder.best, '--out', 'runs/best')}"
+        print_note(f"{page} shows the search{'.' if found.best is None else fit}")
 
 
 class _Teller:
@@ -126,7 +129,7 @@ class _Teller:
         elif not self._quiet:
             best = study.best
             beside = "" if best is None or best.number == record.number else f"; best {best.value:.4g}, trial {best.number}"
-            value = "" if record.value is None else f" {record.value:.4g}"
+            value = f" {record.value:.4g}" if record.state == "finished" else f" at a loss of {record.losses[-1][1]:.4g}" if record.losses else ""
             print_note(f"{study.done} of {self._trials}: trial {record.number} {record.state}{value} after {record.epochs} epochs{beside}")
 
 
@@ -145,14 +148,14 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
-def _written(file: Path | None, options: dict[str, Any], assignments: list[str]) -> tuple[Draft, dict[str, Any]]:
-    """The configuration as it is written, and the file's section search."""
+def _written(file: Path | None, options: dict[str, Any], assignments: list[str]) -> tuple[Draft, dict[str, Any], dict[str, Any]]:
+    """The configuration as it is written, and the file's sections search and study."""
     drafts = load_module("grus.tasks.draft", "tune")
     written: Draft = drafts.Draft("grus tune") if file is None else drafts.Draft.read(file)
     section: Any = written.tree.pop("search", {})
     if not isinstance(section, dict):
         raise OptionError(f"{written.place(('search',)).text}search must be a section of keys and their ranges, got {section!r}; write key: range.")
-    written.tree.pop("study", None)  # the file is that of another search
+    defaults = _defaults(written)
     for key, value in options.items():
         if value is not None:
             written.put(key, value, "DATA: " if key == "data.path" else f"--{key.rpartition('.')[2]}: ")
@@ -163,4 +166,22 @@ def _written(file: Path | None, options: dict[str, Any], assignments: list[str])
             raise OptionError(f"grus tune: data.{key} must be given, got none; {remedy}.")
     if isinstance(given, dict) and isinstance(given["path"], str):  # it is read again by what was found, from wherever that is
         given["path"] = str(Path(given["path"]).absolute())
-    return written, cast(dict[str, Any], section)
+    return written, cast(dict[str, Any], section), defaults
+
+
+def _defaults(written: Draft) -> dict[str, Any]:
+    """What a file's section study says for options that are not given; its name and place are another search's own.
+
+    Raises: OptionError.
+    """
+    found: Any = written.tree.pop("study", {})
+    if not isinstance(found, dict) or set(cast(dict[str, Any], found)) - {"metric", "pruner", "seed", "trials", "name", "place"}:
+        place = written.place(("study",)).text
+        raise OptionError(f"{place}study must be a section of metric, pruner, seed and trials, got {found!r}; leave the rest out.")
+    section = cast(dict[str, Any], found)
+    for key, least in (("seed", 0), ("trials", 1)):
+        value = section.get(key, least)
+        if type(value) is not int or value < least:
+            place = written.place(("study", key)).text
+            raise OptionError(f"{place}study.{key} must be a whole number from {least}, got {value!r}; leave it out for the default.")
+    return section

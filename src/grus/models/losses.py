@@ -40,10 +40,11 @@ def over_known(each: Each, forecast: Tensor, target: Tensor, stand_in: Tensor) -
 def log_cosh(forecast: Tensor, target: Tensor) -> Tensor:
     """log cosh e of each error e = f − y: e² / 2 near 0, |e| − log 2 far from it.
 
-    Numerics: |e| + log1p((exp(−2 |e|) − 1) / 2), which neither overflows nor loses the digits of small errors.
+    Numerics: log1p(2 sinh²(e / 2)) below 1, where the other form cancels; |e| + log1p((exp(−2 |e|) − 1) / 2) from there on, which does not overflow.
     """
     size = (forecast - target).abs()
-    return size + torch.log1p(torch.expm1(-2 * size) / 2)
+    small, large = size.clamp(max=1), size.clamp(min=1)  # so that the form that is not taken has a finite gradient
+    return torch.where(size < 1, torch.log1p(2 * torch.sinh(small / 2).square()), large + torch.log1p(torch.expm1(-2 * large) / 2))
 
 
 _POINT: dict[str, Each] = {
@@ -108,6 +109,7 @@ def cross_entropy(logits: Tensor, target: Tensor, *, weights: Tensor | None = No
     Source: as PyTorch's; the quotient is its mean.
     """
     rows, classes = _wide(logits).flatten(0, -2), target.flatten()
+    weights = None if weights is None else weights.to(rows.dtype)
     total = torch_cross_entropy(rows, classes, weights, ignore_index=ignore, reduction="sum", label_smoothing=smoothing)
     return total, _weights(rows, classes, weights, ignore).sum()
 
@@ -117,9 +119,9 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, *, positive_weight: flo
 
     Shapes: logits and target [...], the target 0, 1 or between, NaN where it is not known.
     """
-    weight = _wide(logits).new_tensor(positive_weight)
+    weight, truth = _wide(logits).new_tensor(positive_weight), target.to(_wide(logits).dtype)
     each = partial(binary_cross_entropy_with_logits, pos_weight=weight, reduction="none")
-    return over_known(each, logits, target, torch.zeros_like(target))
+    return over_known(each, logits, truth, torch.zeros_like(truth))
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None, ignore: int = IGNORED) -> Sums:
@@ -134,7 +136,7 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor |
     own = torch.where(classes == ignore, 0, classes).unsqueeze(-1)
     others = likely.scatter(-1, own, -math.inf).logsumexp(-1)
     taken = likely.gather(-1, own).squeeze(-1)
-    weight = _weights(rows, classes, alpha, ignore)
+    weight = _weights(rows, classes, None if alpha is None else alpha.to(rows.dtype), ignore)
     return -(weight * torch.exp(gamma * others) * taken).sum(), weight.sum()
 
 

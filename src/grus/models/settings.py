@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.errors import OptionError
+from grus.nn.initialisers import named
 
 MEASURES = frozenset({"mask", "delta", "last"})
 
@@ -45,8 +46,9 @@ class ForecastSettings(BaseModel):
     missing_aware: the cell reads which values are measured and for how long they were not (``gru_d``).
     residual: from the second layer on, a layer's input is added to its output.
     dropout: between layers, and on what the last linear map reads.
-    input_dropout: on what each layer reads, one mask per sequence.
-    recurrent_dropout: on the state that the recurrent weights multiply, one mask per sequence.
+    input_dropout: on what each layer reads, one mask per sequence; in the recursive and attention decoders one per step ahead.
+    recurrent_dropout: on the state that the recurrent weights multiply, one mask per sequence; in the recursive and attention decoders one per
+        step ahead.
     zoneout: each unit of a state keeps its old value with this probability.
     weight_drop: this share of the recurrent weights is dropped in every pass.
     layer_norm: the products in each gate are normalised over the units.
@@ -113,6 +115,13 @@ class ForecastSettings(BaseModel):
     @field_serializer("cell")
     def _cell_name(self, cell: str | Cell) -> str:
         return cell if isinstance(cell, str) else cell.name
+
+    @field_validator("initialiser")
+    @classmethod
+    def _check_initialiser(cls, initialiser: str | Mapping[str, str]) -> str | Mapping[str, str]:
+        for name in [initialiser] if isinstance(initialiser, str) else initialiser.values():
+            named("ForecastSettings", name)
+        return initialiser
 
     @field_validator("levels")
     @classmethod

@@ -206,15 +206,18 @@ def initialise(who: str, initialiser: Initialiser | Sequence[Initialiser], weigh
         for entry in chosen:
             if isinstance(entry, Mapping):
                 for pattern, name in cast(Mapping[object, object], entry).items():
-                    _named(who, name)(replace(weights, only=_matching(who, pattern, weights)))
+                    named(who, name)(replace(weights, only=_matching(who, pattern, weights)))
             elif callable(entry):
                 entry(weights)
             else:
-                _named(who, entry)(weights)
+                named(who, entry)(weights)
 
 
-def _named(who: str, name: object) -> Action:
-    """The initialiser of this name."""
+def named(who: str, name: object) -> Action:
+    """The initialiser of this name, whose parameters a cell checks later.
+
+    Raises: OptionError for an unknown name, with the nearest one.
+    """
     kind, _, longest = name.partition(":") if isinstance(name, str) else ("", "", "")
     if kind == "chrono" and longest.isdecimal():
         return chrono(int(longest))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,23 +32,31 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
         'checkpoint'
     """
     several = (layers,) if isinstance(layers, Recurrent) else tuple(layers)
-    steps, rows = check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows)
-    budget = check_positive("choose_memory", "max_memory_gb", max_memory_gb) * 1e9
-    flow, need = sum(layer.flow_bytes(steps, rows) for layer in several), 0
+    call = check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows)
+    return _fastest({layer: [call] for layer in several}, check_positive("choose_memory", "max_memory_gb", max_memory_gb))
+
+
+def _fastest(calls: Mapping[Recurrent, Sequence[tuple[int, int]]], max_memory_gb: float) -> Memory:
+    """Of layers that are called on so many steps and rows each; the calls of one layer keep what each of them keeps."""
+    flow, need = sum(max(layer.flow_bytes(*call) for call in own) for layer, own in calls.items()), 0
     for memory in FASTEST_FIRST:
-        need = flow + sum(layer.kept_bytes(steps, rows, memory) for layer in several)
-        if need <= budget:
+        need = flow + sum(layer.kept_bytes(*call, memory) for layer, own in calls.items() for call in own)
+        if need <= max_memory_gb * 1e9:
             return memory
+    unit = 10 ** max(0, len(str(need)) - 3)
+    enough = (need // unit + 1) * unit / 1e9  # rounded up, so that the budget of the sentence is one that is taken
+    steps, rows = max(sum(steps for steps, _ in own) for own in calls.values()), max(rows for own in calls.values() for _, rows in own)
     raise OptionError(
-        f"choose_memory: max_memory_gb must be at least {need / 1e9:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
+        f"choose_memory: max_memory_gb must be at least {enough:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
         "allow that, or take fewer rows or shorter sequences"
     )
 
 
-def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float) -> Memory:
+def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float, *, rows: int = 1) -> Memory:
     """Set ``memory`` of all recurrent layers of a network to the fastest with which they stay within the budget together.
 
-    ``run`` calls the network on one batch, without gradients, to show how many steps and rows each layer is given.
+    ``run`` calls the network on one batch, without gradients, to show how many steps and rows each layer is given; ``rows`` are those of the largest
+    batch to come, where that one is smaller.
 
     Raises: as ``choose_memory``; OptionError for a network without recurrent layers.
     """
@@ -57,8 +65,8 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float)
     def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
         assert isinstance(layer, Recurrent)
         data: Tensor = given[0] if isinstance(given[0], Tensor) else given[0].data
-        rows = 1 if data.dim() < 3 else data.shape[0 if layer.batch_first else 1]
-        seen[layer].append((data.shape[:-1].numel() // max(1, rows), rows))
+        own = 1 if data.dim() < 3 else data.shape[0 if layer.batch_first else 1]
+        seen[layer].append((max(1, data.shape[:-1].numel() // max(1, own)), max(own, rows)))
 
     hooks = [layer.register_forward_pre_hook(note) for layer in network.modules() if isinstance(layer, Recurrent)]
     try:
@@ -69,9 +77,7 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float)
             hook.remove()
     if not seen:
         raise OptionError("fit_memory: max_memory_gb must be None for a network whose recurrent layers are not called, got another; leave it out")
-    steps = max(sum(steps for steps, _ in calls) for calls in seen.values())
-    rows = max(rows for calls in seen.values() for _, rows in calls)
-    memory = choose_memory(list(seen), max(1, steps), max(1, rows), max_memory_gb)
+    memory = _fastest(seen, check_positive("fit_memory", "max_memory_gb", max_memory_gb))
     for layer in seen:
         layer.options = replace(layer.options, memory=memory)
     return memory

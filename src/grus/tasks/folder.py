@@ -24,7 +24,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -47,6 +47,8 @@ ENTRIES = (
     "report.html",
 )
 PREVIOUS = ".previous"
+LOCK = ".lock"  # an empty file that no other replaces, as a lock is on the file and not on its name; a folder with nothing else is empty
+UNTRAINED = {"run.json", "config.yaml", "running.json", "log.jsonl", "checkpoints", PREVIOUS, LOCK}  # all that a run has before its first epoch
 # How each part is made that a run lacks, as the remedy of a message.
 _MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evaluate {}", "metrics.json": "grus evaluate {}"}
 
@@ -119,6 +121,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains; no part of the run."""
+        return self.path / LOCK
+
+    @property
     def previous(self) -> Path:
         """The run that this one replaces, until this one is trained."""
         return self.path / PREVIOUS
@@ -145,7 +152,7 @@ class RunFolder:
 
         Raises: OptionError where another process trains in it.
         """
-        return alone(self.marker, f"{self.path}: must be a run that no process trains, got one that is; wait for it, or name another --out.")
+        return alone(self.lock, f"{self.path}: must be a run that no process trains, got one that is; wait for it, or name another --out.")
 
     def note_learnt(self, until: Mapping[str, str | int]) -> None:
         """Write down the last time of each series that the network has learnt from."""
@@ -163,17 +170,31 @@ class RunFolder:
         """Take back a run of which no epoch was finished, with the folders that were made for it; leave any other as it is.
 
         The run that it was to replace is in its place again.
+
+        Raises: OptionError where another process trains in it.
         """
-        begun = self.log.exists() and self.log.stat().st_size
-        if begun or {entry.name for entry in self.path.iterdir()} - {"run.json", "config.yaml", "running.json", "log.jsonl", "checkpoints", PREVIOUS}:
+        if self._has_begun or {entry.name for entry in self.path.iterdir()} - UNTRAINED:
             return
-        _clear(self)
-        if self.previous.exists():
-            _move(self.previous, self.path, ENTRIES)
-            self.previous.rmdir()
+        with self.held():
+            _clear(self)
+            if self.previous.exists():
+                _move(self.previous, self.path, ENTRIES)
+                self.previous.rmdir()
+            self.lock.unlink()
         for place in self.made:
             if not any(place.iterdir()):
                 place.rmdir()
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is an epoch, a part of one in the checkpoint, or the evidence of what diverged."""
+        state = self.checkpoints / "state.json"
+        if (self.log.exists() and self.log.stat().st_size) or (self.checkpoints / "diverged").exists():
+            return True
+        try:
+            return state.exists() and json.loads(state.read_bytes())["tally"] is not None
+        except (ValueError, KeyError, TypeError):
+            return True  # not known to be a first checkpoint, so it stays
 
     def drop_previous(self) -> None:
         """Remove the run that this one has replaced."""
@@ -192,7 +213,17 @@ def alone(file: Path, refusal: str) -> Generator[None]:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OptionError(refusal) from error
+        if not _is_there(opened, file):
+            raise OptionError(refusal)  # the process that had it has just taken it away
         yield
+
+
+def _is_there(opened: BinaryIO, file: Path) -> bool:
+    """Whether the name of an open file is still its own."""
+    try:
+        return os.path.samestat(os.fstat(opened.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def check_file(path: Path) -> None:
@@ -238,10 +269,10 @@ def check_place(path: str | Path, *, overwrite: bool = False) -> None:
             _kind(folder)
         if not overwrite:
             raise OptionError(f"{path}: must be a new folder, got one that holds a run; give --overwrite to replace it, or another --out.")
-        if folder.marker.exists():
+        if folder.lock.exists():
             with folder.held():
                 pass
-    elif folder.path.exists() and any(folder.path.iterdir()):
+    elif folder.path.exists() and _names(folder.path):
         raise OptionError(f"{path}: must be a new or an empty folder, got {_describe(folder.path)}; name another --out.")
 
 
@@ -338,9 +369,14 @@ def _clear(folder: RunFolder) -> None:
             entry.unlink(missing_ok=True)
 
 
+def _names(path: Path) -> list[str]:
+    """What is in a folder, besides the lock."""
+    return sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
+
+
 def _describe(path: Path) -> str:
     """What a folder is that holds no run."""
-    names = sorted(entry.name for entry in path.iterdir())
+    names = _names(path)
     if path.resolve().name in ENTRIES and (path.resolve().parent / "run.json").exists():
         return f"the part {path.resolve().name} of the run above it"
     if not names:

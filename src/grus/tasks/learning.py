@@ -177,7 +177,8 @@ def _prepare(
     if training.max_memory_gb is not None:
         with seeded(training.seed):
             batch = next(batch for batch in source.epoch(1, training.seed) if batch is not None)
-            fit_memory(network, partial(objective, network, batch), training.max_memory_gb)
+            rows = min(training.batch_size, max(learnt.counts))
+            fit_memory(network, partial(objective, network, batch), training.max_memory_gb, rows=rows)
     augmentation = augmentation_for(seen.like, channels, training.input_noise, training.window_warping)
     return _Course(network, partial(objective, augmentation=augmentation), source, checked, scaling, seen, parts)
 

@@ -109,21 +109,31 @@ def last_beat(folder: RunFolder) -> Beat | None:
 
 
 def state_of(folder: RunFolder) -> State:
-    """Whether a run is trained, being trained, or neither."""
+    """Whether a run is trained, being trained, or neither.
+
+    One look compares this machine's clock with that of the machine that trains: they must agree to within 25 seconds. ``watch`` needs one alone.
+    """
     if folder.trained:
         return "trained"
     beat = last_beat(folder)
     return "running" if beat is not None and time.time() - beat.time < SILENT_S else "not running"
 
 
-def watch(folder: RunFolder, pause: Callable[[], object]) -> Generator[Row, None, State]:
+def watch(folder: RunFolder, pause: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> Generator[Row, None, State]:
     """The epochs of a run as they come, the ones that have been first, until it does not run; then how it stands.
 
-    A run that is gone on with may make epochs again that it had made; these come again.
+    A run that is gone on with may make epochs again that it had made; these come again. It is taken for dead where its sign of life has not
+    changed for ``SILENT_S`` by the reader's own clock.
     """
     shown: list[Row] = []
+    last, heard = None, clock()
     while True:
-        state, rows = state_of(folder), read_rows(folder.log)  # in this order: no row comes behind the end
+        beat = last_beat(folder)
+        if beat != last:
+            last, heard = beat, clock()
+        lives = beat is not None and clock() - heard < SILENT_S
+        state: State = "trained" if folder.trained else "running" if lives else "not running"
+        rows = read_rows(folder.log)  # after the state: no row comes behind the end
         same = next((at for at, (old, new) in enumerate(zip(shown, rows, strict=False)) if old != new), min(len(shown), len(rows)))
         yield from rows[same:]
         shown = rows

@@ -31,7 +31,7 @@ from torch import Tensor
 from grus.errors import CheckpointError, OptionError
 
 FORMAT = "grus.training"
-VERSION = 3
+VERSION = 4
 STATE = "state.json"
 FILES = {"weights": "last.safetensors", "best": "best.safetensors", "optimiser": "optimiser.safetensors"}
 
@@ -105,6 +105,8 @@ class Checkpoints:
         self._rotate = False  # until the new generation is whole, what lies here must not take the place of the old one
         for file, draft in drafts.items():
             draft.replace(self.folder / file)
+        for place in (self._previous, self.folder):
+            _sync(place)
         self._rotate = True
 
     def load(self) -> Snapshot:
@@ -179,6 +181,15 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Names outlive a loss of power only once their folder is written."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
 
 
 def _remove(drafts: Iterable[Path]) -> None:

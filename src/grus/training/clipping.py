@@ -37,6 +37,8 @@ class Clip:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         norm = left = get_total_norm(gradients)
         clipped: Tensor | bool = False
+        if norm.device.type == "cpu" and not bool(norm.isfinite()):
+            return norm, clipped  # would make every gradient NaN, and hide where it began
         if self._value is not None:
             clip_grad_value_(weights, self._value)
             left = get_total_norm(gradients)

@@ -100,13 +100,19 @@ def keep_evidence(folder: Path, network: nn.Module, batches: Sequence[Any], note
     place = folder / FOLDER
     try:
         place.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, place / "weights.safetensors")
-        parts = {f"{at}.{name}": torch.as_tensor(value) for at, batch in enumerate(batches) for name, value in arrays_of(batch).items()}
-        save_file({name: value.detach().cpu().contiguous() for name, value in parts.items()}, place / "batch.safetensors")
+        save_file(_own(network.state_dict()), place / "weights.safetensors")
+        parts = {f"{at}.{name}": value for at, batch in enumerate(batches) for name, value in arrays_of(batch).items()}
+        save_file(_own(parts), place / "batch.safetensors")
         (place / "note.json").write_text(json.dumps(dict(note), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"fit: {place} must take what diverged, got {error.strerror or error}; make room or pass another folder.") from error
     return place
+
+
+def _own(arrays: Mapping[str, Tensor | NDArray[Any]]) -> dict[str, Tensor]:
+    """Copies that share no memory, as safetensors wants them, of all but texts and objects."""
+    numeric = {name: value for name, value in arrays.items() if isinstance(value, Tensor) or value.dtype.kind in "biuf"}
+    return {name: torch.as_tensor(value).detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in numeric.items()}
 
 
 def arrays_of(batch: Any, name: str = "") -> dict[str, Tensor | NDArray[Any]]:

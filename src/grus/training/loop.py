@@ -23,7 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from grus.errors import BackendError, CheckpointError, DataError, OptionError
+from grus.errors import BackendError, CheckpointError, DataError, OptionError, TrainingError
 from grus.training.averaging import Average
 from grus.training.checkpoint import Checkpoints
 from grus.training.divergence import DivergenceError, Watch, keep_evidence
@@ -94,22 +94,20 @@ def fit(
         updates = Updates.of(fabric, ranks, network, objective, settings)
         schedule = Schedule(updates.optimiser, settings, settings.epochs * steps, steps)
         run = _Run(updates, schedule, Average(network, settings), Watch(), settings, batches, told, place)
-        data = {} if place is None else {"train": _described(train), "validation": _described(validation)}
+        data = {} if folder is None and ranks.count == 1 else {"train": _described(train), "validation": _described(validation)}
         keeper = Keeper(run.parts(data), checkpoints, ranks)
         history = keeper.begin(resume=resume)
         log = _log(place, history)
         told.start(settings.epochs, steps)
-        rolled = 0
         try:
             while (stopped := _ended(history, settings)) is None:
                 try:
                     row = run.epoch(len(history.epochs) + 1, shared, judged, keeper)
                 except DivergenceError as error:
-                    if settings.on_divergence == "stop" or rolled == ROLL_BACKS:
+                    if settings.on_divergence == "stop" or keeper.rolled == ROLL_BACKS:
                         raise
-                    rolled += 1
-                    rate = keeper.roll_back()
-                    warnings.warn(f"{error} The run goes on from the last whole epoch at {rate:.3g} of its rates.", RuntimeWarning, stacklevel=2)
+                    keeper.roll_back()
+                    warnings.warn(f"{error} The run goes on from the last whole epoch at half its learning rate.", RuntimeWarning, stacklevel=2)
                     continue
                 history.epochs.append(row)
                 keeper.keep(history)
@@ -164,26 +162,29 @@ class _Run:
         seeds = Seeds(ranks.device, settings.seed, number, ranks.number)
         started = time.perf_counter() - tally.seconds
         updates.network.train()
-        updates.optimiser.zero_grad()  # of the caller, or of a run interrupted within an update
+        updates.network.zero_grad()  # of the caller, or of a run interrupted within an update
         wanted = islice(source.epoch(number, settings.seed), settings.steps_per_epoch)
         seen = tally.steps * settings.accumulate
         with closing(prefetched(islice(wanted, seen, None), settings.prefetch)) as batches:
             while given := list(islice(batches, settings.accumulate)):
                 seen += len(given)
                 group = [batch for batch in given if batch is not None]
-                seeds.update(tally.steps)
+                reseed = partial(seeds.update, tally.steps)
+                reseed()
                 found = updates.gradient(group)
                 with self._evidence(group):
-                    tally.add(*found, partial(updates.run_again, group))
+                    tally.add(found, partial(updates.run_again, group, reseed))
                 rate = self.schedule.learning_rate
-                updates.take(group, *found[:2])
+                updates.take(group, found, reseed)
                 self.average.update(number)
                 self.schedule.step()
                 samples = sum(map(count_samples, group))
                 tally.samples += samples
                 tally.seconds = time.perf_counter() - started
-                self.reporter.step(number, tally.steps, samples, found[0] / (found[1] + (found[1] == 0)))
-                keeper.keep_within(tally)
+                self.reporter.step(number, tally.steps, samples, found.loss)
+                if seen < self.batches:
+                    with self._evidence([]):
+                        keeper.keep_within(tally)
         if seen != self.batches:
             raise DataError(f"fit: train must give {self.batches} batches in an epoch, got {seen} in epoch {number}; len() must say how many come.")
         with self._evidence([]):
@@ -197,11 +198,19 @@ class _Run:
         """The mean of the objective over the validation batches."""
         network, objective = self.average.network, self.updates.objective
         network.eval()
+        carrying: Any = objective if hasattr(objective, "state") else None
+        carried = None if carrying is None else carrying.state()
         _begin(objective, 0)
         with torch.no_grad(), self.updates.fabric.autocast():
             found = [objective(network, batch) for batch in source.epoch(0, self.settings.seed) if batch is not None]
+        if carrying is not None:
+            carrying.restore(carried)
         sums = self.updates.ranks.sum_numbers([math.fsum(float(row[at]) for row in found) for at in (0, 1)])
-        return mean(sums[:1], sums[1:], f"validation after epoch {number}")
+        with self._evidence([]):
+            try:
+                return mean(sums[:1], sums[1:], f"validation after epoch {number}")
+            except TrainingError as error:
+                raise DivergenceError(str(error), number, 0) from error
 
     @contextmanager
     def _evidence(self, batches: Sequence[Any]) -> Generator[None]:
@@ -211,8 +220,12 @@ class _Run:
         except DivergenceError as error:
             if self.place is not None:
                 note = {"epoch": error.epoch, "step": error.step, "seed": self.settings.seed, "what": str(error)}
-                kept = keep_evidence(self.place / "checkpoints", self.updates.network, batches, note)
-                error.add_note(f"The weights before that update and its batches are in {kept}.")
+                try:
+                    kept = keep_evidence(self.place / "checkpoints", self.updates.network, batches, note)
+                    what = "before that update and its batches" if batches else "as they are now"
+                    error.add_note(f"The weights {what} are in {kept}.")
+                except CheckpointError as full:
+                    error.add_note(str(full))
             raise
 
 

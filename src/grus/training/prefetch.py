@@ -15,8 +15,11 @@ def prefetched(batches: Iterator[Any], ahead: int) -> Generator[Any]:
     if not ahead:
         yield from batches
         return
-    with ThreadPoolExecutor(1, "batches") as thread:
+    thread = ThreadPoolExecutor(1, "batches")
+    try:
         ready = deque(thread.submit(next, batches, END) for _ in range(ahead))
         while (batch := ready.popleft().result()) is not END:
             ready.append(thread.submit(next, batches, END))
             yield batch
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -38,23 +38,23 @@ class Ranks:
     device: torch.device
 
     def sum_gradients(self, weights: Sequence[nn.Parameter], *numbers: Tensor) -> tuple[Tensor, ...]:
-        """Every gradient becomes its sum over the processes, and so do the numbers, in one message; one without a gradient gives zeros.
+        """Every gradient becomes its sum over the processes, and so do the numbers, in one message; a process that has none for a weight adds
+        zeros, and a weight that none has one for is left without.
 
         Sums are what adds up where processes see different numbers of known targets; a mean of means, as DDP's own wrapper takes it, does not.
         Raises: BackendError where a process has ended.
         """
         if self.count == 1:
             return numbers
-        for weight in weights:
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        having = torch.tensor([float(weight.grad is not None) for weight in weights], device=self.device)
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         kind = torch.promote_types(gradients[0].dtype, torch.float32)
-        flat = torch.cat([part.reshape(-1).to(self.device, kind) for part in (*gradients, *numbers)])
+        sent = (*gradients, *numbers, having)
+        flat = torch.cat([part.reshape(-1).to(self.device, kind) for part in sent])
         self._sum(flat)
-        parts = flat.split([part.numel() for part in (*gradients, *numbers)])
-        for gradient, part in zip(gradients, parts, strict=False):
-            gradient.copy_(part.view_as(gradient))
+        *parts, having = flat.split([part.numel() for part in sent])
+        for weight, gradient, part, count in zip(weights, gradients, parts, having.tolist(), strict=False):
+            weight.grad = gradient.copy_(part.view_as(gradient)) if count else None
         return tuple(part.reshape(()) for part in parts[len(gradients) :])
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:

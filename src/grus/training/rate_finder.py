@@ -105,14 +105,14 @@ def _losses(updates: Updates, train: BatchSource, rates: Sequence[float]) -> Ite
     updates.optimiser.zero_grad()
     groups, seen = _groups(updates, train), list[float]()
     for rate in rates:
-        batches, (total, weight, *_) = next(groups)
-        seen.append(float(total / weight))
+        batches, found = next(groups)
+        seen.append(float(found.loss))
         yield seen[-1]
         if not math.isfinite(seen[-1]) or _has_grown(seen):
             return
         for group, share in zip(updates.optimiser.param_groups, shares, strict=True):
             group["lr"] = rate * share
-        updates.take(batches, total, weight)
+        updates.take(batches, found, lambda: None)
 
 
 def _groups(updates: Updates, train: BatchSource) -> Iterator[tuple[list[Any], Any]]:
@@ -129,7 +129,7 @@ def _groups(updates: Updates, train: BatchSource) -> Iterator[tuple[list[Any], A
         while given := list(islice(source, settings.accumulate)):
             batches = [batch for batch in given if batch is not None]
             found = updates.gradient(batches)
-            if float(found[1]) > 0:
+            if float(found.weight) > 0:
                 known = True
                 yield batches, found
         if not known:

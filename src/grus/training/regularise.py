@@ -74,6 +74,7 @@ class Regulariser:
         self._charged = [(penalty, _named(penalty, weights)) for penalty in penalties]
         self._layer = _last_layer(network, temporal_activation) if activation or temporal_activation else None
         self._seen: list[_Seen] = []
+        self._paired = False
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -99,9 +100,16 @@ class Regulariser:
             if not seen:
                 raise OptionError("fit: activation must be 0 for a network whose last recurrent layer is not called, got another; leave it out.")
             if self._activation:
-                parts.append(self._activation * _mean([each.squares() for each in seen], "activation"))
+                parts.append(self._activation * _mean([each.squares() for each in seen]))
             if self._temporal_activation:
-                parts.append(self._temporal_activation * _mean([each.changes() for each in seen], "temporal_activation"))
+                changes = [each.changes() for each in seen]
+                self._paired = self._paired or any(len(each.output) > 1 for each in seen)
+                if not self._paired:
+                    raise OptionError(
+                        "fit: temporal_activation must be 0 where the last recurrent layer is shown one step at a time, got another; leave it out, "
+                        "or let it read sequences."
+                    )
+                parts.append(self._temporal_activation * _mean(changes))
             self._seen = []
         return torch.stack(parts).sum() if parts else None
 
@@ -162,13 +170,10 @@ def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _mean(sums: Sequence[tuple[Tensor, Tensor | int]], name: str) -> Tensor:
-    count = sum(count for _, count in sums)
-    if not count:
-        raise OptionError(
-            f"fit: {name} must be 0 where the last recurrent layer is shown one step at a time, got another; leave it out, or let it read sequences."
-        )
-    return torch.stack([total for total, _ in sums]).sum() / count
+def _mean(sums: Sequence[tuple[Tensor, Tensor | int]]) -> Tensor:
+    """The mean of all values, 0 of none."""
+    totals = torch.stack([total for total, _ in sums])
+    return totals.sum() / torch.as_tensor(sum(count for _, count in sums), device=totals.device).clamp(min=1)
 
 
 def _cost(penalty: Penalty, weight: _Weight) -> Tensor:

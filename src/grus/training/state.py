@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from torch import Tensor
@@ -65,7 +65,7 @@ class Parts:
             averaged = self.average.network
             best = weights if averaged is self.updates.network else _copies(averaged.state_dict())
         packed, tensors = self.updates.optimiser.state_dict(), dict[str, Tensor]()
-        carried = None if self.carrying is None or tally is None else _pack("objective", self.carrying.state(), tensors)
+        carried = None if self.carrying is None else _pack("objective", self.carrying.state(), tensors)
         note = {
             "settings": self.settings.model_dump(mode="json"),
             "ranks": self.updates.ranks.count,
@@ -74,12 +74,13 @@ class Parts:
             "groups": packed["param_groups"],
             "optimiser": {str(index): _pack(str(index), own, tensors) for index, own in packed["state"].items()},
             "members": {name: _pack(name, member.state(), tensors) for name, member in self._members.items()},
-            "within": None if tally is None else {"tally": tally.state(), "objective": carried},
+            "objective": carried,
+            "tally": None if tally is None else tally.state(),
         }
         return Snapshot(weights, best, tensors, note)
 
     def restore(self, snapshot: Snapshot) -> History:
-        """Put a snapshot's content in place, but for that of an epoch that is begun.
+        """Put a snapshot's content in place, but for the tally of an epoch that is begun.
 
         Raises: OptionError for other settings, DataError for other data, CheckpointError for another network.
         """
@@ -92,7 +93,13 @@ class Parts:
         self.updates.optimiser.load_state_dict({"state": states, "param_groups": snapshot.note["groups"]})
         for name, member in self._members.items():
             member.restore(_unpack(snapshot.note["members"][name], snapshot.optimiser))
+        self.restore_carried(snapshot)
         return History([dict(row) for row in snapshot.note["history"]])
+
+    def restore_carried(self, snapshot: Snapshot) -> None:
+        """Give the objective what it carried; on several ranks each carries its own, from the start of an epoch on."""
+        if self.carrying is not None and self.updates.ranks.count == 1:
+            self.carrying.restore(_unpack(snapshot.note["objective"], snapshot.optimiser))
 
     def _check_settings(self, saved: Mapping[str, Any], ranks: int) -> None:
         ours = self.settings.model_dump(mode="json")
@@ -113,23 +120,25 @@ class Parts:
         for name, ours in self.data.items():
             if saved[name] != ours:
                 raise DataError(
-                    f"fit: {name} must be that of the run to resume, {_shown(saved[name])}, got {_shown(ours)}; "
+                    f"fit: {name} must be that of the run to resume, or of the first process, {_shown(saved[name])}, got {_shown(ours)}; "
                     "pass the same data, or start a new run in another folder."
                 )
 
 
 class Keeper:
-    """Keeps the newest snapshot, and that of the last whole epoch to roll back to.
+    """Keeps the newest snapshot, and that of the last whole epoch to roll back to; ``rolled`` counts how often that was done.
 
     One of an epoch is written at once where it is the best yet, else when the last file is 2 s old; one within an epoch every
-    ``checkpoint_every_s``, by the first rank alone. On several ranks an objective that carries something is kept after whole epochs only.
+    ``checkpoint_every_s``, by the first rank alone. There is none within an epoch for a run that may roll back, and on several ranks none for an
+    objective that carries something or for a device that is not waited for.
     """
 
     def __init__(self, parts: Parts, checkpoints: Checkpoints | None, ranks: Ranks) -> None:
         self._parts, self._checkpoints, self._ranks = parts, checkpoints, ranks
         self._written_at_s, self._taken_at_s = float("-inf"), time.monotonic()
-        self._newest = self._whole = parts.take(History(), None)
-        self._kept, self._rolled = False, 0
+        self.rolled = 0
+        self._newest = self._whole = self._take(History(), None)
+        self._kept = False
 
     def begin(self, *, resume: bool) -> History:
         """The history so far: of the checkpoint, or an empty one after writing a first checkpoint. All ranks have the first one's."""
@@ -139,7 +148,7 @@ class Keeper:
             first = self._ranks.number == 0
             self._newest = Snapshot.from_bytes(self._ranks.share(self._newest.to_bytes() if first else None))
         if resume or self._ranks.count > 1:
-            history = self._parts.restore(self._newest)
+            history, self.rolled = self._parts.restore(self._newest), self._newest.note["rolled"]
             self._whole = self._newest
         else:
             history = History()
@@ -148,38 +157,45 @@ class Keeper:
 
     def open_epoch(self, tally: Tally) -> None:
         """Where the newest snapshot lies within this epoch, go on from there."""
-        within = self._newest.note["within"]
-        if within is not None:
-            tally.restore(within["tally"])
-            if self._parts.carrying is not None:
-                self._parts.carrying.restore(_unpack(within["objective"], self._newest.optimiser))
+        if self._newest.note["tally"] is not None:
+            tally.restore(self._newest.note["tally"])
+            self._parts.restore_carried(self._newest)
 
     def keep(self, history: History) -> None:
         """Take a snapshot after an epoch."""
         best = history.best_epoch == len(history.epochs)
-        self._newest = self._whole = self._parts.take(history, None if best else self._newest.best)
-        self._kept, self._rolled, self._taken_at_s = False, 0, time.monotonic()
+        self._newest = self._whole = self._take(history, None if best else self._newest.best)
+        self._kept, self._taken_at_s = False, time.monotonic()
         if best or time.monotonic() - self._written_at_s >= LEAST_INTERVAL_S:
             self.flush()
 
     def keep_within(self, tally: Tally) -> None:
-        """Take a snapshot within an epoch, if it is time for one."""
-        if self._checkpoints is None or time.monotonic() - self._taken_at_s < self._parts.settings.checkpoint_every_s:
+        """Take a snapshot within an epoch, if it is time for one.
+
+        Raises: DivergenceError where the updates so far must be looked at first.
+        """
+        settings = self._parts.settings
+        if self._checkpoints is None or time.monotonic() - self._taken_at_s < settings.checkpoint_every_s or settings.on_divergence == "roll_back":
             return
-        if self._parts.carrying is not None and self._ranks.count > 1:
+        if self._ranks.count > 1 and (self._parts.carrying is not None or not tally.eager):
             return
         tally.settle()
-        self._newest, self._kept = self._parts.take(History(self.rows), self._newest.best, tally), False
+        self._newest, self._kept = self._take(History(self.rows), self._newest.best, tally), False
         self.flush()
         self._taken_at_s = time.monotonic()
 
-    def roll_back(self) -> float:
-        """Go back to the last whole epoch, at half the learning rate, and at half of that if it was come back to before; the share that is left."""
-        self._newest, self._kept = self._whole, False
-        self._parts.restore(self._whole)
-        self._rolled += 1
-        self._parts.schedule.scale(SLOWER**self._rolled)
-        return SLOWER**self._rolled
+    def roll_back(self) -> None:
+        """Go back to the last whole epoch, at half the learning rate that it had, and write that down."""
+        history = self._parts.restore(self._whole)
+        self._parts.schedule.scale(SLOWER)
+        self.rolled += 1
+        self._newest = self._whole = self._take(history, self._whole.best)
+        self._kept = False
+        self.flush()
+
+    def _take(self, history: History, best: Mapping[str, Tensor] | None, tally: Tally | None = None) -> Snapshot:
+        found = self._parts.take(history, best, tally)
+        return replace(found, note={**found.note, "rolled": self.rolled})
 
     def flush(self) -> None:
         """Write the newest snapshot unless it has been written; a folder that refused one is not asked again."""
@@ -215,7 +231,7 @@ def _pack(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, dict):
         held = cast(dict[str, Any], value)
-        return tensors[held["__tensor__"]] if "__tensor__" in held else {key: _unpack(each, tensors) for key, each in held.items()}
+        return tensors[held["__tensor__"]].clone() if "__tensor__" in held else {key: _unpack(each, tensors) for key, each in held.items()}
     return [_unpack(each, tensors) for each in cast(list[Any], value)] if isinstance(value, list) else value
 
 

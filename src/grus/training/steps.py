@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from grus.errors import DataError, TrainingError
 from grus.training.divergence import DivergenceError, Watch, arrays_of, find_layer
+from grus.training.updates import Gradient
 
 
 class Tally:
@@ -22,24 +23,24 @@ class Tally:
 
     def __init__(self, network: nn.Module, epoch: int, watch: Watch) -> None:
         self._network, self._epoch, self._watch = network, epoch, watch
-        self._eager = all(weight.device.type == "cpu" for weight in network.parameters())
+        self.eager = all(weight.device.type == "cpu" for weight in network.parameters())
         self._waiting: list[Sequence[Tensor]] = []
         self.steps = self.samples = self.clipped = 0
         self.seconds = 0.0
         self._loss = self._weight = self._norm = 0.0
 
-    def add(self, total: Tensor, weight: Tensor, norm: Tensor, clipped: Tensor | bool, again: Any) -> None:
-        """One update: the sum of its losses, their weight, the norm of the gradient before clipping, and whether it was clipped.
+    def add(self, found: Gradient, again: Callable[[], None]) -> None:
+        """One update.
 
         again: runs its batches through the network once more, to find the layer where numbers stop being finite.
         Raises: DivergenceError.
         """
         self.steps += 1
-        self._waiting.append((total.detach(), weight.detach(), norm, torch.as_tensor(clipped)))
-        if self._eager:
+        self._waiting.append((found.total, found.weight, found.norm, torch.as_tensor(found.clipped)))
+        if self.eager:
             self.settle(again)
 
-    def settle(self, again: Any = None) -> None:
+    def settle(self, again: Callable[[], None] = lambda: None) -> None:
         """Read the figures of the updates so far.
 
         Raises: DivergenceError.
@@ -49,7 +50,7 @@ class Tally:
             total, weight, norm, clipped = map(float, row)
             if not all(map(math.isfinite, (total, weight, norm))):
                 got = f"loss {total:g} of weight {weight:g}, gradient of norm {norm:g}"
-                raise self._diverged(at, f"loss and gradient must be finite, got {got}", find_layer(self._network, again or (lambda: None)))
+                raise self._diverged(at, f"loss and gradient must be finite, got {got}", find_layer(self._network, again))
             if weight > 0 and (wrong := self._watch.look(total / weight)) is not None:
                 raise self._diverged(at, f"the loss must not grow far above where it began, got {wrong}", "every number is finite")
             self._loss, self._weight, self._norm = self._loss + total, self._weight + weight, self._norm + norm

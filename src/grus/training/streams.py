@@ -104,7 +104,7 @@ class Streams:
             resets = (first[within] & known) | (at % self.length == 0)
             chosen, mask = torch.from_numpy(places[within]), torch.from_numpy(known)
             values = (value[chosen] for value in self._values)
-            shown = tuple(value * mask.view(*mask.shape, *[1] * (value.dim() - 2)).to(value.dtype) for value in values)
+            shown = tuple(value.masked_fill(~mask.view(*mask.shape, *[1] * (value.dim() - 2)), 0) for value in values)
             yield Piece(shown, torch.from_numpy(resets), mask)
 
 
@@ -124,7 +124,7 @@ class Carried:
         self._loss, self.states = loss, cast(Any, None)
 
     def __call__(self, network: nn.Module, piece: Piece) -> tuple[Tensor, Tensor]:
-        output, states = network(piece, self.states)
+        output, states = network(piece, _moved(self.states, next(network.parameters()).device))
         self.states = _detached(states)
         return self._loss(output, piece)
 
@@ -156,6 +156,11 @@ def _check(parts: Sequence[tuple[Tensor, ...]]) -> None:
 
 def _detached(states: Any) -> Any:
     return states.detach() if isinstance(states, Tensor) else None if states is None else tuple(map(_detached, states))
+
+
+def _moved(states: Any, device: torch.device) -> Any:
+    """A checkpoint gives states on the CPU."""
+    return states.to(device) if isinstance(states, Tensor) else None if states is None else tuple(_moved(state, device) for state in states)
 
 
 def _tupled(states: Any) -> Any:

@@ -44,21 +44,27 @@ class TuningFolder:
             raise OptionError(f"{self.path}: must be a folder, got a file; name another --out.")
         if self.file.exists():
             raise OptionError(f"{self.path}: must be a new folder, got one that holds a search; give --resume to go on with it, or another --out.")
-        if self.path.exists() and (names := sorted(entry.name for entry in self.path.iterdir())):
+        if self.path.exists() and (names := sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)):
             raise OptionError(f"{self.path}: must be a new or an empty folder, got one with {', '.join(names[:3])}; name another --out.")
 
-    def create(self, plan: Plan, name: str, trials: int) -> None:
+    def make(self) -> None:
+        """The folder itself, for a search to be created in it where it is locked.
+
+        Raises: OptionError where it holds anything.
+        """
+        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def create(self, plan: Plan, name: str, trials: int) -> None:
+        """Raises: OptionError where another search was created before this one had the lock."""
+        self.check_new()
         tree = plan.to_dict()
         tree["study"] |= {"name": name, "trials": trials, "place": secrets.token_hex(8)}
         write_text(self.file, dump(tree))
 
     def withdraw(self) -> None:
-        """Take back a search that never began."""
-        for name in (STUDY, LOCK):
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        """Take back a search that never began. The lock stays: a file of that name made anew would be another lock."""
+        self.file.unlink(missing_ok=True)
 
     def read(self) -> tuple[Plan, dict[str, Any]]:
         """The plan, and the rest of what the file says of the study.

@@ -25,6 +25,7 @@ from grus.tasks.run_data import parts_of_run
 from grus.tasks.tuning.folder import TuningFolder
 from grus.tasks.tuning.storage import digest_of, open_study
 from grus.tasks.tuning.study import Plan, Record, Study
+from grus.training.ranks import count_of_processes
 
 BEAT_S = 60.0  # between two signs of life
 PROCESS = ("-P", "-m", "grus.tasks.tuning.trial")  # of Python, nothing taken from the current folder
@@ -57,11 +58,14 @@ def tune(
 
     Raises: OptionError, DataError, BackendError; KeyboardInterrupt when the folder is in order.
     """
+    if count_of_processes() > 1:
+        raise BackendError(f"grus tune: the search must be led by one process, got {count_of_processes()}; start it without torchrun, give --jobs.")
     data = digest_of(parts_of_run(plan.config({})))
     if kept is None:
-        folder.check_new()
-        folder.create(plan, name, amount.trials)
+        folder.make()
     with folder.locked():
+        if kept is None:
+            folder.create(plan, name, amount.trials)
         place = folder.read()[1]["place"]
         try:
             study = open_study(plan, data, name, place, storage or str(folder.journal), tell)
@@ -69,6 +73,7 @@ def tune(
             if kept is None:
                 folder.withdraw()
             raise
+        study.alone = storage is None
         try:
             _Loop(study, amount, told, tell).run()
         except StorageInternalError as error:
@@ -100,13 +105,17 @@ class _Worker:
 
     def __init__(self, threads: int) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        # A session of its own: Ctrl-C is not for it, and what it started ends with it.
+        # A session of its own: Ctrl-C of the terminal is not for it.
         self._process = subprocess.Popen(
             [sys.executable, *PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment, start_new_session=True
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self.answers = self._process.stdin, self._process.stdout
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def send(self, message: dict[str, Any]) -> None:
         with suppress(BrokenPipeError):  # a process that is gone answers with an end of file
@@ -178,10 +187,19 @@ class _Loop:
         except OptionError as error:
             self.told(self.study.fail(trial.number, str(error)), self.study)
             return
-        worker = self.idle.pop() if self.idle else _Worker(config.training.threads or self.amount.threads)
+        worker = self._idle_worker() or _Worker(config.training.threads or self.amount.threads)
         worker.number = trial.number
         self.busy.append(worker)
         worker.send({"config": _threaded(config, self.amount.threads).model_dump(mode="json"), "metric": self.study.plan.metric})
+
+    def _idle_worker(self) -> _Worker | None:
+        """One that is alive; a process may have died between two trials."""
+        while self.idle:
+            worker = self.idle.pop()
+            if worker.is_alive:
+                return worker
+            worker.end()
+        return None
 
     def _hear(self, worker: _Worker) -> None:
         message, number = worker.read(), worker.number

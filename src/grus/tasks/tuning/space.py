@@ -6,11 +6,12 @@ import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
 
 from grus.errors import OptionError
 from grus.tasks.config import Config, check
@@ -25,7 +26,7 @@ TRIED = 64  # settings of the other keys with which a value is tried before it i
 # Another value of these is another problem, whose losses say nothing about this one's, or has no part in a trial.
 FIXED = ("path", "ids_per_part", "id", "time", "target", "horizon", "step", "season", "validation", "test", "short")
 # Another value of these changes what the loss is measured in or what it is.
-UNITS = ("data.scaling", "data.transform", "model.head", "model.levels", "model.loss", "model.huber_delta")
+UNITS = ("data.scaling", "data.transform", "model.head", "model.levels", "model.loss", "model.huber_delta", "model.mase_season")
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class Range:
     def edges(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def distribution(self) -> BaseDistribution:
+    def suggest(self, trial: Trial, key: str) -> None:
         if self.whole:
-            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
-        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+            trial.suggest_int(key, int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        else:
+            trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def holds(self, value: Any) -> bool:
         """Whether a search may come to a value."""
@@ -75,8 +77,8 @@ class Choices:
         """As a storage has them: it takes no lists."""
         return tuple(map(label, self.values))
 
-    def distribution(self) -> BaseDistribution:
-        return CategoricalDistribution(self.labels)
+    def suggest(self, trial: Trial, key: str) -> None:
+        trial.suggest_categorical(key, self.labels)
 
     def holds(self, value: Any) -> bool:
         return label(value) in self.labels
@@ -91,14 +93,16 @@ class Space:
 
     keys: Mapping[str, Range | Choices]
 
-    @property
-    def changes_units(self) -> tuple[str, ...]:
-        """The keys whose values decide what the loss is measured in, so that the losses of two trials do not compare."""
-        return tuple(key for key in self.keys if key in UNITS)
+    def changes_units(self, loss: str) -> tuple[str, ...]:
+        """The keys whose values decide what this loss is measured in, so that the losses of two trials do not compare."""
+        # The unit of mase is taken from the window.
+        return tuple(key for key in self.keys if key in UNITS or (key == "data.lookback" and loss == "mase"))
 
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """As Optuna has them."""
-        return {key: given.distribution() for key, given in self.keys.items()}
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """The values of a configuration that Optuna suggests for a trial."""
+        for key, given in self.keys.items():
+            given.suggest(trial, key)
+        return self.values(trial.params)
 
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a configuration for what Optuna suggested, in the space's own order."""
@@ -160,10 +164,14 @@ def _read(given: Any, key: str, place: str) -> Range | Choices:
         if match := _RANGE.fullmatch(given.strip()):
             return _range(match, f"{place}{key}", given.strip())
         given = Draft.parse(f"choices: [{given}]", f"{place}{key}").tree["choices"]
-    values = tuple(cast(Sequence[Any], given)) if isinstance(given, list) else (given,)
-    if len(set(map(label, values))) < max(2, len(values)):
-        raise OptionError(f"{place}{key}: must be a range or at least two different choices, got {', '.join(map(label, values))}; {HOW}.")
-    return Choices(values)
+    return _choices(tuple(cast(Sequence[Any], given)) if isinstance(given, list) else (given,), f"{place}{key}")
+
+
+def _choices(values: tuple[Any, ...], who: str) -> Choices:
+    found = Choices(values)
+    if len(set(found.labels)) < max(2, len(values)):
+        raise OptionError(f"{who}: must be a range or at least two different choices, got {found}; {HOW}.")
+    return found
 
 
 def _range(match: re.Match[str], who: str, text: str) -> Range:
@@ -185,35 +193,39 @@ def _number(text: str) -> float:
 
 
 def _fitting(written: Draft, key: str, all_keys: Mapping[str, tuple[str, Range | Choices]]) -> Range | Choices:
-    """The range of a key, of numbers that are not whole where the key takes these.
+    """The range of a key, of numbers that are not whole where the key takes these; choices as the configuration has them: 1.0 for 1.
 
     Raises: OptionError for a value that the configuration takes with no setting of the other keys that was tried.
     """
     place, given = all_keys[key]
     others = {other: found.edges for other, (_, found) in all_keys.items() if other != key}
-    for value in given.edges:
-        if (error := _refusal(written, key, value, place, others)) is not None:
-            raise error
-    if isinstance(given, Range) and given.whole and given.step is None:
-        between = given.low + 0.5
-        if _refusal(written, key, between, place, others) is None:
+    taken = tuple(_taken(written, key, value, place, others) for value in given.edges)
+    if isinstance(given, Choices):
+        return _choices(taken, f"{place}{key}")
+    if given.whole and given.step is None:
+        with suppress(OptionError):  # a key of whole numbers
+            _taken(written, key, given.low + 0.5, place, others)
             return replace(given, low=float(given.low), high=float(given.high))
     return given
 
 
-def _refusal(written: Draft, key: str, value: Any, place: str, others: Mapping[str, Sequence[Any]]) -> OptionError | None:
-    """Why the configuration refuses a value; None where some setting of the other keys goes with it."""
+def _taken(written: Draft, key: str, value: Any, place: str, others: Mapping[str, Sequence[Any]]) -> Any:
+    """A value as the configuration has it.
+
+    Raises: OptionError for one that goes with no setting of the other keys that was tried.
+    """
     draw = random.Random(0)
     first: OptionError | None = None
     for number in range(TRIED if others else 1):
         beside = {} if number == 0 else {other: draw.choice(edges) for other, edges in others.items()}
         try:
-            config_of(written, {**beside, key: value}, place)
+            config = config_of(written, {**beside, key: value}, place)
         except OptionError as error:
             first = first or error
         else:
-            return None
-    return first
+            return flat(config.model_dump(mode="json")).get(key, value)
+    assert first is not None
+    raise first
 
 
 def config_of(written: Draft, values: Mapping[str, Any], place: str = FLAG) -> Config:
@@ -225,3 +237,11 @@ def config_of(written: Draft, values: Mapping[str, Any], place: str = FLAG) -> C
     for key, value in values.items():
         changed.put(key, value, place)
     return check(changed)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a tree by key, such as "training.epochs"."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat(cast(dict[str, Any], value), f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found

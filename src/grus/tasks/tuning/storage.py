@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from grus.data.streaming import SplitParts
 from grus.errors import BackendError, OptionError
 from grus.tasks.config import check
-from grus.tasks.tuning.study import Plan, Study, flat
+from grus.tasks.tuning.space import flat
+from grus.tasks.tuning.study import Plan, Study
 from grus.tasks.tuning.trial import without_test
 
 

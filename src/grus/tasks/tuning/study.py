@@ -6,11 +6,13 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -19,7 +21,7 @@ from grus.errors import OptionError
 from grus.tasks.config import Config, check
 from grus.tasks.draft import Draft
 from grus.tasks.tuning import space as spaces
-from grus.tasks.tuning.space import Space
+from grus.tasks.tuning.space import Space, flat
 from grus.tasks.tuning.trial import LOSS, METRICS
 
 PRUNERS = ("median", "hyperband", "none")
@@ -49,9 +51,10 @@ class Plan:
             if value not in among:
                 raise OptionError(f"grus tune: --{name} must be one of {', '.join(among)}, got {value}; leave it out for {among[0]}.")
         space = spaces.parse(written, search, assignments)
-        if check(written).data.validation == 0:
+        base = check(written)
+        if base.data.validation == 0:
             raise OptionError("grus tune: data.validation must leave a part that judges the trials, got 0; leave it out.")
-        if apart := ", ".join(space.changes_units):
+        if apart := ", ".join(space.changes_units(base.model.loss)):
             if metric == LOSS:
                 raise OptionError(f"grus tune: --metric must be in the target's own units where {apart} is searched, got {LOSS}; give --metric mae.")
             if pruner not in (None, "none"):
@@ -79,7 +82,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Record:
-    """A trial as it is told of: its values by key, the loss of each epoch, and what it came to."""
+    """A trial as it is told of: its values by key, the loss of each epoch, and what it came to.
+
+    value: the metric of a finished trial; of another one the validation loss of its last epoch.
+    """
 
     number: int
     state: State
@@ -95,7 +101,9 @@ class Record:
         return len(self.losses)
 
     def to_dict(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"trial": self.number, "state": self.state, "value": self.value, "epochs": self.epochs, "seconds": self.seconds}
+        value, loss = self.value if self.state == "finished" else None, self.losses[-1][1] if self.losses else None
+        facts: dict[str, Any] = {"trial": self.number, "state": self.state, "value": value, "loss": loss, "epochs": self.epochs}
+        facts["seconds"] = self.seconds
         return facts | {"settings": self.values} | ({"note": self.note} if self.note else {})
 
 
@@ -104,12 +112,14 @@ class Study:
     """The trials of a plan, in an Optuna study. Only plain values are stored: JSON lines in a journal, or rows of a database.
 
     place: the name of the folder that trials are begun from; a running trial of it is dead where this object is new.
+    alone: no other folder begins trials in this storage.
     """
 
     plan: Plan
     name: str
     place: str
     study: optuna.Study
+    alone: bool = False
     mine: dict[int, Trial] = field(default_factory=dict[int, Trial])
 
     @property
@@ -133,20 +143,24 @@ class Study:
 
     def ask(self) -> tuple[Trial, dict[str, Any]]:
         """A new trial and its values. A search that was interrupted suggests what it would have suggested without that."""
-        suggested = sum(record.state not in ("interrupted", "waiting") for record in self.records)
-        seed = int(np.random.SeedSequence([self.plan.seed, suggested]).generate_state(1)[0])
-        self.study.sampler = TPESampler(seed=seed)
-        trial = self.study.ask(self.plan.space.distributions())
+        trial = self.study.ask()  # its number is no other machine's, and neither is the seed then
         self.mine[trial.number] = trial
         for name, value in (("place", self.place), ("host", socket.gethostname()), ("heard", time.time())):
             trial.set_user_attr(name, value)
-        return trial, self.plan.space.values(trial.params)
+        rank = sum(record.state != "interrupted" for record in self.records[: trial.number])
+        seed = int(np.random.SeedSequence([self.plan.seed, rank]).generate_state(1)[0])
+        self.study.sampler = TPESampler(seed=seed, constant_liar=True)  # away from what runs beside it
+        return trial, self.plan.space.suggest(trial)
 
     def is_promising(self, number: int, row: Mapping[str, float]) -> bool:
-        """Whether a trial should go on, that has just had this epoch."""
-        trial = self.mine[number]
-        trial.report(row[LOSS], int(row["epoch"]))
-        return not trial.should_prune()
+        """Whether a trial should go on, that has just had this epoch; not one that another machine gave up."""
+        if (trial := self.mine.get(number)) is None:
+            return False
+        try:
+            trial.report(row[LOSS], int(row["epoch"]))
+            return not trial.should_prune()
+        except UpdateFinishedTrialError:
+            return False
 
     def finish(self, number: int, value: float) -> Record:
         return self._tell(number, value=value)
@@ -158,10 +172,13 @@ class Study:
         return self._tell(number, TrialState.FAIL, note)
 
     def give_up(self, number: int) -> Record:
-        """Mark a trial that did not come to its end, and put its values in line to be tried again."""
+        """Mark a trial that did not come to its end, and put its values in line to be tried again, unless another machine did."""
         self.mine.pop(number, None)
         frozen = self.study.get_trials(deepcopy=False)[number]
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        try:
+            self.study.tell(number, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):  # what Optuna says of a trial that is over
+            return self.records[number]
         if set(frozen.params) == set(self.plan.space.keys):
             attributes = {"start": True} if frozen.user_attrs.get("start") else {}
             self.study.enqueue_trial(dict(frozen.params), user_attrs=attributes)
@@ -175,14 +192,17 @@ class Study:
                 continue
             begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
             heard = float(trial.user_attrs.get("heard", begun))
-            if trial.user_attrs.get("place") == self.place or time.time() - heard > SILENT_S:
+            if trial.user_attrs.get("place", self.place if self.alone else None) == self.place or time.time() - heard > SILENT_S:
                 found.append(self.give_up(trial.number))
         return found
 
     def beat(self) -> None:
         """A sign of life of every trial that runs here."""
-        for trial in self.mine.values():
-            trial.set_user_attr("heard", time.time())
+        for number, trial in list(self.mine.items()):
+            try:
+                trial.set_user_attr("heard", time.time())
+            except UpdateFinishedTrialError:  # another machine gave it up
+                del self.mine[number]
 
     def importances(self) -> dict[str, float]:
         """The share of the metric's variance over the ranges that each key explains, the greatest first; empty where too few trials were finished.
@@ -196,10 +216,11 @@ class Study:
         return {key: float(share) for key, share in found.items()}
 
     def _tell(self, number: int, state: TrialState | None = None, note: str = "", *, value: float | None = None) -> Record:
-        trial = self.mine.pop(number)
-        if note:
-            trial.set_user_attr("note", note)
-        self.study.tell(number, value, state, skip_if_finished=True)  # another machine may have given it up
+        trial = self.mine.pop(number, None)
+        with suppress(UpdateFinishedTrialError):  # another machine may have given it up
+            if trial is not None and note:
+                trial.set_user_attr("note", note)
+            self.study.tell(number, value, state, skip_if_finished=True)
         return self.records[number]
 
 
@@ -222,11 +243,3 @@ def _record(space: Space, trial: FrozenTrial) -> Record:
         note,
         bool(trial.user_attrs.get("start")),
     )
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a tree by key, such as "training.epochs"."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat(cast(dict[str, Any], value), f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
