@@ -21,7 +21,7 @@ SPACE = {RATE: Range(1e-4, 1e-1, log=True), CELL: Choices(("gru", "lstm", EVIL))
 
 def record(number: int, value: float | None, rate: float = 1e-3, cell: str = "gru", state: str = "finished", **more: object) -> Record:
     losses = () if value is None else ((1, 1.0), (2, value))
-    return Record(number, state, {RATE: rate, CELL: cell}, value, losses, 1.5, **more)  # type: ignore[arg-type]
+    return Record(number, state, {RATE: rate, CELL: cell}, value if state == "finished" else None, losses, 1.5, **more)  # type: ignore[arg-type]
 
 
 RECORDS = [

@@ -129,7 +129,7 @@ class _Teller:
         elif not self._quiet:
             best = study.best
             beside = "" if best is None or best.number == record.number else f"; best {best.value:.4g}, trial {best.number}"
-            value = f" {record.value:.4g}" if record.state == "finished" else f" at a loss of {record.losses[-1][1]:.4g}" if record.losses else ""
+            value = f" {record.value:.4g}" if record.state == "finished" else "" if record.loss is None else f" at a loss of {record.loss:.4g}"
             print_note(f"{study.done} of {self._trials}: trial {record.number} {record.state}{value} after {record.epochs} epochs{beside}")
 
 

@@ -48,7 +48,7 @@ class TuningPage:
     @property
     def ended(self) -> list[Record]:
         """Trials that were ended early and have a place in a chart: their loss must be what the others are judged by."""
-        return [record for record in self.records if record.state == "pruned" and record.value is not None and self.metric == LOSS]
+        return [record for record in self.records if record.state == "pruned" and record.loss is not None and self.metric == LOSS]
 
     def document(self) -> Document:
         states = [record.state for record in self.records]
@@ -155,7 +155,7 @@ class TuningPage:
             (
                 str(record.number),
                 _SAID[record.state],
-                number(math.nan if record.value is None else record.value),
+                number(_value(record) if self.metric == LOSS or record.value is not None else math.nan),
                 str(record.epochs),
                 number(math.nan if record.seconds is None else record.seconds, 1),
                 *(_text(record.values[key]) if key in record.values else "–" for key in self.space),
@@ -163,7 +163,8 @@ class TuningPage:
             for record in (*self.finished, *rest)
         )
         value = "validation loss" if self.metric == LOSS else self.metric
-        caption = "Finished trials by their value, then the others; of one that was ended early, the validation loss of its last epoch."
+        rest_has = "; of one that was ended early, the validation loss of its last epoch" if self.metric == LOSS else ""
+        caption = f"Finished trials by their value, then the others{rest_has}."
         return Table(("trial", "", value, "epochs", "seconds", *self.space), rows, caption, ours=(0,) if self.finished else ())
 
 
@@ -187,7 +188,9 @@ def report_study(study: Study, out: Path) -> Path:
 
 
 def _value(record: Record) -> float:
-    return math.nan if record.value is None else record.value
+    """The metric of a finished trial, the last loss of another one."""
+    found = record.loss if record.value is None else record.value
+    return math.nan if found is None else found
 
 
 def _values(records: Sequence[Record]) -> Array:

@@ -84,7 +84,7 @@ class Plan:
 class Record:
     """A trial as it is told of: its values by key, the loss of each epoch, and what it came to.
 
-    value: the metric of a finished trial; of another one the validation loss of its last epoch.
+    value: the metric of a finished trial.
     """
 
     number: int
@@ -100,11 +100,14 @@ class Record:
     def epochs(self) -> int:
         return len(self.losses)
 
+    @property
+    def loss(self) -> float | None:
+        """The validation loss of the last epoch."""
+        return self.losses[-1][1] if self.losses else None
+
     def to_dict(self) -> dict[str, Any]:
-        value, loss = self.value if self.state == "finished" else None, self.losses[-1][1] if self.losses else None
-        facts: dict[str, Any] = {"trial": self.number, "state": self.state, "value": value, "loss": loss, "epochs": self.epochs}
-        facts["seconds"] = self.seconds
-        return facts | {"settings": self.values} | ({"note": self.note} if self.note else {})
+        facts: dict[str, Any] = {name: getattr(self, name) for name in ("state", "value", "loss", "epochs", "seconds")}
+        return {"trial": self.number} | facts | {"settings": self.values} | ({"note": self.note} if self.note else {})
 
 
 @dataclass(eq=False)
@@ -237,7 +240,7 @@ def _record(space: Space, trial: FrozenTrial) -> Record:
         trial.number,
         states[trial.state],
         space.values(trial.params),
-        trial.value if trial.state == TrialState.COMPLETE else trial.intermediate_values.get(trial.last_step or 0),
+        trial.value if trial.state == TrialState.COMPLETE else None,
         tuple(sorted(trial.intermediate_values.items())),
         trial.duration.total_seconds() if trial.duration else None,
         note,
