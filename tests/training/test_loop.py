@@ -490,7 +490,9 @@ def test_history_from_other_text_is_refused() -> None:
         ({"schedule": "linear"}, "schedule must be one of 'constant', 'step', .*, 'plateau', got 'linear'"),
         ({"warmup": 1.0}, "warmup must be a number of at least 0 and below 1, got 1.0"),
         ({"schedule": "one_cycle", "warmup": 0.1}, "warmup must be 0 with schedule='one_cycle'"),
-        ({"epoch": 3}, "options must be among epochs, .*, got 'epoch'; check its spelling."),
+        ({"epoch": 3}, "options must be among epochs, .*, got 'epoch'; did you mean 'epochs'\\?"),
+        ({"zzz": 3}, "options must be among epochs, .*, got 'zzz'; check its spelling."),
+        ({"schedule": "cosin"}, "schedule must be one of .*, got 'cosin'; did you mean 'cosine'\\?"),
     ],
 )
 def test_settings_refuse_in_a_sentence(given: dict[str, Any], said: str) -> None:

@@ -165,7 +165,7 @@ def test_groups_that_cannot_be_are_refused(given: dict[str, Any], message: str) 
     ("given", "message"),
     [
         ({"optimiser": "sgdd"}, "optimiser must be one of 'adamw'"),
-        ({"optimiser": "sgd", "optimiser_options": {"momentun": 0.9}}, "for 'sgd', got 'momentun'; did you mean momentum?"),
+        ({"optimiser": "sgd", "optimiser_options": {"momentun": 0.9}}, "for 'sgd', got 'momentun'; did you mean 'momentum'?"),
         ({"optimiser_options": {"nesterov": True}}, "for 'adamw', got 'nesterov'"),
         ({"optimiser": "sgd", "optimiser_options": {"lr": 0.9}}, "got 'lr'"),
     ],

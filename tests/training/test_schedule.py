@@ -167,7 +167,7 @@ def test_every_group_keeps_its_share_of_the_rate() -> None:
 @pytest.mark.parametrize(
     ("schedule", "options", "message"),
     [
-        ("step", {"evry": 3}, "must be among every, factor for 'step', got 'evry'; did you mean every?"),
+        ("step", {"evry": 3}, "must be among every, factor for 'step', got 'evry'; did you mean 'every'?"),
         ("constant", {"factor": 0.5}, "must be among none for 'constant', got 'factor'; leave it out"),
         ("step", {"every": 2.5}, "every a whole number of at least 1, got 2.5; leave it out for 10"),
         ("exponential", {"factor": 1.0}, "factor between 0 and 1, got 1.0"),

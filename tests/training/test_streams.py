@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from grus.errors import DataError, OptionError, ShapeError
 from grus.nn import Recurrent
 from grus.training import fit
+from grus.training.steps import count_samples
 from grus.training.streams import Carried, Piece, Streams
 from tests.training.conftest import bits, settings, untimed
 
@@ -187,3 +188,8 @@ def test_bad_streams_are_refused() -> None:
         Streams([torch.zeros(3)], rows=2, steps=1).share(0, 2)
     with pytest.raises(OptionError, match="must not be bidirectional, got 0"):
         Carried(nn.Sequential(Recurrent("gru", 1, 1, bidirectional=True)), paid)
+
+
+def test_samples_of_a_piece_are_its_streams() -> None:
+    (piece, *_) = Streams(sequences(9, 9), rows=3, steps=2).epoch(1, 0)
+    assert count_samples(piece) == 3

@@ -221,7 +221,7 @@ def test_run_resumed_within_an_epoch_carries_on_what_the_objective_carries(step:
 
 
 def test_average_options_are_checked() -> None:
-    with pytest.raises(OptionError, match="did you mean decay"):
+    with pytest.raises(OptionError, match="did you mean 'decay'"):
         settings(average="ema", average_options={"deca": 0.9})
     with pytest.raises(OptionError, match=r"decay of at least 0 and below 1, got 1"):
         settings(average="ema", average_options={"decay": 1.0})

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -13,7 +12,7 @@ from torch import nn
 from torch.optim import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from grus.errors import OptionError
-from grus.training.named import unknown_option
+from grus.training.named import nearest, unknown_option
 
 if TYPE_CHECKING:
     from grus.training.settings import ParameterGroup, TrainingSettings
@@ -91,7 +90,6 @@ def _grouped(names: Sequence[str], groups: Sequence[ParameterGroup]) -> dict[str
     found = {name: next((group for group in groups if fnmatchcase(name, group.names)), None) for name in names}
     for group in groups:
         if group not in found.values():
-            near = difflib.get_close_matches(group.names, names, 1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."
+            remedy = nearest(group.names, names, f"they are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}.")
             raise OptionError(f"fit: groups must name parameters that learn and no group before names, got none for {group.names!r}; {remedy}")
     return found

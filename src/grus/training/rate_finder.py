@@ -63,7 +63,7 @@ def find_rate(
 ) -> RateSearch:
     """Try learning rates from the lowest to the highest, one update at each, ever higher by the same factor.
 
-    The updates are those of a training with these settings, but for the rate: optimiser, groups, accumulation, clipping, seed. They are made on
+    The updates are those of a training with these settings, but for the rate: optimiser, groups, accumulation, clipping. They are made on
     a copy: the network, the random states and what the objective carries are afterwards as they were. With m the lowest mean of the last ten
     losses or so and l the first loss, the search ends where that mean exceeds m + 3 max(|m|, l − m), or where a loss is not finite.
 

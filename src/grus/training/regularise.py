@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from grus.errors import OptionError
 from grus.nn import GRUCell, LSTMCell, Recurrent, RNNCell
 from grus.nn.rewrite import biases, recurrent_matrices
+from grus.training.named import nearest
 
 # Modules with PyTorch's tensors, beside the drop-in layers.
 _GATES = {(nn.RNN, nn.RNNCell, RNNCell): 1, (nn.GRU, nn.GRUCell, GRUCell): 3, (nn.LSTM, nn.LSTMCell, LSTMCell): 4}
@@ -199,8 +199,7 @@ def _named(penalty: Penalty, weights: Sequence[_Weight]) -> list[_Weight]:
     if found:
         return found
     names = [weight.name for weight in weights if penalty.kind in ("all", weight.kind)]
-    near = difflib.get_close_matches(penalty.names, names, 1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(names[:8]) or 'none'}{' …' if len(names) > 8 else ''}."
+    remedy = nearest(penalty.names, names, f"they are {', '.join(names[:8]) or 'none'}{' …' if len(names) > 8 else ''}.")
     kind = "" if penalty.kind == "all" else f" of kind {penalty.kind!r}"
     raise OptionError(f"fit: penalties must name weights{kind} that learn, got none for {penalty.names!r}; {remedy}")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grus.errors import OptionError
 from grus.training.averaging import check_average
+from grus.training.named import nearest
 from grus.training.optimisers import check_options
 from grus.training.regularise import Penalty
 from grus.training.schedule import check_schedule
@@ -172,6 +173,8 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     name, given = str(first["loc"][0]), first["input"]
     if name not in _MUST:
-        return f"TrainingSettings: options must be among {', '.join(_MUST)}, got {name!r}; check its spelling."
-    default = TrainingSettings.model_fields[name].default
-    return f"TrainingSettings: {name} must be {_MUST[name]}, got {given!r}; leave it out for {default!r}."
+        return f"TrainingSettings: options must be among {', '.join(_MUST)}, got {name!r}; {nearest(name, _MUST, 'check its spelling.')}"
+    field = TrainingSettings.model_fields[name]
+    words = [word for word in get_args(field.annotation) if isinstance(word, str)]
+    remedy = nearest(given, words, f"leave it out for {field.default!r}.")
+    return f"TrainingSettings: {name} must be {_MUST[name]}, got {given!r}; {remedy}"

@@ -94,5 +94,7 @@ def mean(totals: Iterable[float], weights: Iterable[float], where: str) -> float
 
 
 def count_samples(batch: Any) -> int:
-    """The first dimension of the first array in a batch that has one and is not empty; 0 where there is none."""
+    """The batch's ``rows``, else the first dimension of the first array in it that has one and is not empty; 0 where there is none."""
+    if isinstance(rows := getattr(batch, "rows", None), int):
+        return rows
     return next((len(value) for value in arrays_of(batch).values() if value.ndim and len(value)), 0)

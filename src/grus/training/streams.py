@@ -30,6 +30,10 @@ class Piece:
     resets: Tensor
     known: Tensor
 
+    @property
+    def rows(self) -> int:
+        return self.resets.shape[1]
+
 
 class Streams:
     """Sequences laid end to end, cut into as many streams as a batch has rows, and these into pieces of so many steps.
