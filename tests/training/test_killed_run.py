@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.training import killed_run
 from tests.training.conftest import untimed
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_run_killed_thirty_times_ends_with_the_bits_of_one_left_alone(tmp_path: Path) -> None:
     """SIGKILL comes at any moment, also while a checkpoint is written, as the run writes one after every update."""
     whole, parted = tmp_path / "whole", tmp_path / "parted"

@@ -13,6 +13,8 @@ from grus.errors import DataError, TrainingError
 from grus.training.divergence import DivergenceError, Watch, arrays_of, find_layer
 from grus.training.updates import Gradient
 
+SUMS = ("steps", "samples", "clipped", "seconds", "loss", "weight", "norm")
+
 
 class Tally:
     """Sums of an epoch's losses, weights and gradient norms.
@@ -27,7 +29,7 @@ class Tally:
         self._waiting: list[Sequence[Tensor]] = []
         self.steps = self.samples = self.clipped = 0
         self.seconds = 0.0
-        self._loss = self._weight = self._norm = 0.0
+        self.loss = self.weight = self.norm = 0.0
 
     def add(self, found: Gradient, again: Callable[[], None]) -> None:
         """One update.
@@ -53,7 +55,7 @@ class Tally:
                 raise self._diverged(at, f"loss and gradient must be finite, got {got}", find_layer(self._network, again))
             if weight > 0 and (wrong := self._watch.look(total / weight)) is not None:
                 raise self._diverged(at, f"the loss must not grow far above where it began, got {wrong}", "every number is finite")
-            self._loss, self._weight, self._norm = self._loss + total, self._weight + weight, self._norm + norm
+            self.loss, self.weight, self.norm = self.loss + total, self.weight + weight, self.norm + norm
             self.clipped += int(clipped)
 
     def means(self) -> tuple[float, float]:
@@ -62,16 +64,15 @@ class Tally:
         Raises: DivergenceError; DataError where all weigh nothing.
         """
         self.settle()
-        return mean([self._loss], [self._weight], f"epoch {self._epoch}"), self._norm / self.steps
+        return mean([self.loss], [self.weight], f"epoch {self._epoch}"), self.norm / self.steps
 
     def state(self) -> dict[str, Any]:
         """What ``restore`` takes, of the updates that are read."""
-        names = ("steps", "samples", "clipped", "seconds", "_loss", "_weight", "_norm")
-        return {name.lstrip("_"): getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in SUMS}
 
     def restore(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            setattr(self, f"_{name}" if name in ("loss", "weight", "norm") else name, value)
+            setattr(self, name, value)
 
     def _diverged(self, step: int, sentence: str, where: str) -> DivergenceError:
         remedy = "lower learning_rate, clip the gradient, or look for extreme values in the data."
