@@ -16,3 +16,9 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _compiles_alone() -> None:  # pyright: ignore[reportUnusedFunction]
+    """No test's graphs count in another: PyTorch refuses the ninth graph of one ``forward`` in a process (``recompile_limit``)."""
+    torch.compiler.reset()
