@@ -1,8 +1,7 @@
 """A window read segment by segment, and all segments ahead made at once."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +54,8 @@ class SegmentNetwork(nn.Module):
     def forward(self, window: Window, ahead: Ahead) -> Decoded:
         rows = window.values.shape[1]
         _, states = self.layer(self._read(window.values))
-        queries = self._queries(ahead).flatten(0, 1).unsqueeze(0)
-        output, _ = self.layer(queries, _repeated(states, self.segments))
+        queries, which = self._queries(ahead)
+        output = self.layer.branch(queries, states, which)
         raw = self.output(self.dropout(output)).view(rows, self.segments * self.steps, self.size)
         return Decoded(raw[:, : self.horizon])
 
@@ -73,22 +72,26 @@ class SegmentNetwork(nn.Module):
         segments = values.reshape(steps // self.steps, self.steps, rows, channels).transpose(1, 2).flatten(2)
         return torch.relu(self.project(segments))
 
-    def _queries(self, ahead: Ahead) -> Tensor:
-        """What is asked of each segment ahead.
+    def _queries(self, ahead: Ahead) -> tuple[Tensor, Tensor | None]:
+        """What is asked of each segment ahead, and which of it each row asks: rows of one series ask alike where no covariates differ.
 
-        Shapes: [B, ⌈H/w⌉, size].
+        Shapes: [N, ⌈H/w⌉, size], and [B] or None, where N is 1 or B.
         """
-        rows = len(ahead.series)
-        queries = self.position.expand(rows, -1, -1)
+        queries, which = self.position.unsqueeze(0), None
         if self.series is not None:
-            queries = torch.cat([queries, self._series(self.series, ahead.series).unsqueeze(1).expand(-1, self.segments, -1)], -1)
+            present, which = torch.unique(ahead.series, return_inverse=True)
+            table = self._series(self.series, present).unsqueeze(1).expand(-1, self.segments, -1)
+            queries = torch.cat([queries.expand(len(present), -1, -1), table], -1)
+        if self.future is None and self.static is None:
+            return queries, which
+        queries = queries if which is None else queries[which]
         if self.future is not None:
             beyond = self.segments * self.steps - self.horizon
-            covariates = nn.functional.pad(ahead.future, (0, 0, 0, beyond)).reshape(rows, self.segments, -1)
+            covariates = nn.functional.pad(ahead.future, (0, 0, 0, beyond)).reshape(len(ahead.future), self.segments, -1)
             queries = queries + self.future(covariates)
         if self.static is not None:
             queries = queries + self.static(ahead.static).unsqueeze(1)
-        return queries
+        return queries, None
 
     def _series(self, table: Tensor, series: Tensor) -> Tensor:
         if torch.any(series >= len(table)):
@@ -97,10 +100,3 @@ class SegmentNetwork(nn.Module):
                 "a network with series_embedding=True forecasts no new series."
             )
         return table[series]
-
-
-def _repeated(states: Any, times: int) -> Any:
-    """Each row's states, once for every segment ahead."""
-    if isinstance(states, Tensor):
-        return states.repeat_interleave(times, 1)
-    return tuple(_repeated(state, times) for state in states)

@@ -60,6 +60,10 @@ BINARY = {
 }
 
 
+# By operand, matrix, and whether the matrix is transposed.
+Products = dict[tuple[int, str, bool], Tensor]
+
+
 class Machine:
     """Evaluates one program, for one step or for all at once; matrices that share an operand multiply it together."""
 
@@ -72,10 +76,18 @@ class Machine:
         self.constants = {index: self._constant(node) for index, node in enumerate(program.nodes) if node.op == "constant"}
         self.shared = self._shared()
 
-    def values(self, variables: Mapping[str, Tensor]) -> list[Tensor]:
-        """The value of every node; ``variables`` holds inputs and states by name."""
+    def products(self, variables: Mapping[str, Tensor]) -> Products:
+        """The products of these inputs and states, which are values known before a step."""
+        found: Products = {}
+        for operand in self.shared:
+            if (name := self.program.nodes[operand].name) in variables and self.program.nodes[operand].op in ("input", "state"):
+                self._multiply(operand, variables[name], found)
+        return found
+
+    def values(self, variables: Mapping[str, Tensor], known: Products | None = None) -> list[Tensor]:
+        """The value of every node; ``variables`` holds inputs and states by name, ``known`` products that are not to be made again."""
         found: list[Tensor] = []
-        products: dict[tuple[int, str, bool], Tensor] = {}
+        products: Products = dict(known or {})
         for index, node in enumerate(self.program.nodes):
             if node.op in ("input", "state"):
                 value = variables[node.name]
@@ -88,7 +100,7 @@ class Machine:
             found.append(value)
         return found
 
-    def _compute(self, node: Node, found: list[Tensor], products: dict[tuple[int, str, bool], Tensor]) -> Tensor:
+    def _compute(self, node: Node, found: list[Tensor], products: Products) -> Tensor:
         if node.op == "affine":
             total = found[node.args[0]] if node.args else None
             for term in node.terms:
@@ -109,7 +121,7 @@ class Machine:
             return torch.where(args[0] != 0, args[1], args[2])
         return args[0].mean(-1, keepdim=True)
 
-    def _multiply(self, operand: int, value: Tensor, products: dict[tuple[int, str, bool], Tensor]) -> None:
+    def _multiply(self, operand: int, value: Tensor, products: Products) -> None:
         keys, weight, rows = self.shared[operand]
         value = value.bfloat16().to(value.dtype) if self.rounded else value
         parts = [linear(value, weight)] if len(keys) == 1 else linear(value, weight).split(rows, -1)

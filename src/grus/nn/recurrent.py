@@ -17,8 +17,8 @@ from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.compiler.native.spec import TABLE_WIDTH
 from grus.compiler.program import SCALAR, Program
-from grus.errors import BackendError, OptionError
-from grus.nn import dispatch, native, watch
+from grus.errors import BackendError, OptionError, ShapeError
+from grus.nn import branches, dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_probability
@@ -250,6 +250,37 @@ class Recurrent(nn.Module):
             closed, states = closed.to(dtype), _converted(states, dtype)
         return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
 
+    def branch(self, inputs: Tensor, hx: States, which: Tensor | None = None) -> Tensor:
+        """One step from every row's state with each of K inputs: what ``forward`` gives for one step of B·K rows, states repeated.
+
+        Row b takes the inputs number ``which[b]``; without ``which`` there is one such set of inputs, or one for each row. A single layer in one
+        direction multiplies each input and each state once, whatever B·K is, unless it draws masks or clips the state's gradient.
+
+        Shapes: inputs [N, K, I]; hx as ``forward`` returns it, [layers·D, B, H]; which [B]; result [B, K, D·H].
+        Raises: ShapeError, DtypeError, BackendError.
+        """
+        who = self._form.who
+        if inputs.dim() != 3 or inputs.shape[-1] != self.input_size:
+            raise ShapeError(f"{who}: inputs of branch must be [N, K, {self.input_size}], got {list(inputs.shape)}")
+        rows = _rows_of(hx)
+        if which is None and inputs.shape[0] not in (1, rows):
+            raise ShapeError(f"{who}: inputs of branch must be one set or one for each of {rows} rows, got {len(inputs)}; pass which")
+        if which is not None and which.shape != (rows,):
+            raise ShapeError(f"{who}: which must have one number for each of {rows} rows, got {list(which.shape)}")
+        plan, tensors = self._training if self.training else self._evaluation, self._tensors(self._directions[0].tensors)
+        options = self.options
+        several = len(self._directions) > 1 or len(plan.inputs) > 1
+        changed = self.training and (options.input_dropout > 0 or options.weight_drop > 0 or options.clip_state_gradient is not None)
+        if not (several or changed or rows * inputs.numel() == 0 or torch.compiler.is_compiling()):
+            inputs = dispatch.convert(who, "inputs", inputs, tensors[0])
+            step = open_batch(self._form, inputs.new_empty((rows, 1, self.input_size) if self.batch_first else (1, rows, self.input_size)))
+            states = [state for state in self._state_form.open(hx, step)[0] if state is not None]
+            return branches.run(plan, tensors, inputs, states, which)
+        chosen = inputs.expand(rows, -1, -1) if which is None else inputs[which]
+        steps = chosen.flatten(0, 1).unsqueeze(1 if self.batch_first else 0)
+        output = self(steps, _repeated(hx, inputs.shape[1]))[0]
+        return output.reshape(rows, inputs.shape[1], output.shape[-1])
+
     def _forward_simple(self, input: Stream) -> tuple[Tensor, Any] | None:
         """What most calls are, without the steps that would change nothing; None where the call is another or is wrong."""
         direction = self._directions[0]
@@ -359,6 +390,16 @@ class Recurrent(nn.Module):
 
 def _converted(states: Any, dtype: torch.dtype) -> Any:
     return states.to(dtype) if isinstance(states, Tensor) else tuple(_converted(state, dtype) for state in states)
+
+
+def _rows_of(states: States) -> int:
+    """The rows of the first tensor [.., B, H] among a layer's states."""
+    return states.shape[-2] if isinstance(states, Tensor) else _rows_of(states[0])
+
+
+def _repeated(states: Any, times: int) -> Any:
+    """Each row's states, this many times one after another."""
+    return states.repeat_interleave(times, 1) if isinstance(states, Tensor) else tuple(_repeated(state, times) for state in states)
 
 
 def _hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

@@ -16,12 +16,12 @@ from grus.training.named import unknown_option
 if TYPE_CHECKING:
     from grus.training.settings import TrainingSettings
 
-# The options of each schedule. `every` and `patience` are epochs, `factor` and `decay` are per epoch but for "step" and "plateau", `end` and
+# The options of each schedule. `every`, `after` and `patience` are epochs, `factor` and `decay` are per epoch but for "step" and "plateau", `end` and
 # `start` are shares of the rate, `rise` is a share of all steps.
 OPTIONS: dict[str, dict[str, float]] = {
     "constant": {},
-    "step": {"every": 10, "factor": 0.1},
-    "exponential": {"factor": 0.95},
+    "step": {"every": 10, "factor": 0.1, "after": 0},
+    "exponential": {"factor": 0.95, "after": 0},
     "inverse_time": {"decay": 0.1},
     "polynomial": {"power": 1.0, "end": 0.0},
     "cosine": {"end": 0.0},
@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, float]] = {
 _BOUNDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "every": (lambda value: value >= 1 and value == int(value), "a whole number of at least 1"),
     "patience": (lambda value: value >= 1 and value == int(value), "a whole number of at least 1"),
+    "after": (lambda value: 0 <= value < math.inf, "a finite number of at least 0"),
     "growth": (lambda value: value >= 1 and value == int(value), "a whole number of at least 1"),
     "factor": (lambda value: 0 < value < 1, "between 0 and 1"),
     "decay": (lambda value: 0 < value < math.inf, "a finite number above 0"),
@@ -60,8 +61,8 @@ class Schedule:
     With e = k / steps per epoch, t = k / K of K steps (after the warm-up, as far as there is one), the rate at step k is learning_rate times
 
         constant, plateau  1; plateau: times factor after `patience` epochs without a better validation loss
-        step               factor^⌊e / every⌋
-        exponential        factor^e
+        step               factor^⌊max(0, e − after) / every⌋
+        exponential        factor^max(0, e − after)
         inverse_time       1 / (1 + decay · e)
         polynomial         end + (1 − end) · (1 − t)^power
         cosine             end + (1 − end) · (1 + cos πt) / 2
@@ -148,8 +149,8 @@ def _warm_restarts(options: Options, epochs: float, share: float) -> float:
 
 
 SHAPES: dict[str, Callable[[Options, float, float], float]] = {
-    "step": lambda options, epochs, share: options["factor"] ** math.floor(epochs / options["every"]),
-    "exponential": lambda options, epochs, share: options["factor"] ** epochs,
+    "step": lambda options, epochs, share: options["factor"] ** math.floor(max(0, epochs - options["after"]) / options["every"]),
+    "exponential": lambda options, epochs, share: options["factor"] ** max(0, epochs - options["after"]),
     "inverse_time": lambda options, epochs, share: 1 / (1 + options["decay"] * epochs),
     "polynomial": lambda options, epochs, share: options["end"] + (1 - options["end"]) * (1 - min(share, 1)) ** options["power"],
     "cosine": _cosine,
