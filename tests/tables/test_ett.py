@@ -70,7 +70,7 @@ def test_network_learns_a_day_that_repeats(tmp_path: Path) -> None:
     data = ett.Data("made", "made.csv", "hours", (0, 700, 1000, 1300))
     days = 2 * np.pi * np.arange(1320) / 24
     pd.DataFrame({"date": np.arange(1320), "a": np.sin(days), "b": 5 + 3 * np.cos(days)}).to_csv(tmp_path / data.file, index=False)
-    (row,) = ett.Recipe(segment_length=24, dropout=0.0, epochs=12, stride=2).run(data, 48, tmp_path, (0,))
+    (row,) = ett.small("", segment_length=24, dropout=0.0, epochs=12, stride=2).run(data, 48, tmp_path, (0,))
     assert row.name == "GRU segments, 128 units"
     assert row.figures["MSE"][0] < 0.3  # the training mean has 1, the last value 2
 
