@@ -7,6 +7,7 @@ loss. Each update is seeded from the run's seed and its place in the run, so it 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import time
@@ -30,7 +31,7 @@ from grus.training.divergence import DivergenceError, Watch, keep_evidence
 from grus.training.history import History, Stopped
 from grus.training.prefetch import prefetched
 from grus.training.progress import JsonLines, Reporter, json_line, quiet
-from grus.training.ranks import Ranks, count_of_processes, processes_here, rank_of_process
+from grus.training.ranks import Ranks, count_of_processes, leave, processes_here, rank_of_process
 from grus.training.schedule import Schedule
 from grus.training.seeds import Seeds, seed_everything, seeded
 from grus.training.settings import TrainingSettings
@@ -236,6 +237,8 @@ def _launch(settings: TrainingSettings) -> tuple[Fabric, Ranks]:
     else:
         fabric = Fabric(accelerator=settings.accelerator, devices=here, num_nodes=max(1, count // here), strategy="ddp", precision=settings.precision)
         fabric.launch()
+        atexit.unregister(leave)
+        atexit.register(leave)
     return fabric, Ranks(fabric.global_rank, fabric.world_size, fabric.device)
 
 

@@ -24,6 +24,12 @@ def count_of_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def leave() -> None:
+    """End this process's part in the group, which else may abort the interpreter at its exit, threads of the group still running."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def processes_here() -> int:
     """How many of them run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -42,6 +48,7 @@ class Ranks:
         zeros, and a weight that none has one for is left without.
 
         Sums are what adds up where processes see different numbers of known targets; a mean of means, as DDP's own wrapper takes it, does not.
+        The gradients are then parts of the message, which is not copied once more.
         Raises: BackendError where a process has ended.
         """
         if self.count == 1:
@@ -54,7 +61,7 @@ class Ranks:
         self._sum(flat)
         *parts, having = flat.split([part.numel() for part in sent])
         for weight, gradient, part, count in zip(weights, gradients, parts, having.tolist(), strict=False):
-            weight.grad = gradient.copy_(part.view_as(gradient)) if count else None
+            weight.grad = part.view_as(gradient).to(gradient.device, gradient.dtype) if count else None
         return tuple(part.reshape(()) for part in parts[len(gradients) :])
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
