@@ -11,7 +11,7 @@ import pytest
 from grus.cli import main
 from grus.errors import DataError
 from grus.tasks import folder
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from tests.cli.conftest import Job
 
 NEXT = "grus: next: grus evaluate {}, its scores beside baselines on the test part, which it has not seen."
@@ -22,7 +22,7 @@ def test_options_make_the_configuration(job: Job, elsewhere: Path) -> None:
     command += " --cell lstm --missing zero --epochs 3 --seed 5 --out runs/sales --set model.hidden_size=8 --set training.patience=null"
     assert main(command.split()) == 0
     ((config, run, reporter, resume),) = job.calls
-    assert config.data == DataConfig(
+    assert config.data == ForecastData(
         path=elsewhere / "sales.csv",
         target="sales",
         time="date",
@@ -187,12 +187,12 @@ def test_keys_are_those_that_set_takes(job: Job, capsys: pytest.CaptureFixture[s
     assert [line.split()[0] for line in lines[1:]] == [key["key"] for key in keys]
     sets = [f"--set={key['key']}={key['default']}" for key in keys if key["default"] != "required"]
     assert main(["fit", "sales.csv", "--horizon", "3", *sets, "--set=data.path=sales.csv"]) == 0
-    config, expected = job.calls[0][0], Config(data=DataConfig(horizon=3, path=Path("sales.csv").absolute()))
+    config, expected = job.calls[0][0], ForecastConfig(data=ForecastData(horizon=3, path=Path("sales.csv").absolute()))
     assert config == expected
     assert [key["key"] for key in keys if key["key"] != "data.horizon"] == [key for key in flat(expected) if key != "data.horizon"]
 
 
-def flat(config: Config) -> list[str]:
+def flat(config: ForecastConfig) -> list[str]:
     return [
         f"{name}.{key}" if isinstance(part, dict) else name
         for name, part in config.model_dump().items()

@@ -11,7 +11,7 @@ import pytest
 import grus
 from grus.cli import app, main
 from grus.models.settings import ForecastSettings
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.training.settings import TrainingSettings
 
 COMMANDS = ("demo", "fit", "tune", "evaluate", "predict", "report", "info")
@@ -43,9 +43,9 @@ def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.Capt
 def test_help_states_the_defaults_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--help"])
     stated = dict(re.findall(r"--(\w+) (?:(?!--\w)[^()])*\(default (\S+)\)\.", words(capsys.readouterr().out)))
-    data = DataConfig(horizon=1)
+    data = ForecastData(horizon=1)
     expected = {"target": data.target, "time": data.time, "missing": data.missing, "cell": ForecastSettings().cell, "out": "run"}
-    expected |= {"epochs": TrainingSettings().epochs, "seed": TrainingSettings().seed, "task": Config(data=data).task}
+    expected |= {"epochs": TrainingSettings().epochs, "seed": TrainingSettings().seed, "task": ForecastConfig(data=data).task}
     assert stated == {name: str(value) for name, value in expected.items()}
 
 

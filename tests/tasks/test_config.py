@@ -16,16 +16,17 @@ from grus.errors import OptionError
 from grus.evaluation.catalogue import BASELINES
 from grus.models.settings import ForecastSettings
 from grus.tasks import draft
-from grus.tasks.config import BacktestConfig, Baseline, Config, DataConfig, Missing, Scaling, Transform, check, differences, load, override
+from grus.tasks.config import check, differences, load, override
 from grus.tasks.draft import Draft
+from grus.tasks.forecast_config import BacktestConfig, Baseline, ForecastConfig, ForecastData, Missing, Scaling, Transform, forecasting
 from grus.training.settings import TrainingSettings
 
 SMALL = "data:\n  horizon: 24\n"
 PARTS = SMALL + "  id: shop\n  ids_per_part: 9\n"
 
 
-def parse(text: str) -> Config:
-    return check(Draft.parse(text, "config.yaml"))
+def parse(text: str) -> ForecastConfig:
+    return forecasting(check(Draft.parse(text, "config.yaml")))
 
 
 def mistakes(text: str) -> list[str]:
@@ -37,12 +38,12 @@ def mistakes(text: str) -> list[str]:
 def test_sections_have_their_own_classes_and_defaults() -> None:
     config = parse(SMALL)
     assert config.task == "forecast"
-    assert config.data == DataConfig(horizon=24)
+    assert config.data == ForecastData(horizon=24)
     assert config.model == ForecastSettings()
     assert config.training == TrainingSettings()
     assert config.backtest == BacktestConfig()
     assert type(config.model) is ForecastSettings
-    assert Config(data=DataConfig(horizon=24)) == config
+    assert ForecastConfig(data=ForecastData(horizon=24)) == config
 
 
 def test_values_are_read_from_the_file(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
     text += "model: {hidden_size: 7}\ntraining: {learning_rate: 1e-4}\n"
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     config = load(tmp_path / "config.yaml")
-    assert config.data == DataConfig(horizon=3, path=Path("a/b.csv"), past=("u", "v"), validation="2024-01-31", test=48)
+    assert config.data == ForecastData(horizon=3, path=Path("a/b.csv"), past=("u", "v"), validation="2024-01-31", test=48)
     assert config.model == ForecastSettings(hidden_size=7)
     assert config.training == TrainingSettings(learning_rate=1e-4)
 
@@ -247,8 +248,8 @@ shares = st.floats(0, 1, exclude_min=True, exclude_max=True) | st.integers(0, 10
 )
 def test_round_trip_is_exact(target: str, step: str | None, validation: float | int | str, rate: float, clip: float | None, refit: Any) -> None:
     training = TrainingSettings(learning_rate=rate, clip_norm=clip)
-    config = Config(
-        data=DataConfig(horizon=3, target=target, step=step, validation=validation), training=training, backtest=BacktestConfig(refit=refit)
+    config = ForecastConfig(
+        data=ForecastData(horizon=3, target=target, step=step, validation=validation), training=training, backtest=BacktestConfig(refit=refit)
     )
     assert parse(config.to_yaml()) == config
     assert parse(config.to_yaml()).to_yaml() == config.to_yaml()

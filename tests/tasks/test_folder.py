@@ -9,9 +9,9 @@ import pytest
 
 from grus.errors import DataError, OptionError
 from grus.tasks import folder
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 
-CONFIG = Config(data=DataConfig(horizon=24))
+CONFIG = ForecastConfig(data=ForecastData(horizon=24))
 
 
 def contents(path: Path) -> set[str]:
@@ -58,7 +58,7 @@ def test_overwrite_removes_the_run_and_nothing_else(place: Path, tmp_path: Path)
     (tmp_path / "precious" / "file").write_text("mine", encoding="utf-8")
     run.checkpoints.rmdir()
     run.checkpoints.symlink_to(tmp_path / "precious")
-    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+    folder.create(place, ForecastConfig(data=ForecastData(horizon=3)), overwrite=True)
     assert contents(place) == {"run.json", "config.yaml", "notes.txt", ".previous"}
     assert contents(run.previous) == set(folder.ENTRIES)
     assert run.config.data.horizon == 3
@@ -69,7 +69,7 @@ def test_overwrite_removes_the_run_and_nothing_else(place: Path, tmp_path: Path)
 
 def trained(place: Path, horizon: int) -> folder.RunFolder:
     """A run with what stands for a network."""
-    run = folder.create(place, Config(data=DataConfig(horizon=horizon)), overwrite=True)
+    run = folder.create(place, ForecastConfig(data=ForecastData(horizon=horizon)), overwrite=True)
     run.model.mkdir()
     (run.model / "config.json").write_text(str(horizon), encoding="utf-8")
     run.log.write_text("{}\n", encoding="utf-8")
@@ -79,7 +79,7 @@ def trained(place: Path, horizon: int) -> folder.RunFolder:
 def test_run_that_was_to_be_replaced_comes_back_when_nothing_replaces_it(place: Path) -> None:
     run = trained(place, 24)
     before = contents(place)
-    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True).withdraw()
+    folder.create(place, ForecastConfig(data=ForecastData(horizon=3)), overwrite=True).withdraw()
     assert contents(place) == before
     assert run.config.data.horizon == 24
     assert run.trained
@@ -87,11 +87,11 @@ def test_run_that_was_to_be_replaced_comes_back_when_nothing_replaces_it(place: 
 
 def test_run_that_came_to_no_network_makes_way_for_the_one_before_it(place: Path) -> None:
     trained(place, 24)
-    begun = folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+    begun = folder.create(place, ForecastConfig(data=ForecastData(horizon=3)), overwrite=True)
     begun.log.write_text("{}\n", encoding="utf-8")
     begun.withdraw()
     assert begun.config.data.horizon == 3  # an epoch is done: it can be resumed
-    folder.create(place, Config(data=DataConfig(horizon=5)), overwrite=True).withdraw()
+    folder.create(place, ForecastConfig(data=ForecastData(horizon=5)), overwrite=True).withdraw()
     assert begun.config.data.horizon == 24
     assert begun.trained
 
@@ -99,7 +99,7 @@ def test_run_that_came_to_no_network_makes_way_for_the_one_before_it(place: Path
 def test_run_that_was_replaced_and_not_removed_is_not_kept_twice(place: Path) -> None:
     trained(place, 24)
     trained(place, 3)  # killed before the old one was removed
-    run = folder.create(place, Config(data=DataConfig(horizon=5)), overwrite=True)
+    run = folder.create(place, ForecastConfig(data=ForecastData(horizon=5)), overwrite=True)
     assert folder.RunFolder(run.previous).config.data.horizon == 3
 
 
@@ -113,10 +113,10 @@ def test_setting_aside_that_was_cut_short_is_taken_up_again(place: Path, monkeyp
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(KeyboardInterrupt):
-        folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True)
+        folder.create(place, ForecastConfig(data=ForecastData(horizon=3)), overwrite=True)
     monkeypatch.undo()
     assert contents(place) == {"run.json", "config.yaml", "log.jsonl", ".previous"}
-    folder.create(place, Config(data=DataConfig(horizon=3)), overwrite=True).withdraw()
+    folder.create(place, ForecastConfig(data=ForecastData(horizon=3)), overwrite=True).withdraw()
     assert contents(place) == {"run.json", "config.yaml", "log.jsonl", "model"}
     assert run.config.data.horizon == 24
 

@@ -16,8 +16,8 @@ from grus.errors import DataError
 from grus.models.settings import ForecastSettings
 from grus.tasks import folder as folders
 from grus.tasks import forecast_run, live
-from grus.tasks.config import Config, DataConfig
 from grus.tasks.folder import RunFolder
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.tasks.learning import train
 from grus.tasks.live import Beat, Pulse, Row, last_beat, progress_facts, row_line, state_of, watch
 from grus.training import TrainingSettings
@@ -26,7 +26,7 @@ from grus.training.progress import Quiet, json_line
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    return folders.create(tmp_path / "run", Config(data=DataConfig(horizon=24)))
+    return folders.create(tmp_path / "run", ForecastConfig(data=ForecastData(horizon=24)))
 
 
 def row(epoch: int, loss: float = 0.5, **more: float) -> Row:
@@ -213,8 +213,8 @@ def test_search_for_a_rate_is_of_the_run_it_precedes(elsewhere: Path) -> None:
     """The first loss of the search is that of the network and one of the batches that a training with the same seed begins with."""
     values = pd.Series(range(60)) % 7
     pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60, freq="h"), "y": values}).to_csv("week.csv", index=False)
-    data = DataConfig(path=Path("week.csv"), horizon=3, lookback=6)
-    config = Config.model_validate({"data": data, "model": ForecastSettings(hidden_size=2), "training": TrainingSettings(epochs=1)})
+    data = ForecastData(path=Path("week.csv"), horizon=3, lookback=6)
+    config = ForecastConfig.model_validate({"data": data, "model": ForecastSettings(hidden_size=2), "training": TrainingSettings(epochs=1)})
     losses = list[float]()
 
     class Losses(Quiet):

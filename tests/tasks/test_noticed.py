@@ -11,7 +11,7 @@ import pytest
 from grus.data import Columns, read_panel
 from grus.data.splitting import split
 from grus.data.streaming import OnePart
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.tasks.noticed import noticed
 from grus.tasks.run_data import parts_of_run
 
@@ -51,5 +51,5 @@ def test_cause_is_guessed_where_more_than_half_is_missing() -> None:
 def test_first_part_stands_for_a_table_in_parts() -> None:
     frame = pd.concat([table().drop(index=[5]).assign(id="a"), table().assign(id="b")])
     frame.to_parquet("two.parquet")
-    given = DataConfig(horizon=2, path=Path("two.parquet"), id="id", ids_per_part=1)
-    assert noticed(parts_of_run(Config(data=given))) == ("part 1 of 2: gaps: 1 of 40 steps had no row",)
+    given = ForecastData(horizon=2, path=Path("two.parquet"), id="id", ids_per_part=1)
+    assert noticed(parts_of_run(ForecastConfig(data=given))) == ("part 1 of 2: gaps: 1 of 40 steps had no row",)

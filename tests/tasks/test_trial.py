@@ -12,7 +12,7 @@ from grus.data.splitting import split
 from grus.data.streaming import OnePart
 from grus.errors import OptionError
 from grus.models.settings import ForecastSettings
-from grus.tasks.config import Config, DataConfig
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.tasks.forecast_run import window_settings
 from grus.tasks.learning import train
 from grus.tasks.run_data import parts_of_run
@@ -26,10 +26,10 @@ PANEL = panel_of([wave(60), wave(50, 1, 5.0)])
 LAST, TESTED = HORIZON, 7
 
 
-def config_of(head: str = "quantile", **training: Any) -> Config:
-    data = DataConfig(horizon=HORIZON, lookback=LOOKBACK)
+def config_of(head: str = "quantile", **training: Any) -> ForecastConfig:
+    data = ForecastData(horizon=HORIZON, lookback=LOOKBACK)
     model = ForecastSettings(hidden_size=4, head=head)  # type: ignore[arg-type]
-    return Config(data=data, model=model, training=TrainingSettings(**{"epochs": 2, "threads": 1, **training}))
+    return ForecastConfig(data=data, model=model, training=TrainingSettings(**{"epochs": 2, "threads": 1, **training}))
 
 
 def parts_of(panel: Any) -> OnePart:

@@ -19,6 +19,7 @@ from grus.report.records import Example, GateTrace, Past, judged
 from grus.tasks.ends import known_and_ahead
 from grus.tasks.folder import RunFolder
 from grus.tasks.forecast import ForecastModel
+from grus.tasks.forecast_config import forecasting
 from grus.tasks.forecast_run import load_model, read_history
 from grus.tasks.judging import untested_of
 from grus.tasks.run_data import parts_of_run
@@ -43,7 +44,7 @@ def page_of(folder: RunFolder) -> ForecastPage:
 
     Raises: DataError where the run was not evaluated or its files are damaged.
     """
-    config, model = folder.config, load_model(folder)
+    config, model = forecasting(folder.config), load_model(folder)
     backtest = Backtest.from_json(folder.backtest.read_text(encoding="utf-8"))
     shown = look(model, parts_of_run(config, None, model.like), backtest)
     past, gates, examples = shown.past, shown.gates, [*shown.ahead, *latest_test(backtest, shown.past)]

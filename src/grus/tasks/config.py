@@ -1,58 +1,85 @@
 """The configuration of a run: sections of plain values, read from YAML and from the command line, checked together.
 
-The sections that belong to networks and training are loaded when a configuration is made, for they bring PyTorch with them.
+Each task has a configuration of its own, which is loaded when one is made, for its sections bring PyTorch with them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import new_class
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from grus.errors import OptionError
 from grus.tasks import draft, mistakes
 from grus.tasks.draft import Draft
 
 if TYPE_CHECKING:
-    from grus.models.settings import ForecastSettings
     from grus.training.settings import TrainingSettings
-else:
-    ForecastSettings = TrainingSettings = Any
 
-# Where each task's own sections are defined, as module:class.
-SECTIONS: dict[str, dict[str, str]] = {
-    "forecast": {"model": "grus.models.settings:ForecastSettings", "training": "grus.training.settings:TrainingSettings"},
-}
-Missing = Literal[
-    "mean", "forward", "zero", "linear", "time", "mean+mask", "forward+mask", "zero+mask", "linear+mask", "time+mask", "gru_d"
-]  # fmt: skip
-Scaling = Literal["standard", "robust", "minmax", "global", "none"]
-Transform = Literal["none", "log", "seasonal_difference", "log_seasonal_difference"]
-Short = Literal["error", "drop"]
-Baseline = Literal["last value", "mean", "drift", "seasonal naive", "seasonal drift", "naive 2", "ETS", "ARIMA"]
+TaskName = Literal["forecast"]
+# Where each task's configuration is defined, as module:class; one without a task is a forecast's.
+TASKS: dict[str, str] = {"forecast": "grus.tasks.forecast_config:ForecastConfig"}
+DEFAULT = "forecast"
 Name = Annotated[str, Field(min_length=1)]
 
 
-def section_class(task: str, name: str) -> type[BaseModel]:
-    """The class that checks a section of a task."""
-    module, _, attribute = SECTIONS[task][name].partition(":")
-    return cast(type[BaseModel], getattr(import_module(module), attribute))
+class Part(BaseModel):
+    """A section, or all of them: keys that are known, values that stay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _section(name: str, value: Any, info: ValidationInfo) -> Any:
-    """A section as its own class checks it; its errors keep their keys below the section's."""
-    if isinstance(value, BaseModel) or "task" not in info.data:
-        return value
-    chosen = section_class(info.data["task"], name)
-    checked = _located(chosen).model_validate_json(json.dumps(value), strict=True)
-    return checked if type(checked) is chosen else chosen(**dict(checked))
+class LoggingConfig(Part):
+    """What a run writes of its epochs besides log.jsonl.
+
+    csv: the same rows as a table, log.csv.
+    tensorboard: the same figures for TensorBoard, in the folder tensorboard.
+    """
+
+    csv: bool = False
+    tensorboard: bool = False
+
+
+class Config(Part):
+    """All that decides a run, but for the versions of the software; each task's own class has these sections and more."""
+
+    if TYPE_CHECKING:
+        task: Any
+        data: Any
+        model: Any
+        training: TrainingSettings
+        logging: LoggingConfig
+
+    @classmethod
+    def completed(cls, tree: dict[str, Any]) -> dict[str, Any]:
+        """What was written, with what goes with it where nothing else is written."""
+        return tree
+
+    def to_yaml(self) -> str:
+        """Every value, those left at their defaults too; `load` gives an equal configuration."""
+        return draft.dump(self.model_dump(mode="json"))
+
+
+class _OnlyTask(BaseModel):
+    task: TaskName
+
+
+def checked_by(section: type[BaseModel]) -> WrapValidator:
+    """A validator that takes a section as its own class checks it; its errors keep their keys below the section's."""
+
+    def check_section(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, BaseModel):
+            return value
+        checked = _located(section).model_validate_json(json.dumps(value), strict=True)
+        return checked if type(checked) is section else section(**dict(checked))
+
+    return WrapValidator(check_section)
 
 
 @cache
@@ -64,190 +91,10 @@ def _located(section: type[BaseModel]) -> type[BaseModel]:
     return new_class(section.__name__, (section,), exec_body=lambda namespace: namespace.update(own))
 
 
-def _default_section(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda checked: section_class(checked["task"], name)() if "task" in checked else None
-
-
-def _share(value: Any, info: ValidationInfo) -> float | int | str:
-    got = f"data.{info.field_name} must be a fraction below 1, a number of steps or a date such as 2024-01-31, got {value!r}; give one of these."
-    match value:
-        case bool():
-            raise ValueError(got)
-        case int() if value >= 0:
-            return value
-        case float() if 0 <= value < 1:
-            return value
-        case str():
-            try:
-                datetime.fromisoformat(value)
-            except ValueError as error:
-                raise ValueError(got) from error
-            return value
-        case _:
-            raise ValueError(got)
-
-
-def _refit(value: Any, info: ValidationInfo) -> int | Literal["never"]:
-    if value == "never" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError(f"backtest.{info.field_name} must be never or a number of origins, got {value!r}; give one of these.")
-
-
-Share = Annotated[float | int | str, PlainValidator(_share)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataConfig(_Part):
-    """Which table, what its columns are, and how it is cut; steps are those of the series' calendar.
-
-    horizon: steps to forecast.
-    path: the table; a relative one starts from the working directory.
-    ids_per_part: series of a Parquet table that are in memory at once, for one that is larger than memory; null reads it whole.
-    id: column that tells series apart; null is a table of one series.
-    time: column of the times, or several such as year,month,day,hour.
-    target: column to forecast.
-    past: columns known up to the moment of forecasting.
-    future: columns known ahead too.
-    static: columns with one value per series.
-    step: from one time to the next, such as h, D or MS, or irregular; null finds it.
-    season: steps after which the series repeats itself; null is the customary one of the step.
-    missing: what stands for missing values.
-    scaling: units of the network, fitted on the training part.
-    transform: of the target, before the network sees it.
-    covariate_scaling: units of the covariates, over all series.
-    calendar_features: sines and cosines of the place in day, week and year, as far as the step has them.
-    validation: the part before the test part; a fraction below 1, a number of steps, or the date that it begins on.
-    test: the last part of each series, given likewise; 0 trains on all.
-    short: what becomes of series that are too short for these parts.
-    lookback: steps that the network sees; null is two seasons, at least two horizons, at most 512.
-    """
-
-    horizon: int = Field(ge=1)
-    path: Path | None = None
-    ids_per_part: int | None = Field(default=None, ge=1)
-    id: Name | None = None
-    time: Name = "ds"
-    target: Name = "y"
-    past: tuple[Name, ...] = ()
-    future: tuple[Name, ...] = ()
-    static: tuple[Name, ...] = ()
-    step: Name | None = None
-    season: int | None = Field(default=None, ge=1)
-    missing: Missing = "forward+mask"
-    scaling: Scaling = "standard"
-    transform: Transform = "none"
-    covariate_scaling: Literal["standard", "none"] = "standard"
-    calendar_features: bool = True
-    validation: Share = 0.1
-    test: Share = 0.1
-    short: Short = "error"
-    lookback: int | None = Field(default=None, ge=1)
-
-    @field_validator("step", mode="before")
-    @classmethod
-    def _step_may_be_a_number(cls, step: Any) -> Any:
-        return str(step) if isinstance(step, int) and not isinstance(step, bool) else step
-
-    @field_validator("step")
-    @classmethod
-    def _step_is_known(cls, step: str | None) -> str | None:
-        try:
-            if step is not None:
-                import_module("grus.data.calendar").Step.of(step)
-        except OptionError as error:
-            must = "a pandas offset alias such as h, D or MS, a whole number or irregular"
-            raise ValueError(f"data.step must be {must}, got {step!r}; write one of these.") from error
-        return step
-
-    @model_validator(mode="after")
-    def _columns_have_one_role(self) -> Self:
-        roles: dict[str, str] = {}
-        named = [("id", (self.id,) if self.id else ()), ("time", (self.time,)), ("target", (self.target,))]
-        for role, columns in [*named, ("past", self.past), ("future", self.future), ("static", self.static)]:
-            for column in columns:
-                if column in roles:
-                    raise ValueError(f"data: a column must be named once, got {column!r} in {roles[column]} and {role}; take it out of one.")
-                roles[column] = role
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_read_in_parts(self) -> Self:
-        if self.ids_per_part is None:
-            return self
-        path = "" if self.path is None else str(self.path)
-        for key, must, value, is_wrong in (
-            ("id", "the column that tells series apart", self.id, self.id is None),
-            ("path", "a Parquet file or a folder of them", path, path.endswith((".csv", ".tsv", ".gz"))),
-            ("step", "that of a calendar", self.step, self.step == "irregular"),
-            ("time", "one column", self.time, bool(import_module("grus.data.clock").parts_of(self.time, ()))),
-        ):
-            if is_wrong:
-                got = "none" if value is None else value
-                raise ValueError(f"data.{key} must be {must} where data.ids_per_part is given, got {got}; change it, or leave data.ids_per_part out.")
-        return self
-
-
-class BacktestConfig(_Part):
-    """How the test part is forecast.
-
-    stride: steps from one forecast to the next; null is the horizon.
-    refit: the network is trained anew after so many forecasts, or never.
-    baselines: what stands beside the network; null is all that cost nothing.
-    """
-
-    stride: int | None = Field(default=None, ge=1)
-    refit: Annotated[int | Literal["never"], PlainValidator(_refit)] = "never"
-    baselines: tuple[Baseline, ...] | None = None
-
-    @field_validator("baselines")
-    @classmethod
-    def _baselines_are_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        twice = [name for name in names or () if (names or ()).count(name) > 1]
-        if twice:
-            raise ValueError(f"backtest.baselines must each be named once, got {twice[0]!r} again; leave it out.")
-        return names
-
-
-class LoggingConfig(_Part):
-    """What a run writes of its epochs besides log.jsonl.
-
-    csv: the same rows as a table, log.csv.
-    tensorboard: the same figures for TensorBoard, in the folder tensorboard.
-    """
-
-    csv: bool = False
-    tensorboard: bool = False
-
-
-class Config(_Part):
-    """All that decides a run, but for the versions of the software."""
-
-    task: Literal["forecast"] = "forecast"
-    data: DataConfig
-    model: Annotated[ForecastSettings, PlainValidator(partial(_section, "model"))] = Field(default_factory=_default_section("model"))
-    training: Annotated[TrainingSettings, PlainValidator(partial(_section, "training"))] = Field(default_factory=_default_section("training"))
-    backtest: BacktestConfig = BacktestConfig()
-    logging: LoggingConfig = LoggingConfig()
-
-    @model_validator(mode="after")
-    def _sections_fit(self) -> Self:
-        if (self.data.missing == "gru_d") != self.model.missing_aware:
-            cell = self.model.cell if isinstance(self.model.cell, str) else self.model.cell.name
-            must = "gru_d beside a cell that reads what is missing, as gru_d does, and beside no other"
-            raise ValueError(f"data.missing must be {must}, got {self.data.missing} beside {cell}; take gru_d for both, or for neither.")
-        if self.data.ids_per_part is not None and self.backtest.refit != "never":
-            got = f"got {self.backtest.refit}; leave one of them out"
-            raise ValueError(f"backtest.refit must be never where data.ids_per_part is given, {got}.")
-        if self.data.validation == 0 and self.training.schedule == "plateau":
-            raise ValueError("training.schedule must be another than plateau without a validation part, got data.validation 0; change one of them.")
-        return self
-
-    def to_yaml(self) -> str:
-        """Every value, those left at their defaults too; `load` gives an equal configuration."""
-        return draft.dump(self.model_dump(mode="json"))
+def config_class(task: str) -> type[Config]:
+    """The configuration of a task."""
+    module, _, name = TASKS[task].partition(":")
+    return cast(type[Config], getattr(import_module(module), name))
 
 
 def load(path: str | Path) -> Config:
@@ -273,19 +120,16 @@ def check(written: Draft) -> Config:
 
     Raises: OptionError with a line for every mistake.
     """
+    task = written.tree.get("task", DEFAULT)
+    known = task if task in get_args(TaskName) else DEFAULT
     try:
-        return Config.model_validate_json(json.dumps(_completed(written.tree)), strict=True)
+        if task != known:
+            _OnlyTask.model_validate_json(json.dumps({"task": task}), strict=True)
+        chosen = config_class(known)
+        return chosen.model_validate_json(json.dumps(chosen.completed(written.tree)), strict=True)
     except ValidationError as error:
-        found = mistakes.sentences(error, written, partial(_keys, str(written.tree.get("task", "forecast"))))
+        found = mistakes.sentences(error, written, partial(_keys, known))
         raise OptionError("\n".join(found)) from error
-
-
-def _completed(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with what goes with gru_d, the cell or the treatment of what is missing, where nothing else is written."""
-    data, model = (cast(dict[str, Any], part) if isinstance(part := tree.get(name, {}), dict) else {} for name in ("data", "model"))
-    if "gru_d" not in (data.get("missing"), model.get("cell")):
-        return tree
-    return {**tree, "data": {"missing": "gru_d", **data}, "model": {"cell": "gru_d", "missing_aware": True, **model}}
 
 
 def differences(first: Config, second: Config) -> list[str]:
@@ -303,8 +147,8 @@ def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def classes(task: str) -> dict[str, type[BaseModel]]:
     """The class of every section, in the order of a file; "" is the configuration itself."""
-    found: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig}
-    return found | {name: section_class(task, name) for name in SECTIONS.get(task, {})} | {"backtest": BacktestConfig, "logging": LoggingConfig}
+    whole = config_class(task)
+    return {"": whole} | {name: cast(type[BaseModel], field.annotation) for name, field in whole.model_fields.items() if name != "task"}
 
 
 def _keys(task: str) -> dict[str, tuple[str, ...]]:

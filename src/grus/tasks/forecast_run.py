@@ -22,11 +22,12 @@ from grus.data.streaming import OnePart, SplitParts, SplitStream, told
 from grus.errors import CheckpointError, DataError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
-from grus.tasks.config import Config, override
+from grus.tasks.config import override
 from grus.tasks.ends import blank_ends, check_ahead, known_and_ahead
 from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
+from grus.tasks.forecast_config import ForecastConfig, forecasting
 from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, Retrain, after_learning, judge_parts, name_of, one_phase, parts_before, untested_of
 from grus.tasks.learning import search_rate, train
@@ -67,7 +68,7 @@ class RunSummary:
         return facts | {"seconds": sum(row["seconds"] for row in rows)}
 
 
-def prepare_run(config: Config) -> SplitParts:
+def prepare_run(config: ForecastConfig) -> SplitParts:
     """What a run learns from, read and split: what cannot be is told before a folder is made, or a run replaced.
 
     A table in parts is read while it is learnt from.
@@ -77,7 +78,7 @@ def prepare_run(config: Config) -> SplitParts:
     return parts_of_run(config)
 
 
-def fit_run(config: Config, folder: RunFolder, parts: SplitParts, *, reporter: str, resume: bool) -> RunSummary:
+def fit_run(config: ForecastConfig, folder: RunFolder, parts: SplitParts, *, reporter: str, resume: bool) -> RunSummary:
     """Train as the configuration says; the model goes into the folder when the training is over, by the first of several processes.
 
     A run that was ended before its first checkpoint begins anew, which gives the same bits.
@@ -101,13 +102,13 @@ def fit_run(config: Config, folder: RunFolder, parts: SplitParts, *, reporter: s
     return _summary(folder, model, history)
 
 
-def _logs(config: Config, folder: RunFolder) -> list[Reporter]:
+def _logs(config: ForecastConfig, folder: RunFolder) -> list[Reporter]:
     """What writes the epochs for other programs; the module brings TensorBoard's formats, which take a tenth of a second."""
     wanted = {"CsvLog": config.logging.csv, "TensorBoardLog": config.logging.tensorboard}
     return [getattr(import_module("grus.training.loggers"), name)(folder.path) for name, is_wanted in wanted.items() if is_wanted]
 
 
-def search_run(config: Config, parts: SplitParts) -> RateSearch:
+def search_run(config: ForecastConfig, parts: SplitParts) -> RateSearch:
     """Learning rates tried out on what such a run would begin with.
 
     Raises: DataError, OptionError.
@@ -149,7 +150,7 @@ def evaluate_run(
 
     Raises: DataError, OptionError.
     """
-    config, model = _with_backtest(folder.config, assignments), load_model(folder)
+    config, model = _with_backtest(forecasting(folder.config), assignments), load_model(folder)
     _check_test_part(folder, config)
     check_out(folder, out)
     others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
@@ -177,7 +178,7 @@ def evaluate_run(
     partial = place_for(folder, digest, tell)
     title = f"testing {name_of(model)} on the test part of {_data(config, parts) if data is None else data.name}"
 
-    def run(model: ForecastModel, config: Config, plan: BacktestPlan, place: Path) -> Backtest:
+    def run(model: ForecastModel, config: ForecastConfig, plan: BacktestPlan, place: Path) -> Backtest:
         def retrain(origin: int) -> ForecastModel:
             return train(parts_before(parts.part(0), origin, plan, model.windows), model.windows, config.model, config.training)[0]
 
@@ -208,7 +209,7 @@ def evaluate_run(
     return found
 
 
-def _with_backtest(config: Config, assignments: Sequence[str]) -> Config:
+def _with_backtest(config: ForecastConfig, assignments: Sequence[str]) -> ForecastConfig:
     """Raises: OptionError for a key that is not of the backtest: the network is trained."""
     for assignment in assignments:
         if not assignment.startswith("backtest."):
@@ -216,10 +217,10 @@ def _with_backtest(config: Config, assignments: Sequence[str]) -> Config:
             raise OptionError(
                 f"evaluate: --set must be of a key such as backtest.baselines, got {got}; the network is trained, fit another one for it."
             )
-    return override(config, assignments) if assignments else config
+    return forecasting(override(config, assignments)) if assignments else config
 
 
-def _check_test_part(folder: RunFolder, config: Config) -> None:
+def _check_test_part(folder: RunFolder, config: ForecastConfig) -> None:
     """Raises: DataError for a run whose network was to learn from all but the validation part."""
     if config.data.test != 0:
         return
@@ -239,7 +240,7 @@ def predict_run(
 
     Raises: DataError, OptionError.
     """
-    config, model = folder.config, load_model(folder)
+    config, model = forecasting(folder.config), load_model(folder)
     if levels is not None and not model.levels:
         got = ", ".join(map(str, levels))
         raise OptionError(f"predict: levels must be left out for a network without quantiles, got {got}; train one with model.head=quantile.")
@@ -258,7 +259,7 @@ def predict_run(
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
-def _table_name(config: Config, data: Path | BinaryIO | None) -> str:
+def _table_name(config: ForecastConfig, data: Path | BinaryIO | None) -> str:
     """What a message calls the table that a forecast goes on from."""
     path = config.data.path if data is None else data
     return str(path) if isinstance(path, Path) else "the table" if path is None else STDIN
@@ -278,7 +279,7 @@ def load_model(folder: RunFolder) -> ForecastModel:
 
 
 # --- the parts of a run ------------------------------------------------------------------------------------------------------------
-def window_settings(config: Config, step: Step) -> WindowSettings:
+def window_settings(config: ForecastConfig, step: Step) -> WindowSettings:
     """What the network is shown of series on this calendar."""
     data = config.data
     further: dict[str, Any] = {name: getattr(data, name) for name in ("transform", "covariate_scaling", "calendar_features")}
@@ -291,7 +292,7 @@ def read_history(folder: RunFolder) -> History:
     return History(read_rows(folder.log))
 
 
-def describe(config: Config) -> str:
+def describe(config: ForecastConfig) -> str:
     """The network in a few words."""
     model = config.model
     if model.encoder == "transformer":
@@ -299,7 +300,7 @@ def describe(config: Config) -> str:
     return f"{model.cell if isinstance(model.cell, str) else model.cell.name} of {model.num_layers} × {model.hidden_size} units"
 
 
-def _data(config: Config, parts: SplitParts) -> str:
+def _data(config: ForecastConfig, parts: SplitParts) -> str:
     name = "data given by the caller" if config.data.path is None else config.data.path.name
     if isinstance(parts, SplitStream):
         panels = parts.panels
@@ -308,7 +309,7 @@ def _data(config: Config, parts: SplitParts) -> str:
     return f"{name} ({len(series)} series, {sum(series):,} steps of {parts.step.name})"
 
 
-def facts_of(config: Config, parts: SplitParts, model: ForecastModel, history: History) -> tuple[list[tuple[str, str]], dict[str, str | int]]:
+def facts_of(config: ForecastConfig, parts: SplitParts, model: ForecastModel, history: History) -> tuple[list[tuple[str, str]], dict[str, str | int]]:
     """What was learnt from what, for a reader, and the last time of each series that was learnt from."""
     data = "given by the caller" if config.data.path is None else config.data.path.name
     tell = bind(training_facts, model=model, training=config.training, history=history, extra=[("data", data)])

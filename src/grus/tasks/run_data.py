@@ -21,15 +21,15 @@ from grus.data.sources import open_table
 from grus.data.splitting import Split, split
 from grus.data.streaming import OnePart, PanelStream, SplitParts, SplitStream
 from grus.errors import DataError
-from grus.tasks.config import Config, DataConfig
 from grus.tasks.ends import known_and_ahead
 from grus.tasks.facts import time_text
+from grus.tasks.forecast_config import ForecastConfig, ForecastData
 
 STDIN = "stdin"
 _IN_PYTHON = "name the columns with Columns(id=…, time=…, target=…)"  # the data layer's remedy, for which a command has options
 
 
-def read_run(config: Config, data: Path | BinaryIO | None = None, like: Panel | None = None) -> Panel:
+def read_run(config: ForecastConfig, data: Path | BinaryIO | None = None, like: Panel | None = None) -> Panel:
     """The run's table, or another one read as the run's was: a file, or CSV from a stream, which messages call stdin.
 
     Raises: DataError.
@@ -47,7 +47,7 @@ def read_run(config: Config, data: Path | BinaryIO | None = None, like: Panel | 
     return replace(panel, findings=tuple(finding.replace(str(file), STDIN) for finding in panel.findings))
 
 
-def _read(given: DataConfig, path: Path | None, like: Panel | None) -> Panel:
+def _read(given: ForecastData, path: Path | None, like: Panel | None) -> Panel:
     columns = columns_of(given) if like is None else like.columns
     with _told_to_user(path, columns, is_new=like is None):
         if like is not None:
@@ -93,12 +93,12 @@ def _is_blank(path: Path, columns: Columns) -> bool:
     return bool(Column.of(columns.target, table.columns[columns.target]).missing.all())
 
 
-def columns_of(given: DataConfig) -> Columns:
+def columns_of(given: ForecastData) -> Columns:
     """Which column is what."""
     return Columns(given.id, given.time, given.target, given.past, given.future, given.static)
 
 
-def stream_run(config: Config, data: Path | None = None, like: Panel | None = None) -> PanelStream | None:
+def stream_run(config: ForecastConfig, data: Path | None = None, like: Panel | None = None) -> PanelStream | None:
     """The run's Parquet table, or another one, as parts; None where it is to be read whole.
 
     Raises: DataError, OptionError.
@@ -112,7 +112,7 @@ def stream_run(config: Config, data: Path | None = None, like: Panel | None = No
         return PanelStream(path, columns, ids_per_part=given.ids_per_part, step=step, season=season, like=like)
 
 
-def parts_of_run(config: Config, data: Path | None = None, like: Panel | None = None) -> SplitParts:
+def parts_of_run(config: ForecastConfig, data: Path | None = None, like: Panel | None = None) -> SplitParts:
     """The run's table, or another one read as the run's was, split.
 
     Raises: as ``split_run``, for parts when they are read.
@@ -123,7 +123,7 @@ def parts_of_run(config: Config, data: Path | None = None, like: Panel | None = 
     return SplitStream(panels, partial(split_run, config, may_be_empty=True))
 
 
-def split_run(config: Config, panel: Panel, *, may_be_empty: bool = False) -> Split:
+def split_run(config: ForecastConfig, panel: Panel, *, may_be_empty: bool = False) -> Split:
     """The run's training, validation and test parts of what is known: rows that only say what is known ahead are in none of them.
 
     Raises: DataError where a series is too short for them and may not be dropped, or none is left and that is not allowed.
@@ -145,7 +145,7 @@ def split_run(config: Config, panel: Panel, *, may_be_empty: bool = False) -> Sp
     return parts
 
 
-def _without_room(panel: Panel, given: DataConfig, least: int) -> DataError | None:
+def _without_room(panel: Panel, given: ForecastData, least: int) -> DataError | None:
     """That the horizon is too long for every series; None where they cannot be split whatever it is."""
     longest = max(panel, key=len)
     if len(longest) >= least:

@@ -16,9 +16,9 @@ from grus.errors import OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
 from grus.tasks.card import make_card
-from grus.tasks.config import Config
 from grus.tasks.folder import RunFolder, check_file, write_text
 from grus.tasks.forecast import ForecastModel
+from grus.tasks.forecast_config import ForecastConfig
 
 
 def check_out(folder: RunFolder, out: Path | None) -> None:
@@ -30,7 +30,7 @@ def check_out(folder: RunFolder, out: Path | None) -> None:
     check_file(out)
 
 
-def digest_of(folder: RunFolder, config: Config, parts: Iterable[Split]) -> str:
+def digest_of(folder: RunFolder, config: ForecastConfig, parts: Iterable[Split]) -> str:
     """SHA-256 over all that decides an evaluation, but for the seeds that are tried."""
     found = sha256((folder.model / stored.CONFIG).read_bytes())
     found.update(f"{version('grus')} {config.model_dump_json()}".encode())
@@ -60,7 +60,7 @@ def leave_place(place: Path) -> None:
         place.parent.rmdir()
 
 
-def keep_record(folder: RunFolder, config: Config, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:
+def keep_record(folder: RunFolder, config: ForecastConfig, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:
     """The run's own record, and its card."""
     facts, scores = [*model.facts, *tested_facts(found, config)], found.scores()
     write_text(folder.backtest, found.to_json())
@@ -68,7 +68,7 @@ def keep_record(folder: RunFolder, config: Config, model: ForecastModel, found: 
     write_text(folder.model / stored.CARD, run_card(config, replace(model, facts=tuple(facts)), scores, notes) + "\n")
 
 
-def tested_facts(found: Backtest, config: Config) -> list[tuple[str, str]]:
+def tested_facts(found: Backtest, config: ForecastConfig) -> list[tuple[str, str]]:
     """What was tested how, for a reader."""
     stride, refit = config.backtest.stride or config.data.horizon, config.backtest.refit
     how = "never trained anew" if refit == "never" else f"trained anew after every {refit} origins"
@@ -87,7 +87,7 @@ def failed(found: Backtest) -> Iterator[str]:
         yield f"{counted}; the first that it could not forecast, {first.series} from {first.time}: {first.message}"
 
 
-def run_card(config: Config, model: ForecastModel, scores: Mapping[str, Mapping[str, float]], notes: Sequence[str] = ()) -> str:
+def run_card(config: ForecastConfig, model: ForecastModel, scores: Mapping[str, Mapping[str, float]], notes: Sequence[str] = ()) -> str:
     return make_card(f"Forecaster of {config.data.target}", model.facts, scores, (*model.like.findings, *notes))
 
 

@@ -21,6 +21,7 @@ from optuna.exceptions import StorageInternalError
 from grus.errors import BackendError, DataError, OptionError
 from grus.tasks.config import Config
 from grus.tasks.folder import write_text
+from grus.tasks.forecast_config import forecasting
 from grus.tasks.run_data import parts_of_run
 from grus.tasks.tuning.folder import TuningFolder
 from grus.tasks.tuning.storage import digest_of, open_study
@@ -60,7 +61,7 @@ def tune(
     """
     if count_of_processes() > 1:
         raise BackendError(f"grus tune: the search must be led by one process, got {count_of_processes()}; start it without torchrun, give --jobs.")
-    data = digest_of(parts_of_run(plan.config({})))
+    data = digest_of(parts_of_run(forecasting(plan.config({}))))
     if kept is None:
         folder.make()
     with folder.locked():

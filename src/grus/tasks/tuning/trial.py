@@ -20,8 +20,9 @@ from grus.data.panel import Series
 from grus.data.splitting import Split
 from grus.data.streaming import SplitParts
 from grus.errors import GrusError, OptionError, TrainingError
-from grus.tasks.config import Config, check
+from grus.tasks.config import check
 from grus.tasks.draft import Draft
+from grus.tasks.forecast_config import ForecastConfig, forecasting
 from grus.tasks.forecast_run import window_settings
 from grus.tasks.judging import BacktestPlan, judge_parts
 from grus.tasks.learning import train
@@ -56,7 +57,7 @@ class _Asking(Quiet):
             raise Pruned
 
 
-def run_trial(config: Config, parts: SplitParts, metric: str, go_on: Callable[[Row], bool]) -> Found:
+def run_trial(config: ForecastConfig, parts: SplitParts, metric: str, go_on: Callable[[Row], bool]) -> Found:
     """Train on the training ranges and judge on the validation ranges; `go_on` is told each epoch's row.
 
     Raises: Pruned as soon as `go_on` says no; DataError, OptionError, TrainingError.
@@ -117,10 +118,10 @@ class _Process:
                 self._tell({"failed": str(error), "diverged": isinstance(error, TrainingError)})
 
     def _trial(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        config = check(Draft("trial", order["config"]))
+        config = forecasting(check(Draft("trial", order["config"])))
         return {"found": vars(run_trial(config, self._parts(config), order["metric"], self._go_on))}
 
-    def _parts(self, config: Config) -> SplitParts:
+    def _parts(self, config: ForecastConfig) -> SplitParts:
         """The table, read once for all trials that read it alike."""
         alike = config.data.model_dump_json()
         if self._read is None or self._read[0] != alike:
