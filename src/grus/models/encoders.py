@@ -13,15 +13,15 @@ from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.compiler.program import Variable
 from grus.errors import OptionError
-from grus.models.settings import ForecastSettings
+from grus.models.settings import LayerSettings
 from grus.nn import Recurrent
 
 
 class Window(NamedTuple):
     """The past as the encoders read it: normalised, time first.
 
-    Shapes: values [L, B, C], the target first; mask and delta [B, L, M]; mean [B, M]; padded [B, L], true before the series begins, or None
-    where no window reaches that far back.
+    Shapes: values [L, B, C], the target first; mask and delta [B, L, M]; mean [B, M]; padded [B, L], true outside of the series, or None
+    where no window reaches that far back; lengths [B], the steps of each sequence where they differ, of which RecurrentEncoder reads no more.
     """
 
     values: Tensor
@@ -29,6 +29,7 @@ class Window(NamedTuple):
     delta: Tensor
     mean: Tensor
     padded: Tensor | None
+    lengths: Tensor | None = None
 
 
 class Encoded(NamedTuple):
@@ -51,15 +52,15 @@ class RecurrentEncoder(nn.Module):
     window brings the training means of its series, normalised as the window is.
     """
 
-    def __init__(self, settings: ForecastSettings, channels: int, sequence: bool) -> None:
+    def __init__(self, settings: LayerSettings, channels: int, sequence: bool, bidirectional: bool = False) -> None:
         super().__init__()
         cell = get_cell(settings.cell)
         shown = given_mean(cell) if len(cell.inputs) > 1 else cell
         self.measures, self.sequence = shown.inputs[1:], sequence
-        self.layer = stack(settings, channels, "all" if sequence else "last", shown)
+        self.layer = stack(settings, channels, "all" if sequence else "last", shown, bidirectional)
 
     def forward(self, window: Window) -> Encoded:
-        output, states = self.layer(window.values, inputs=self._inputs(window))
+        output, states = self.layer(window.values, inputs=self._inputs(window), lengths=window.lengths)
         return Encoded(output[-1], output, states, window.padded) if self.sequence else Encoded(output, None, states)
 
     def trace(self, window: Window) -> dict[str, Tensor]:
@@ -67,7 +68,7 @@ class RecurrentEncoder(nn.Module):
 
         Shapes: each [B, L, H].
         """
-        return last_gates(self.layer(window.values, inputs=self._inputs(window), return_gates=True))
+        return last_gates(self.layer(window.values, inputs=self._inputs(window), lengths=window.lengths, return_gates=True))
 
     def _inputs(self, window: Window) -> dict[str, Tensor] | None:
         if not self.measures:
@@ -84,14 +85,16 @@ class RecurrentEncoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """A small Transformer over the window: sinusoidal positions, normalisation before each block. Steps before the series are not looked at.
+    """A small Transformer over the window: sinusoidal positions, normalisation before each block. Padded steps are not looked at.
+
+    lookback: steps of every window; None for windows of any length.
 
     Source: Vaswani et al., Attention is all you need, 2017, arXiv:1706.03762; Xiong et al., 2020, arXiv:2002.04745 (normalisation before).
     """
 
-    positions: Tensor
+    positions: Tensor | None
 
-    def __init__(self, settings: ForecastSettings, channels: int, lookback: int) -> None:
+    def __init__(self, settings: LayerSettings, channels: int, lookback: int | None) -> None:
         super().__init__()
         size = settings.hidden_size
         block = nn.TransformerEncoderLayer(
@@ -102,10 +105,13 @@ class TransformerEncoder(nn.Module):
         for weight in self.blocks.parameters():  # PyTorch copies one layer, so all would start the same
             if weight.dim() > 1:
                 nn.init.xavier_uniform_(weight)
-        self.register_buffer("positions", sinusoids(lookback, size).unsqueeze(1), persistent=False)
+        self.register_buffer("positions", None if lookback is None else sinusoids(lookback, size).unsqueeze(1), persistent=False)
 
     def forward(self, window: Window) -> Encoded:
-        sequence = self.blocks(self.project(window.values) + self.positions, src_key_padding_mask=window.padded)
+        read, positions = self.project(window.values), self.positions
+        if positions is None:
+            positions = sinusoids(len(read), read.shape[-1]).unsqueeze(1).to(read.device, self.project.weight.dtype)
+        sequence = self.blocks(read + positions, src_key_padding_mask=window.padded)
         return Encoded(sequence[-1], sequence, None, window.padded)
 
     def trace(self, window: Window) -> dict[str, Tensor]:
@@ -129,7 +135,7 @@ def given_mean(cell: Cell) -> Cell:
     )
 
 
-def stack(settings: ForecastSettings, input_size: int, output: str, cell: Any = None) -> Recurrent:
+def stack(settings: LayerSettings, input_size: int, output: str, cell: Any = None, bidirectional: bool = False) -> Recurrent:
     """The recurrent layers that the settings name. A dropout mask holds for one call, so in a decoder that calls them step by step for one step."""
     several = settings.num_layers > 1
     return Recurrent(
@@ -138,6 +144,7 @@ def stack(settings: ForecastSettings, input_size: int, output: str, cell: Any = 
         settings.hidden_size,
         settings.num_layers,
         dropout=settings.dropout if several else 0.0,
+        bidirectional=bidirectional,
         residual=settings.residual,
         input_dropout=settings.input_dropout,
         recurrent_dropout=settings.recurrent_dropout,
