@@ -5,7 +5,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST_FLAGS ?= -n 2
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check format bench tables clean
+.PHONY: demo test check format bench documents tables clean
 
 demo: .venv/.train
 	$(BIN)/grus demo
@@ -32,8 +32,11 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.regularisers
 	$(BIN)/python -m benchmarks.distributed
 
-tables: .venv/.train
+documents: .venv/.train
 	$(BIN)/python -m grus.cells.docs docs/cells
+
+# Hours: each result is trained with three seeds. One of them: python -m tables NAME.
+tables: .venv/.train
 	$(BIN)/python -m tables
 
 clean:
