@@ -1,0 +1,126 @@
+"""Labels of sequences: the kind that is found, the order of classes, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from grus.data.sequences import Labels, make_labels
+from grus.errors import DataError, OptionError
+
+FOUND = {
+    "texts": (["b", "a", "b"], "class", ("a", "b"), [1, 0, 1]),
+    "numbers as texts by number": (["10", "9", "10", "2"], "class", ("2", "9", "10"), [2, 1, 2, 0]),
+    "whole numbers": (np.array([3, 1, 3]), "class", ("1", "3"), [1, 0, 1]),
+    "whole floats": ([1.0, 2.0], "class", ("1", "2"), [0, 1]),
+    "whole floats as texts": (["1.0", "2"], "class", ("1", "2"), [0, 1]),
+    "negative numbers": (["-1", "1"], "class", ("-1", "1"), [0, 1]),
+    "truth values": ([True, False], "class", ("False", "True"), [1, 0]),
+    "pandas": (pd.Series(["y", "x"]), "class", ("x", "y"), [1, 0]),
+    "pandas categories": (pd.Series(["y", "x"], dtype="category"), "class", ("x", "y"), [1, 0]),
+    "polars": (pl.Series(["y", "x"]), "class", ("x", "y"), [1, 0]),
+    "mostly words": (["a", "b", "1"], "class", ("1", "a", "b"), [1, 2, 0]),
+    "Chinese": (["差", "好"], "class", ("好", "差"), [1, 0]),
+    "fractions": ([1.0, 1.5], "number", ("y",), [[1.0], [1.5]]),
+    "fractions as texts": (["1", "1.5e0", "-2"], "number", ("y",), [[1.0], [1.5], [-2.0]]),
+    "columns of flags": ([[0, 1], [1, 1]], "labels", ("0", "1"), [[0, 1], [1, 1]]),
+    "columns of truth": (np.array([[False, True], [True, True]]), "labels", ("0", "1"), [[0, 1], [1, 1]]),
+    "columns of flags as texts": ([["0", "1"], ["1", "1"]], "labels", ("0", "1"), [[0, 1], [1, 1]]),
+    "columns of numbers": ([[0, 2.5], [1, 1]], "number", ("0", "1"), [[0, 2.5], [1, 1]]),
+    "lists of names": ([["b", "a"], [], ["b"]], "labels", ("a", "b"), [[1, 1], [0, 0], [0, 1]]),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "names", "expected"), FOUND.values(), ids=list(FOUND))
+def test_kind_and_order_are_found(values: Any, kind: str, names: tuple[str, ...], expected: list[Any]) -> None:
+    found = make_labels(values)
+    assert (found.kind, found.names, found.values.tolist()) == (kind, names, expected)
+
+
+def test_kind_is_given() -> None:
+    assert make_labels(["1", "2", "x"], "class").names == ("1", "2", "x")
+    assert make_labels([1, 2], "number").values.tolist() == [[1.0], [2.0]]
+    assert make_labels(range(100), "number").kind == "number"
+    assert make_labels([[0, 1], [1, 1]], "number", ["a", "b"]).names == ("a", "b")
+    assert make_labels([1.0, 1.5], "class").names == ("1", "1.5")
+    assert make_labels(np.array([[0], [1]]), "labels", ["ill"]).values.tolist() == [[0], [1]]
+    assert make_labels([0, 1], "labels", ["ill"]).values.tolist() == [[0], [1]]
+
+
+def test_names_keep_the_classes_of_training() -> None:
+    found = make_labels(["b", "b"], names=("a", "b", "c"))
+    assert found.values.tolist() == [1, 1]
+    assert found.findings == ("no sequence is of class 'a' or 'c'",)
+    assert make_labels([2.0, 1.0], names=("1", "2", "x")).values.tolist() == [1, 0]
+    assert make_labels([["b"]], names=("a", "b")).values.tolist() == [[0, 1]]
+
+
+def test_whole_numbers_of_many_kinds_are_classes_where_they_come_again() -> None:
+    assert len(make_labels(np.repeat(np.arange(50), 4)).names) == 50
+
+
+REFUSED = {
+    "one class": (["a", "a"], {}, "labels: must be of at least two classes, got 1 ('a')"),
+    "nothing": ([], {}, "at least two classes, got 0"),
+    "NaN": (["a", np.nan, "b"], {}, "labels, row 2: must be a label, got nothing"),
+    "None": ([1, 2, None, None], {}, "labels, row 3: must be a label, got nothing (in all 2 of 4)"),
+    "an empty text": (["a", " "], {}, "labels, row 2: must be a label"),
+    "pandas NA": (pd.Series([1, pd.NA, 2], dtype="Int64"), {}, "labels, row 2: must be a label"),
+    "NaN among numbers": ([1.5, np.nan], {}, "labels, row 2: must be a label"),
+    "almost numbers": (["1", "2", "x"], {}, "labels, row 3: must be a number as most are, 1, got 'x'; correct it, or say kind='class'"),
+    "amounts": (range(40), {}, "kind must be given for 40 different whole numbers in 40 sequences"),
+    "one number in two ways": (["1", "01", "2", "2"], {}, "one way, got '01' and '1'"),
+    "unknown class": (["a", "c"], {"names": ("a", "b")}, "labels, row 2: must be one of the 2 classes, a, b, got 'c'"),
+    "unknown label": ([["c"]], {"names": ("a", "b")}, "labels, row 1: must be among a, b, got 'c'"),
+    "no number": (["1.5", "x"], {"kind": "number"}, "labels, row 2, label 'y': must be a finite number, got 'x'"),
+    "infinite": ([1.5, np.inf], {"kind": "number"}, "labels, row 2, label 'y': must be a finite number, got inf"),
+    "NaN in columns": ([[0.5, np.nan]], {}, "labels, row 1, label '1': must be a finite number, got nothing"),
+    "no flag": ([[0, 1], [2, 1]], {"kind": "labels"}, "labels, row 2, label '0': must be 0 or 1, got 2"),
+    "ragged": ([[0, 1], [2]], {}, "rows must be of one length"),
+    "columns for a class": ([[0, 1]], {"kind": "class"}, "must be [N] for kind 'class', got [1, 2]"),
+    "one column for labels": (["a", "b"], {"kind": "labels"}, "must be [N, K] for kind 'labels'"),
+    "lists for numbers": ([["a"]], {"kind": "number"}, "must be one per sequence for kind 'number'"),
+    "names of other columns": ([[0, 1]], {"names": ("a",)}, "names must be 2, one per column, got 1"),
+    "three dimensions": (np.zeros((2, 2, 2)), {}, "must be [N] or [N, K], got shape [2, 2, 2]"),
+}
+
+
+@pytest.mark.parametrize(("values", "options", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_labels_are_refused(values: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        make_labels(values, **options)
+    assert message in str(caught.value)
+
+
+def test_options_are_refused() -> None:
+    with pytest.raises(OptionError, match="kind must be one of class, labels, number, got 'classes'"):
+        make_labels(["a", "b"], "classes")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="must be a list or array, got str"):
+        make_labels("ab")
+
+
+def test_labels_must_fit_together() -> None:
+    for kind, names, values in (
+        ("class", ("a", "b"), np.array([0, 2])),
+        ("class", ("a", "b"), np.array([0.0, 1.0])),
+        ("class", ("a", "a"), np.array([0, 1])),
+        ("labels", ("a",), np.array([[0, 1]], np.uint8)),
+        ("labels", ("a", "b"), np.array([[0, 2]], np.uint8)),
+        ("number", ("a",), np.array([[np.nan]])),
+    ):
+        with pytest.raises(DataError):
+            Labels(kind, names, values)  # type: ignore[arg-type]
+
+
+def test_rows_counts_and_findings() -> None:
+    found = make_labels(["a", "b", "b"])
+    assert found.rows([2, 0]).values.tolist() == [1, 0]
+    assert found.counts == {"a": 1, "b": 2}
+    several = make_labels([[1, 0, 1], [1, 0, 0]])
+    assert several.counts == {"0": 2, "1": 0, "2": 1}
+    assert several.findings == ("no sequence has label '1'", "every sequence has label '0'")
+    assert make_labels([1.5, 2.5]).findings == ()
