@@ -57,7 +57,7 @@ class TensorBatch(NamedTuple):
     @classmethod
     def of(cls, batch: BatchArrays, device: torch.device | str = "cpu") -> TensorBatch:
         """The arrays as tensors; on the CPU they share their memory."""
-        return cls(*[_tensor(getattr(batch, name), device) for name in cls._fields])
+        return cls(*[as_tensor(getattr(batch, name), device) for name in cls._fields])
 
     def to(self, target: torch.device | str | torch.dtype) -> TensorBatch:
         """The batch on another device, or its real numbers in another dtype."""
@@ -70,6 +70,7 @@ class TensorBatch(NamedTuple):
         return TensorBatch(*[value[index] for value in self])
 
 
-def _tensor(array: NDArray[Any], device: torch.device | str) -> Tensor:
+def as_tensor(array: NDArray[Any], device: torch.device | str) -> Tensor:
+    """The array as a tensor, which on the CPU shares its memory unless that is read-only."""
     shared = array if array.flags.writeable else array.copy()
     return torch.from_numpy(shared).to(device)  # pyright: ignore[reportUnknownMemberType]

@@ -1,0 +1,239 @@
+"""What is minimised: sums and weights of batches, and each addition against its steps written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from grus.errors import DataError, OptionError
+from grus.models import SequenceBatch, SequenceNetwork, SequenceObjective, SequenceShape
+from grus.models.sequence_objective import drop_words, mix, partners, worst_step
+from tests.models.sequences import LENGTHS, NUMBERS, WORDS, made, network_for
+
+ANSWERS = SequenceShape("labels", outputs=3, channels=2)
+REALS = SequenceShape("number", outputs=2, channels=2)
+MANY = SequenceShape("class", outputs=3, vocabulary=5000)
+
+
+def gradients(network: SequenceNetwork, total: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(total, list(network.parameters())))
+
+
+def teachers(shape: SequenceShape, count: int = 2) -> list[SequenceNetwork]:
+    return [network_for(shape, cell="mgu") for _ in range(count)]
+
+
+def test_sum_and_weight_of_a_batch() -> None:
+    network, batch = network_for(NUMBERS), made(NUMBERS)
+    total, weight = SequenceObjective()(network, batch)
+    torch.testing.assert_close(total, cross_entropy(network(batch), batch.target, reduction="sum"))
+    assert weight.item() == 4
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
+def test_weights_of_sequences_count_as_copies_of_them(shape: SequenceShape) -> None:
+    given = {} if shape is REALS else {"class_weights": "balanced"}
+    network, batch = network_for(shape, torch.tensor([1.0, 2.0, 3.0]) if given else None, **given), made(shape)
+    found = SequenceObjective()(network, batch._replace(weight=torch.tensor([2.0, 0.0, 1.0, 3.0], dtype=torch.float64)))
+    copies = SequenceObjective()(network, batch.rows(torch.tensor([0, 0, 2, 3, 3, 3])))
+    torch.testing.assert_close(found, copies)
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
+def test_sums_of_parts_are_those_of_the_whole(shape: SequenceShape) -> None:
+    network, batch = network_for(shape).train(), made(shape)
+    objective = SequenceObjective(teachers=teachers(shape), adversarial=0.3)
+    whole = objective(network, batch)
+    parts = [objective(network, batch.rows(torch.tensor(rows))) for rows in ([0], [1, 3], [2])]
+    torch.testing.assert_close(whole, tuple(torch.stack(each).sum() for each in zip(*parts, strict=True)))
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, WORDS])
+def test_additions_act_in_training_alone(shape: SequenceShape) -> None:
+    network, batch = network_for(shape), made(shape, (7, 3, 1, 5, 6, 2, 4))
+    given = {"word_dropout": 0.5} if shape.tokens else {"mix_up": 0.5}
+    for changed in (given, {"adversarial": 1.0}, {"teachers": teachers(shape)}):
+        objective: Any = SequenceObjective(**changed)  # pyright: ignore[reportArgumentType]
+        torch.testing.assert_close(objective(network.eval(), batch), SequenceObjective()(network, batch))
+        assert objective(network.train(), batch)[0] != SequenceObjective()(network, batch)[0]
+
+
+def test_words_become_unknown_and_padding_stays() -> None:
+    batch = made(MANY, (400, 300))
+    found = drop_words(batch, 0.3).values
+    changed = found != batch.values
+    assert (found[changed] == 1).all()
+    assert changed.sum() / (batch.values > 1).sum() == pytest.approx(0.3, abs=0.05)
+    assert (found[1, 300:] == 0).all()
+    assert torch.equal(drop_words(batch, 0.0).values, batch.values)
+    assert (drop_words(batch, 1.0).values <= 1).all()
+
+
+def test_mixed_sequences_by_hand() -> None:
+    """Of lengths 7, 3, 1 and 5; what stands behind an end has no part."""
+    batch = made(NUMBERS)._replace(target=torch.eye(4, 3), weight=torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    share, other = torch.tensor([0.25, 1.0, 0.5, 0.0]), torch.tensor([1, 0, 3, 2])
+    values = batch.values.clone()
+    for row, length in enumerate(LENGTHS):
+        values[row, length:] = 1e6
+    found = mix(batch._replace(values=values), share, other)
+    assert found.lengths.tolist() == [7, 7, 5, 5]
+    for row, (part, partner) in enumerate(zip(share.tolist(), other.tolist(), strict=True)):
+        torch.testing.assert_close(found.values[row], part * batch.values[row] + (1 - part) * batch.values[partner])
+        torch.testing.assert_close(found.target[row], part * torch.eye(4, 3)[row] + (1 - part) * torch.eye(4, 3)[partner])  # pyright: ignore
+    assert found.weight is not None
+    assert found.weight.tolist() == [1.75, 2.0, 3.5, 3.0]
+
+
+def test_partners_are_every_sequence_once_and_shares_follow_alpha() -> None:
+    batch = made(NUMBERS, [1] * 4000)
+    share, other = partners(batch, 0.2)
+    assert sorted(other.tolist()) == list(range(4000))
+    assert share.mean().item() == pytest.approx(0.5, abs=0.03)
+    assert share.var().item() == pytest.approx(0.25 / 1.4, abs=0.01), "of Beta(α, α): 1 / (4 (2 α + 1))"
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
+def test_mix_up_is_the_loss_of_mixed_sequences(shape: SequenceShape) -> None:
+    network, batch = network_for(shape).train(), made(shape)
+    torch.manual_seed(3)
+    total, weight = SequenceObjective(mix_up=0.4)(network, batch)
+    torch.manual_seed(3)
+    share, other = partners(batch, 0.4)
+    soft = batch.target if shape.kind != "class" else torch.eye(3, dtype=torch.float64)[batch.target]
+    mixed = mix(batch._replace(target=soft), share, other)
+    output, target = network(mixed), mixed.target
+    if shape.kind == "class":
+        expected = -(target * output.log_softmax(-1)).sum()
+    elif shape.kind == "labels":
+        expected = -(target * output.sigmoid().log() + (1 - target) * (-output).sigmoid().log()).sum()  # pyright: ignore
+    else:
+        expected = (output - target).square().sum()
+    torch.testing.assert_close(total, expected)
+    assert weight.item() == pytest.approx({"class": 4, "labels": 12, "number": 8}[shape.kind])
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, WORDS])
+@pytest.mark.parametrize("pooling", ["last", "attention"])
+def test_adversarial_loss_and_gradient_by_hand(shape: SequenceShape, pooling: str) -> None:
+    """The loss where each sequence moves ε along its own gradient; the step itself is not differentiated."""
+    network, batch = network_for(shape, pooling=pooling).train(), made(shape)
+    total, weight = SequenceObjective(adversarial=0.7)(network, batch)
+    found = gradients(network, total)
+    steps = torch.zeros_like(network.embed(batch))
+    for row in range(4):
+        read = network.embed(batch).detach().requires_grad_()
+        loss = cross_entropy(network.judge(batch, read)[row : row + 1], batch.target[row : row + 1])  # pyright: ignore
+        (gradient,) = torch.autograd.grad(loss, read)
+        steps[row] = 0.7 * gradient[row] / gradient.square().sum().sqrt()
+    near, far = network.judge(batch, network.embed(batch)), network.judge(batch, network.embed(batch) + steps.detach())
+    clean, moved = (cross_entropy(each, batch.target, reduction="sum") for each in (near, far))
+    torch.testing.assert_close(total, clean + moved)
+    assert weight.item() == 4
+    assert moved > clean
+    for mine, other in zip(found, gradients(network, clean + moved), strict=True):
+        torch.testing.assert_close(mine, other)
+    assert not batch.values.requires_grad
+
+
+def test_worst_step_has_one_length_and_none_without_a_gradient() -> None:
+    gradient = torch.randn(3, 5, 2)
+    gradient[1] = 0
+    found = worst_step(gradient, 0.5)
+    torch.testing.assert_close(found.square().sum((1, 2)), torch.tensor([0.25, 0.0, 0.25]))
+    torch.testing.assert_close(found[0] * gradient[0].norm(), 0.5 * gradient[0])
+
+
+def test_an_update_can_be_looked_at_without_gradients() -> None:
+    network, batch = network_for(WORDS).train(), made(WORDS)
+    expected = SequenceObjective(adversarial=0.7)(network, batch)[0]
+    with torch.no_grad():
+        found = SequenceObjective(adversarial=0.7)(network, batch)[0]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
+def test_distillation_from_the_mean_of_teachers(shape: SequenceShape) -> None:
+    network, batch, mates = network_for(shape).train(), made(shape), teachers(shape)
+    total, weight = SequenceObjective(teachers=mates, temperature=3.0, share=0.25)(network, batch)
+    plain, count = SequenceObjective()(network, batch)
+    output = network(batch)
+    if shape.kind == "class":
+        soft = sum((mate(batch) / 3).softmax(-1) for mate in mates) / 2
+        far = -9 * (soft * (output / 3).log_softmax(-1)).sum()
+    elif shape.kind == "labels":
+        soft = sum((mate(batch) / 3).sigmoid() for mate in mates) / 2
+        far = -9 * (soft * (output / 3).sigmoid().log() + (1 - soft) * (-output / 3).sigmoid().log()).sum()
+    else:
+        far = (output - sum(mate(batch) for mate in mates) / 2).square().sum()
+    torch.testing.assert_close((total, weight), (0.75 * plain + 0.25 * far, count))
+    total.backward()
+    assert all(weight.grad is None for mate in mates for weight in mate.parameters())
+
+
+def test_additions_go_together() -> None:
+    """Changed sequences first; teachers and the adversarial step see the same ones, whose loss is added."""
+    network, batch, mates = network_for(NUMBERS).train(), made(NUMBERS), teachers(NUMBERS)
+    torch.manual_seed(3)
+    total, _ = SequenceObjective(mix_up=0.4, adversarial=0.7, teachers=mates)(network, batch)
+    torch.manual_seed(3)
+    mixed = mix(batch._replace(target=torch.eye(3, dtype=torch.float64)[batch.target]), *partners(batch, 0.4))
+    soft = torch.stack([(mate(mixed) / 2).softmax(-1) for mate in mates]).mean(0).detach()
+
+    def paid(output: Tensor) -> Tensor:
+        assert mixed.target is not None
+        return -(0.5 * mixed.target * output.log_softmax(-1) + 0.5 * 4 * soft * (output / 2).log_softmax(-1)).sum()
+
+    read = mixed.values.clone().requires_grad_()
+    clean = paid(network.judge(mixed, read))
+    (gradient,) = torch.autograd.grad(clean, read, retain_graph=True)
+    torch.testing.assert_close(total, clean + paid(network.judge(mixed, read + worst_step(gradient, 0.7))))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"word_dropout": 1.1}, r"word_dropout must be a probability in \[0, 1\], got 1.1"),
+        ({"mix_up": -0.1}, "mix_up must be a finite number of at least 0, got -0.1"),
+        ({"adversarial": float("inf")}, "adversarial must be a finite number of at least 0, got inf"),
+        ({"adversarial": float("nan")}, "adversarial must be a finite number of at least 0, got nan"),
+        ({"share": 0.3}, "temperature and share must be left out without teachers, got 2.0 and 0.3"),
+        ({"share": 1.5, "teachers": "some"}, r"share must be a number in \[0, 1\], got 1.5"),
+        ({"temperature": 0.0, "teachers": "some"}, "temperature must be a finite number above 0, got 0.0"),
+        ({"teachers": "training"}, "teachers must be in evaluation mode, got one in training mode"),
+    ],
+)
+def test_wrong_options_are_refused(given: dict[str, Any], message: str) -> None:
+    if "teachers" in given:
+        given = {**given, "teachers": [network_for(NUMBERS).train(given["teachers"] == "training")]}
+    with pytest.raises(OptionError, match=f"SequenceObjective: {message}; "):
+        SequenceObjective(**given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "message"),
+    [
+        (NUMBERS, {"word_dropout": 0.1}, "word_dropout must be 0 for numbers, got 0.1"),
+        (WORDS, {"mix_up": 0.1}, "mix_up must be 0 for tokens, got 0.1"),
+        (NUMBERS, {"teachers": [network_for(WORDS)]}, "teachers must be of the learner's shape"),
+    ],
+)
+def test_additions_that_a_network_has_no_use_for_are_refused(shape: SequenceShape, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        SequenceObjective(**given)(network_for(shape).train(), made(shape))
+
+
+def test_mix_up_of_what_was_not_measured_is_refused() -> None:
+    network = network_for(NUMBERS, cell="gru_d", missing_aware=True).train()
+    with pytest.raises(OptionError, match="mix_up must be 0 for a cell that reads what was measured, got"):
+        SequenceObjective(mix_up=0.3)(network, made(NUMBERS, aware=True))
+
+
+def test_sequences_without_labels_are_refused() -> None:
+    batch: SequenceBatch = made(NUMBERS)._replace(target=None)
+    with pytest.raises(DataError, match="target must be given to learn from, got None"):
+        SequenceObjective()(network_for(NUMBERS), batch)
