@@ -1,6 +1,8 @@
 """How good forecasts are: metrics, baselines, backtests, calibrated intervals, and what chance may have done. NumPy, no PyTorch.
 
-Naive2 is in `grus.evaluation.naive2`, Ets and AutoArima are in `grus.evaluation.fitted`: what they build on takes seconds to import.
+Naive2 is in `grus.evaluation.naive2`, Ets and AutoArima are in `grus.evaluation.fitted`: what they build on takes seconds to import. Of classes,
+labels and numbers told of sequences, `scores` has the metrics, `calibration`, `bootstrap` and `comparison` what they are worth, and
+`sequence_judging` the baselines.
 """
 
 from __future__ import annotations

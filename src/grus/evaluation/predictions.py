@@ -59,7 +59,7 @@ class Predictions:
         return len(self.truth)
 
     def rows(self, index: Index) -> Predictions:
-        return Predictions(self.kind, self.names, self.truth[index], self.predicted[index], self.chosen[index])
+        return Predictions(self.kind, self.names, self.truth.take(index, 0), self.predicted.take(index, 0), self.chosen.take(index, 0))
 
     @property
     def counts(self) -> Array:

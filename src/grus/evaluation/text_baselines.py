@@ -41,7 +41,7 @@ class TfidfLinear:
     """
 
     units: Units = "auto"
-    strengths: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
+    strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1000.0)
     name: str = "TF-IDF + linear"
 
     def fit(self, data: Data, effort: Effort) -> Fitted:
