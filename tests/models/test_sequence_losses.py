@@ -17,7 +17,7 @@ from grus.models.losses import binary_cross_entropy, cross_entropy, focal, log_c
 from grus.models.sequence_losses import balanced, distillation, sequence_losses, shares
 
 DOUBLE = torch.float64
-LOGITS = torch.tensor([[0.5, -1.0, 2.0], [30.0, 0.0, -3.0], [0.1, 0.1, 0.0], [-2.0, 1.0, 1.5]], dtype=DOUBLE)
+LOGITS = torch.tensor([[0.5, -1.0, 2.0], [30.0, 0.0, -3.0], [0.1, 0.1, 0.0], [-2.0, 2.5, 0.5]], dtype=DOUBLE)
 CLASSES = torch.tensor([0, 0, 2, 1])
 ANSWERS = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0]], dtype=DOUBLE)
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0], dtype=DOUBLE)

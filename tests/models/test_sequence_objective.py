@@ -237,3 +237,15 @@ def test_sequences_without_labels_are_refused() -> None:
     batch: SequenceBatch = made(NUMBERS)._replace(target=None)
     with pytest.raises(DataError, match="target must be given to learn from, got None"):
         SequenceObjective()(network_for(NUMBERS), batch)
+
+
+@pytest.mark.parametrize("encoder", [{}, {"encoder": "transformer", "attention_heads": 2}, {"convolution_filters": 3}])
+def test_mixed_precision_sums_in_float32(encoder: dict[str, Any]) -> None:
+    network, batch = network_for(NUMBERS, pooling="attention", **encoder).float().train(), made(NUMBERS).to(torch.float32)
+    exact, _ = SequenceObjective(adversarial=0.5)(network, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, weight = SequenceObjective(adversarial=0.5)(network, batch)
+    assert (total.dtype, weight.dtype) == (torch.float32, torch.float32)
+    assert total.item() == pytest.approx(exact.item(), rel=0.02)
+    total.backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())

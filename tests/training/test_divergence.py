@@ -93,6 +93,21 @@ def test_watch_by_hand(level: float, ok: bool) -> None:
     assert (found[-1] is None) is ok
 
 
+@pytest.mark.parametrize(("level", "ok"), [(1300.0, True), (1301.0, False)])
+def test_watch_sees_what_was_lost_at_the_very_beginning(level: float, ok: bool) -> None:
+    """The first loss is 0.3, the next 19 are far away already: the limit is 0.3 + 1000 · 1.3 = 1300.3."""
+    watch = Watch()
+    assert [watch.look(loss) for loss in (0.3, *[1e12] * (WINDOW - 1))] == [None] * WINDOW
+    found = [watch.look(level) for _ in range(WINDOW)]
+    assert found[:-1] == [None] * (WINDOW - 1)
+    assert (found[-1] is None) is ok
+
+
+def test_rate_that_is_far_too_high_is_told() -> None:
+    with pytest.raises(DivergenceError, match=r"losses of .* and more over 20 steps, where the first one was"):
+        fit(nn.Linear(2, 1), squared, linear_rows(200, 0, size=1), None, settings(epochs=8, optimiser="adamw", learning_rate=1e6))
+
+
 def test_watch_lets_one_extreme_batch_pass() -> None:
     watch = Watch()
     losses = np.random.default_rng(0).exponential(size=500)

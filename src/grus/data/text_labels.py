@@ -30,17 +30,24 @@ def labels_of(rows: TextRows, names: Sequence[Name], kind: Kind | None, like: Te
     missing = [row for row, value in enumerate(values) if is_missing(value) or (value == "" and separator is None)]
     defects.add(missing, Rule(name, "a label", "give the row its label, or leave it out"), lambda row: "nothing")
     defects.refuse()
-    if separator is not None or any(isinstance(value, list) for value in values):
+    are_lists = [isinstance(value, list) for value in values]
+    are_rows = all(are_lists) and not any(isinstance(part, str) for value in values for part in value) and any(values)
+    if separator is not None or (any(are_lists) and not are_rows):
         return _of_lists(rows, name, values, separator, kind, known)
-    flat = np.array([value.strip() if isinstance(value, str) else value for value in values], object)
+    flat: Any = values if are_rows else np.array([value.strip() if isinstance(value, str) else value for value in values], object)
     is_matrix = kind in ("labels", "number")
     own = None if known is None else known.names
-    return make_labels(
-        flat[:, None] if kind == "labels" else flat,
-        kind,
-        own or ((name,) if is_matrix else None),
-        place=lambda row: f"{rows.place(row)}, column {name!r}",
-    )
+    try:
+        return make_labels(
+            flat[:, None] if kind == "labels" and not are_rows else flat,
+            kind,
+            own or ((name,) if is_matrix and not are_rows else None),
+            place=lambda row: f"{rows.place(row)}, column {name!r}",
+        )
+    except DataError as error:
+        if str(error).startswith("labels:"):  # of all rows together
+            raise DataError(f"{rows.name}, {error}") from error
+        raise
 
 
 def _known(like: Texts | None, kind: Kind | None) -> Labels | None:

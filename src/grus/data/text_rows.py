@@ -108,6 +108,8 @@ def rows_in_memory(source: Any, wanted: Sequence[Name]) -> TextRows:
     columns: dict[Name, list[Any]] = {}
     for column, place in zip(wanted, places, strict=True):
         values = source.iloc[:, place] if isinstance(source, pd.DataFrame) else source[there[place]]
+        if isinstance(values, str):
+            raise DataError(f"{name}, column {column!r}: must be a value per row, got one text, {shortened(values)}; write it in a list.")
         columns[column] = as_list(values)
     lengths = {str(column): len(values) for column, values in columns.items()}
     if len(set(lengths.values())) > 1:

@@ -1,4 +1,5 @@
 """Texts with labels, read from files and tables: every cell checked, nothing mended unless it was asked for."""
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 
 from grus.data.checks import Defects, Rule
 from grus.data.delimited import shortened
@@ -57,18 +59,18 @@ def read_texts(
     rules = rules or TextRules()
     truths: tuple[Name, ...] = () if label is None else (label,) if isinstance(label, str | int) else tuple(label)
     wanted = [text, *truths, *(() if id is None else (id,))]
-    _check(wanted, labels, source)
     path = Path(cast(str, source)) if isinstance(source, str | PathLike) else None
-    if path is not None and is_of_classes(path):
-        if (text, label if label is not None else "label", id) != ("text", "label", None):
-            raise OptionError(f"read_texts: columns must be left out for a file per class, got {', '.join(map(repr, wanted))}; leave them out.")
-        rows = rows_of_classes(path, rules)
-    elif path is not None:
-        rows = rows_of_file(path, wanted, truths, rules)
-    elif _is_list(source):
-        rows, text, truths, id = _of_list(source, labels), 0, () if labels is None else (1,), None
+    if labels is not None and not _is_list(source):
+        raise OptionError("read_texts: labels must be left out where source is no list of texts, got some; name their column with label=.")
+    if (path is not None and is_of_classes(path)) or _is_list(source):
+        if (text, label or "label", id) != ("text", "label", None):
+            what = "a list, labels= being one for each" if path is None else "a file per class"
+            raise OptionError(f"read_texts: columns must be left out for {what}, got {', '.join(map(repr, wanted))}; leave them out.")
+        rows = _of_list(source, labels) if path is None else rows_of_classes(path, rules)
+        truths = truths if "label" in rows.columns else ()
     else:
-        rows = rows_in_memory(source, wanted)
+        _check(wanted)
+        rows = rows_in_memory(source, wanted) if path is None else rows_of_file(path, wanted, truths, rules)
     rows = _clean(rows, text, [column for column in (*truths, id) if column is not None], rules)
     found = labels_of(rows, truths, kind, like, rules.separator)
     ids = tuple(map(rows.keys, range(len(rows)))) if id is None else _ids(rows, id)
@@ -77,26 +79,24 @@ def read_texts(
     return Texts(texts, ids, found, findings)
 
 
-def _check(wanted: Sequence[Name], labels: Any, source: Any) -> None:
+def _check(wanted: Sequence[Name]) -> None:
     if len(set(wanted)) < len(wanted):
         raise OptionError(f"read_texts: each column must have one role, got {', '.join(map(repr, wanted))}; name each once.")
     if len({isinstance(name, str) for name in wanted}) > 1:
         raise OptionError(f"read_texts: columns must all be named, or all numbered, got {', '.join(map(repr, wanted))}; write them alike.")
-    if labels is not None and not _is_list(source):
-        raise OptionError("read_texts: labels must be left out where source is no list of texts, got some; name their column with label=.")
 
 
 def _is_list(source: Any) -> bool:
     """Whether it is a list of texts, or an array or column of them."""
-    return isinstance(source, list | tuple) or (hasattr(source, "__getitem__") and getattr(source, "ndim", len(getattr(source, "shape", ()))) == 1)
+    return isinstance(source, list | tuple | pa.Array | pa.ChunkedArray) or len(getattr(source, "shape", ())) == 1
 
 
 def _of_list(source: Any, labels: Any) -> TextRows:
-    columns: dict[Name, Sequence[Any]] = {0: as_list(source)}
+    columns: dict[Name, Sequence[Any]] = {"text": as_list(source)}
     if labels is not None:
-        columns[1] = as_list(labels)
-        if len(columns[1]) != len(columns[0]):
-            raise DataError(f"read_texts: labels must be one for each of {len(columns[0])} texts, got {len(columns[1])}; give as many.")
+        columns["label"] = as_list(labels)
+        if len(columns["label"]) != len(columns["text"]):
+            raise DataError(f"read_texts: labels must be one for each of {len(columns['text'])} texts, got {len(columns['label'])}; give as many.")
     return TextRows("the list", columns, lambda row: f"the list, row {row + 1}", str)
 
 

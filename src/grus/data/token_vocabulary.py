@@ -129,10 +129,10 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
+        if not all(isinstance(token, str) and token for token in cast("Sequence[Any]", tokens)) or len(set(tokens)) < len(tokens):
+            raise DataError("Tokenizer: tokens must be distinct texts, none of them empty, got others; write it with to_json.")
         self._tokens = ("", REPLACEMENT, *tokens)
         self._numbers = {token: number for number, token in enumerate(tokens, FIRST)}
-        if len(self._numbers) < len(tokens) or not all(isinstance(token, str) and token for token in cast("Sequence[Any]", tokens)):
-            raise DataError("Tokenizer: tokens must be distinct texts, none of them empty, got others; write it with to_json.")
 
     def __len__(self) -> int:
         return len(self._tokens)

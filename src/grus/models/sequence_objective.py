@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -20,7 +20,6 @@ from grus.models.sequence_batch import SequenceBatch
 from grus.models.sequence_losses import distillation, sequence_losses, shares
 
 UNKNOWN = 1  # the token that stands for what is not in the vocabulary
-Change = Callable[[SequenceBatch], SequenceBatch]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class SequenceObjective:
         >>> network = build(SequenceSettings(hidden_size=4), SequenceShape("class", outputs=3, channels=2))
         >>> batch = SequenceBatch(torch.zeros(5, 7, 2), torch.tensor([7, 3, 1, 2, 7]), torch.tensor([0, 2, 1, 1, 0]))
         >>> total, weight = SequenceObjective(mix_up=0.2)(network, batch)
-        >>> total.shape, weight.item()
+        >>> total.shape, weight.round().item()
         (torch.Size([]), 5.0)
     """
 
@@ -82,21 +81,15 @@ class SequenceObjective:
         if not network.training:
             return self._paid(network, shown, network(shown), None)
         self._check(network, shown)
-        for change in self._changes(network):
-            shown = change(shown)
+        if self.word_dropout:
+            shown = drop_words(shown, self.word_dropout)
+        if self.mix_up:
+            shared = shares(_target(shown), network.shape.kind, network.shape.outputs)
+            shown = mix(shown._replace(target=shared), *partners(shown, self.mix_up))
         soft = self._soft(network, shown) if self.teachers else None
         if not self.adversarial:
             return self._paid(network, shown, network(shown), soft)
         return self._attacked(network, shown, soft)
-
-    def _changes(self, network: SequenceNetwork) -> list[Change]:
-        kind, outputs = network.shape.kind, network.shape.outputs
-        found: list[Change] = []
-        if self.word_dropout:
-            found.append(lambda batch: drop_words(batch, self.word_dropout))
-        if self.mix_up:
-            found.append(lambda batch: mix(batch._replace(target=shares(_target(batch), kind, outputs)), *partners(batch, self.mix_up)))
-        return found
 
     def _paid(self, network: SequenceNetwork, batch: SequenceBatch, output: Tensor, soft: Tensor | None) -> tuple[Tensor, Tensor]:
         shape = network.shape

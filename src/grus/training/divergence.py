@@ -21,6 +21,7 @@ from grus.errors import CheckpointError, TrainingError
 
 WINDOW = 20  # updates whose mean is looked at
 FAR = 10.0  # times what the first updates had at most
+FARTHER = 1000.0  # times what the very first one had
 NAMED = 3  # parameters in a message
 FOLDER = "diverged"
 
@@ -37,7 +38,8 @@ class Watch:
     """Looks at the loss of each update.
 
     It has diverged where the mean of 20 losses exceeds m + 10 (|m| + s), with m the highest and s the spread of the first 20: a loss that
-    may be negative, as a likelihood's, is judged as one that may not. A single batch is never enough.
+    may be negative, as a likelihood's, is judged as one that may not. A rate that is far too high spoils the first 20 too: so it has also diverged
+    where 20 losses in a row exceed l + 1000 (|l| + 1), with l the very first, of the network as it was. A single batch is never enough.
     """
 
     def __init__(self) -> None:
@@ -53,9 +55,14 @@ class Watch:
         highest = max(self._first)
         limit = highest + FAR * (abs(highest) + highest - min(self._first))
         mean = math.fsum(self._last) / WINDOW
-        if len(self._last) < WINDOW or mean <= limit:
+        if len(self._last) < WINDOW:
             return None
-        return f"a mean loss of {mean:.4g} over {WINDOW} steps, where the first {WINDOW} had {highest:.4g} at most"
+        if mean > limit:
+            return f"a mean loss of {mean:.4g} over {WINDOW} steps, where the first {WINDOW} had {highest:.4g} at most"
+        first = self._first[0]
+        if min(self._last) > first + FARTHER * (abs(first) + 1):
+            return f"losses of {min(self._last):.4g} and more over {WINDOW} steps, where the first one was {first:.4g}"
+        return None
 
     def state(self) -> dict[str, Any]:
         return {"first": self._first, "last": list(self._last)}

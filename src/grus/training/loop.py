@@ -108,7 +108,9 @@ def fit(
                     if settings.on_divergence == "stop" or keeper.rolled == ROLL_BACKS:
                         raise
                     keeper.roll_back()
-                    warnings.warn(f"{error} The run goes on from the last whole epoch at half its learning rate.", RuntimeWarning, stacklevel=2)
+                    again = "from the last whole epoch" if history.epochs else "from its beginning"
+                    told_rate = f"goes on {again} at half its learning rate, {schedule.learning_rate:.3g} now"
+                    warnings.warn(f"{error} The run {told_rate} (roll-back {keeper.rolled} of {ROLL_BACKS}).", RuntimeWarning, stacklevel=2)
                     continue
                 history.epochs.append(row)
                 keeper.keep(history)

@@ -164,7 +164,7 @@ class TrainingSettings(BaseModel):
             if self.optimiser == "lbfgs" and clips:
                 raise OptionError(
                     f"TrainingSettings: {clips[0]} must be None with optimiser='lbfgs', which learns the curvature from whole gradients, "
-                    f"got {getattr(self, clips[0])}; leave out clipping."
+                    f"got {getattr(self, clips[0])}; set it to None (null in a file or with --set)."
                 )
             check_average(self.average, self.average_options)
 

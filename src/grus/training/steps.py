@@ -51,7 +51,7 @@ class Tally:
         for at, row in enumerate(waiting, self.steps - len(waiting) + 1):
             total, weight, norm, clipped = map(float, row)
             if not all(map(math.isfinite, (total, weight, norm))):
-                got = f"loss {total:g} of weight {weight:g}, gradient of norm {norm:g}"
+                got = f"a summed loss of {total:g} over {weight:g} targets, a gradient of norm {norm:g}"
                 raise self._diverged(at, f"loss and gradient must be finite, got {got}", find_layer(self._network, again))
             if weight > 0 and (wrong := self._watch.look(total / weight)) is not None:
                 raise self._diverged(at, f"the loss must not grow far above where it began, got {wrong}", "every number is finite")
