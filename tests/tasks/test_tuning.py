@@ -238,7 +238,7 @@ def test_silent_trials_of_another_machine_are_given_up(monkeypatch: pytest.Monke
     heard = Heard()
     search(plan_of(), "two", 3, storage="shared.log", heard=heard)
     assert heard.records == []
-    assert heard.sentences[-1] == "trials that run on other machines: 1; grus tune --resume shows them when they are done."
+    assert heard.sentences[-1] == "trials that others of this study still run: 1; grus tune --resume, with the same --storage, shows them later."
     now = studies.time.time()
     monkeypatch.setattr(studies.time, "time", lambda: now + studies.SILENT_S - 10)
     study.beat()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,15 @@ def test_roll_back_ends_in_an_error_where_it_does_not_help(schedule: str) -> Non
 
     network = nn.Linear(2, 1)
     before = bits(network)
-    with pytest.warns(RuntimeWarning) as warned, pytest.raises(DivergenceError, match="at epoch 1, step 1"):
+    with pytest.warns(RuntimeWarning) as warned, pytest.raises(DivergenceError, match="at epoch 1, step 1") as error:
         fit(network, objective, linear_rows(40, 1), linear_rows(8, 2), settings(schedule=schedule, on_divergence="roll_back"))
-    assert [str(each.message).rpartition(" at ")[2] for each in warned] == ["half its learning rate."] * 5
+    told = [
+        re.search(r"goes on from its beginning at half its learning rate, (\S+) now \(roll-back (\d) of 5\)\.$", str(each.message)) for each in warned
+    ]
+    assert [int(found[2]) for found in told if found] == [1, 2, 3, 4, 5]
+    rates = [float(found[1]) for found in told if found]
+    assert rates[1:] == pytest.approx([rate / 2 for rate in rates[:-1]], rel=0.01)
+    assert error.value.__notes__ == ["The run was rolled back 5 times before."]
     assert bits(network) == before
 
 

@@ -6,6 +6,7 @@ A command's own modules are imported when it runs, so that ``grus --help`` answe
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -41,6 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 1 an error of data or a file, 2 a wrong option or configuration, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _tell_warning
+        return _run(words, debug)
+
+
+def _tell_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """A warning of Grus as one sentence; of another library with its kind, as it may not be known as one."""
+    print(f"grus: {message}" if category is RuntimeWarning else f"grus: {category.__name__}: {message}", file=sys.stderr)
+
+
+def _run(words: list[str], debug: bool) -> int:
     try:
         app([word for word in words if word != "--debug"], prog_name="grus")
     except SystemExit as end:

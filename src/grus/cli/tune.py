@@ -175,7 +175,7 @@ def _defaults(written: Draft) -> dict[str, Any]:
     Raises: OptionError.
     """
     found: Any = written.tree.pop("study", {})
-    if not isinstance(found, dict) or set(cast(dict[str, Any], found)) - {"metric", "pruner", "seed", "trials", "name", "place"}:
+    if not isinstance(found, dict) or set(cast(dict[str, Any], found)) - {"metric", "pruner", "seed", "trials", "name", "place", "shared"}:
         place = written.place(("study",)).text
         raise OptionError(f"{place}study must be a section of metric, pruner, seed and trials, got {found!r}; leave the rest out.")
     section = cast(dict[str, Any], found)

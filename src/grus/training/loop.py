@@ -105,6 +105,8 @@ def fit(
                 try:
                     row = run.epoch(len(history.epochs) + 1, shared, judged, keeper)
                 except DivergenceError as error:
+                    if keeper.rolled == ROLL_BACKS:
+                        error.add_note(f"The run was rolled back {ROLL_BACKS} times before.")
                     if settings.on_divergence == "stop" or keeper.rolled == ROLL_BACKS:
                         raise
                     keeper.roll_back()

@@ -55,11 +55,14 @@ class TuningFolder:
         self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def create(self, plan: Plan, name: str, trials: int) -> None:
-        """Raises: OptionError where another search was created before this one had the lock."""
+    def create(self, plan: Plan, name: str, trials: int, *, shared: bool) -> None:
+        """shared: whether the trials lie elsewhere than in the folder; where, with its password, is not written down.
+
+        Raises: OptionError where another search was created before this one had the lock.
+        """
         self.check_new()
         tree = plan.to_dict()
-        tree["study"] |= {"name": name, "trials": trials, "place": secrets.token_hex(8)}
+        tree["study"] |= {"name": name, "trials": trials, "place": secrets.token_hex(8), "shared": shared}
         write_text(self.file, dump(tree))
 
     def withdraw(self) -> None:

@@ -66,7 +66,9 @@ def tune(
         folder.make()
     with folder.locked():
         if kept is None:
-            folder.create(plan, name, amount.trials)
+            folder.create(plan, name, amount.trials, shared=storage is not None)
+        elif kept.get("shared", False) and storage is None:
+            raise OptionError(f"grus tune: --storage must be the one that the search in {folder.path} began with, got none; name it.")
         place = folder.read()[1]["place"]
         try:
             study = open_study(plan, data, name, place, storage or str(folder.journal), tell)
@@ -171,7 +173,7 @@ class _Loop:
                     self.study.beat()
                     beat = time.monotonic() + BEAT_S
             if elsewhere := self.study.running:
-                self.tell(f"trials that run on other machines: {elsewhere}; grus tune --resume shows them when they are done.")
+                self.tell(f"trials that others of this study still run: {elsewhere}; grus tune --resume, with the same --storage, shows them later.")
         finally:
             for worker in [*self.busy, *self.idle]:
                 worker.end()
