@@ -1,6 +1,6 @@
 """Grus: write a recurrent cell's equations once; get its gradient, fused CPU kernels, a streaming step and PyTorch layers.
 
-Importing ``grus`` imports neither PyTorch nor the compiler; its packages and ``grus.Forecaster`` are loaded when first used.
+Importing ``grus`` imports neither PyTorch nor the compiler; its packages and estimators are loaded when first used.
 
 Example:
     >>> import grus
@@ -17,13 +17,33 @@ from grus.errors import GrusError
 
 if TYPE_CHECKING:
     from grus import cells, convert, data, evaluation, models, nn, runtime, training
+    from grus.tasks.classifier import SequenceClassifier
     from grus.tasks.forecaster import Forecaster
+    from grus.tasks.regressor import SequenceRegressor
 
-__all__ = ["Forecaster", "GrusError", "__version__", "cells", "convert", "data", "evaluation", "models", "nn", "runtime", "training"]
+__all__ = [
+    "Forecaster",
+    "GrusError",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "__version__",
+    "cells",
+    "convert",
+    "data",
+    "evaluation",
+    "models",
+    "nn",
+    "runtime",
+    "training",
+]
 __version__ = "0.1.0"
 
 _SUBMODULES = ("cells", "convert", "data", "evaluation", "models", "nn", "runtime", "training")
-_CLASSES = {"Forecaster": "grus.tasks.forecaster"}
+_CLASSES = {
+    "Forecaster": "grus.tasks.forecaster",
+    "SequenceClassifier": "grus.tasks.classifier",
+    "SequenceRegressor": "grus.tasks.regressor",
+}
 
 
 def __getattr__(name: str) -> Any:

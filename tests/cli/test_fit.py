@@ -92,7 +92,7 @@ def test_next_command_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) ->
         ("fit sales.csv", "grus: grus fit: data.horizon must be given, got none; give the number of steps to forecast: --horizon 24."),
         ("fit sales.csv --horizon 0", "grus: --horizon: data.horizon must be at least 1, got 0."),
         ("fit sales.csv --horizon 3 --epochs 0", "grus: --epochs: training.epochs must be at least 1, got 0."),
-        ("fit sales.csv --horizon 3 --task speech", "grus: --task: task must be 'forecast', got 'speech'."),
+        ("fit sales.csv --horizon 3 --task speech", "grus: --task: task must be 'forecast', 'classify' or 'regress', got 'speech'."),
         ("fit sales.csv --horizon 3 --set model.hiden_size=3", "grus: --set model.hiden_size is unknown; did you mean model.hidden_size?"),
         ("fit sales.csv --horizon 3 --config no.yaml", "grus: no.yaml: must be a file that can be read, got No such file or directory"),
         ("fit sales.csv --horizon 3 --out sales.csv", "grus: sales.csv: must be a folder, got a file; name another --out."),

@@ -107,7 +107,7 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
         (PARTS + "  step: irregular\n", "data.step must be that of a calendar where data.ids_per_part is given, got irregular; change it"),
         (PARTS + "  time: year,month,day\n", "data.time must be one column where data.ids_per_part is given, got year,month,day; change it"),
         (PARTS + "backtest: {refit: 2}\n", "backtest.refit must be never where data.ids_per_part is given, got 2; leave one of them out."),
-        ("task: forcast\n" + SMALL, "config.yaml line 1: task must be 'forecast', got 'forcast'; did you mean forecast?"),
+        ("task: forcast\n" + SMALL, "config.yaml line 1: task must be 'forecast', 'classify' or 'regress', got 'forcast'; did you mean forecast?"),
     ],
 )
 def test_mistake_names_line_key_and_remedy(text: str, expected: str) -> None:

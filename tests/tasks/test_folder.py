@@ -34,7 +34,7 @@ def test_new_run_holds_its_configuration(place: Path) -> None:
 def test_paths_are_the_documented_names(place: Path) -> None:
     run = folder.RunFolder(place)
     paths = [run.marker, run.config_file, run.pulse, run.log, run.table, run.tensorboard, run.checkpoints]
-    paths += [run.model, run.metrics, run.backtest, run.report]
+    paths += [run.model, run.metrics, run.backtest, run.evaluation, run.report]
     assert [path.name for path in paths] == list(folder.ENTRIES)
     listed = [line.split()[0].rstrip("/") for line in (folder.__doc__ or "").strip().splitlines()[2:]]
     assert listed == list(folder.ENTRIES)
@@ -163,7 +163,9 @@ def test_file_and_foreign_kind_are_refused(place: Path) -> None:
     with pytest.raises(OptionError, match="must be a folder, got a file"):
         folder.create(place / "file", CONFIG)
     (place / "run.json").write_text('{"kind": "grus speech run", "version": 1}', encoding="utf-8")
-    with pytest.raises(DataError, match="must be a grus forecast run, got a grus speech run"):
+    with pytest.raises(
+        DataError, match="must be a run of a task that is known .grus forecast run, grus classify run, grus regress run., got a grus speech run"
+    ):
         folder.create(place, CONFIG, overwrite=True)
     (place / "run.json").write_text('{"kind": "grus forecast run", "version": 2}', encoding="utf-8")
     with pytest.raises(DataError, match="must be a run of version 1, got 2"):

@@ -19,7 +19,7 @@ import torch
 
 from grus import cells
 from grus.errors import DataError, OptionError
-from grus.tasks import stored
+from grus.tasks import stored, stored_folder
 from grus.tasks.forecaster import Forecaster
 from tests.tasks.waves import panel_of, small, wave
 
@@ -141,8 +141,8 @@ def resign(place: Path, change: Callable[[dict[str, Any]], None]) -> None:
     config = json.loads((place / "config.json").read_bytes())
     config.pop("sha256")
     change(config)
-    config["files"] = {name: stored._digest((place / name).read_bytes()) for name in ("scalers.json", "model.safetensors")}
-    (place / "config.json").write_bytes(stored._text({**config, "sha256": stored._digest(stored._text(config))}))
+    config["files"] = {name: stored_folder.digest((place / name).read_bytes()) for name in ("scalers.json", "model.safetensors")}
+    (place / "config.json").write_bytes(stored_folder.text({**config, "sha256": stored_folder.digest(stored_folder.text(config))}))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def fail_write(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(28, "No space left on device")
         path.write_bytes(content)
 
-    monkeypatch.setattr(stored, "_write", write)
+    monkeypatch.setattr(stored_folder, "write", write)
 
 
 def fail_mkdir(monkeypatch: pytest.MonkeyPatch) -> None:

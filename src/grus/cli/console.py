@@ -17,6 +17,7 @@ from rich.table import Table
 
 from grus.errors import MissingDependencyError
 
+MOST_METRICS = 10  # in one row
 WIDTH = 200  # of a table that goes to a file or a pipe, where nothing may be cut off
 
 
@@ -42,16 +43,21 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         print(f"{label.replace('_', ' '):<{width}}{_number(value) if isinstance(value, float) else value}")
 
 
-def print_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
-    """One row per forecaster, one column per metric."""
+def print_scores(scores: Mapping[str, Mapping[str, float]], who: str = "forecaster") -> None:
+    """One row per forecaster or model, one column per metric; the other way round where there are many metrics."""
     console = _console()
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    table.add_column("forecaster", no_wrap=True)
     metrics = list(dict.fromkeys(metric for row in scores.values() for metric in row))
-    for metric in metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
-    for name, row in scores.items():
-        table.add_row(name, *(_number(row[metric]) if metric in row else "" for metric in metrics))
+    if len(metrics) > MOST_METRICS:
+        rows: dict[str, Mapping[str, float]] = {metric: {name: row[metric] for name, row in scores.items() if metric in row} for metric in metrics}
+        head, names = "metric", list(scores)
+    else:
+        rows, head, names = dict(scores), who, metrics
+    table.add_column(head, no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=len(metrics) <= MOST_METRICS)
+    for name, row in rows.items():
+        table.add_row(name, *(_number(row[other]) if other in row else "" for other in names))
     console.print(table)
 
 

@@ -14,6 +14,8 @@ from grus.cli.console import command_line, load_module, print_json, print_note, 
 if TYPE_CHECKING:
     from grus.evaluation.backtest import Backtest
     from grus.evaluation.seeds import Spread
+    from grus.tasks.folder import RunFolder
+    from grus.tasks.sequence_record import SequenceRecord
 
 EXAMPLE = "Example: grus evaluate runs/sales --set 'backtest.baselines=[seasonal naive, ETS]' --seeds 0,1,2"
 
@@ -23,43 +25,44 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Another table; the run's own record stays as it is.", metavar="FILE")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for every forecast, in place of the run's own record.", metavar="FILE")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any key of backtest: baselines, stride, refit.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Any key of backtest, or of judging: baselines, stride, draws.", metavar="KEY=VALUE")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Networks trained anew with these seeds are tested too.", metavar="0,1,2")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.")] = False,
 ) -> None:
-    """Backtest a run: forecasts of the test part beside naive and statistical ones, scored in the units of the target."""
+    """Judge a run on its test part, beside baselines: forecasts, scored in the units of the target, or classes and numbers of sequences."""
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
     tried, reporter = _seeds(seeds), "json" if as_json else "quiet" if quiet else "bar"
-    folder = load_module("grus.tasks.folder", "evaluate").open(run, needs=["model"])
-    job = load_module("grus.tasks.forecast_run", "evaluate")
+    folder: RunFolder = load_module("grus.tasks.folder", "evaluate").open(run, needs=["model"])
+    job = load_module(folder.task.job, "evaluate")
     try:
         found = job.evaluate_run(folder, data, reporter, tried, assignments=assignments or [], out=out, tell=print_note)
     except KeyboardInterrupt as error:
         print_note("interrupted; the same command goes on from here.")
         raise typer.Exit(130) from error
-    _print(found, as_json)
+    _print(found, folder.task.who, as_json)
     if data is None and out is None and reporter == "bar":
         again = command_line("fit", "--config", run / "config.yaml", "--set", "data.test=0", "--out", f"{run}-final")
         print_note(f"next: {command_line('report', run)}, all this on one page.")
+        verb = "forecasts" if folder.task.who == "forecaster" else "answers"
         print_note(
-            f"{command_line('predict', run)} forecasts with this network, which has not learnt from the test part; to train one that has: {again}"
+            f"{command_line('predict', run)} {verb} with this network, which has not learnt from the test part; to train one that has: {again}"
         )
 
 
-def _print(found: Backtest, as_json: bool) -> None:
+def _print(found: Backtest | SequenceRecord, who: str, as_json: bool) -> None:
     spreads: Mapping[str, Spread] = found.over_seeds() if found.seeds else {}
     if as_json:
         if spreads:
             print_json({"over_seeds": {metric: asdict(spread) for metric, spread in spreads.items()}})
         print_json(found.scores())
         return
-    print_scores(found.scores())
+    print_scores(found.scores(), who)
     if spreads:
         told = (f"{metric} {spread}, mean in {spread.low:.4g} to {spread.high:.4g}" for metric, spread in spreads.items())
-        print(f"{found.model} over seeds {', '.join(map(str, found.seeds))}:", *told, sep="\n  ")
+        print(f"{found.model} over seeds {', '.join(map(str, getattr(found, 'tested_seeds', found.seeds)))}:", *told, sep="\n  ")
 
 
 def _seeds(text: str | None) -> list[int]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grus.cli.console import command_line, load_module, print_facts, print_json, print_note, print_rows
+from grus.cli.options import PATH, column, columns, labels, part, settle
 from grus.errors import DataError, OptionError
+from grus.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
     from grus.tasks.config import Config
@@ -26,7 +28,9 @@ DATA, NETWORK, RUN = "The data", "The network and its training", "The run"
 
 
 def fit(
-    data: Annotated[Path | None, typer.Argument(help="Table of the series: CSV or Parquet.", metavar="DATA", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="Table of series, CSV or Parquet; or texts, or sequences.", metavar="DATA", show_default=False)
+    ] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=DATA)] = None,
     target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=DATA)] = None,
     time: Annotated[
@@ -38,11 +42,16 @@ def fit(
     past: Annotated[str | None, typer.Option(help="Columns known up to now.", metavar="A,B", rich_help_panel=DATA)] = None,
     future: Annotated[str | None, typer.Option(help="Columns known ahead too.", metavar="A,B", rich_help_panel=DATA)] = None,
     static: Annotated[str | None, typer.Option(help="Columns with one value per series.", metavar="A,B", rich_help_panel=DATA)] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts, of classify and regress.", metavar="COLUMN", rich_help_panel=DATA)] = None,
+    label: Annotated[str | None, typer.Option(help="Columns of what is learnt there.", metavar="A,B", rich_help_panel=DATA)] = None,
+    channels: Annotated[str | None, typer.Option(help="Columns of the numbers there.", metavar="A,B", rich_help_panel=DATA)] = None,
+    valid: Annotated[str | None, typer.Option(help="Validation part there: a share or a file.", metavar="FILE", rich_help_panel=DATA)] = None,
+    test: Annotated[str | None, typer.Option(help="Test part there: a share or a file.", metavar="FILE", rich_help_panel=DATA)] = None,
     missing: Annotated[str | None, typer.Option(help="What stands for missing values (default forward+mask).", rich_help_panel=DATA)] = None,
     cell: Annotated[str | None, typer.Option(help="Recurrent cell (default gru).", rich_help_panel=NETWORK)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data at most (default 100).", metavar="N", rich_help_panel=NETWORK)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and batches (default 0).", metavar="N", rich_help_panel=NETWORK)] = None,
-    task: Annotated[str | None, typer.Option(help="What is learnt (default forecast).", rich_help_panel=RUN)] = None,
+    task: Annotated[str | None, typer.Option(help="What is learnt: forecast, classify or regress (default forecast).", rich_help_panel=RUN)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these and more.", metavar="FILE", rich_help_panel=RUN)] = None,
     assignments: Annotated[
         list[str] | None,
@@ -62,28 +71,26 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=RUN)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress and result as lines of JSON.", rich_help_panel=RUN)] = False,
 ) -> None:
-    """Train a network on a table of series. Options win over the file, --set over both."""
+    """Train a network: to forecast series, or to tell the class or the numbers of texts and sequences. Options win over the file, --set over both."""
     if keys:
-        _print_keys(as_json)
+        _print_keys(task or DEFAULT, as_json)
         return
-    options = {"task": task, "data.path": None if data is None else str(data), "data.horizon": horizon, "data.target": target, "data.time": time}
-    options |= {"data.id": id, "data.past": _columns(past, "--past"), "data.future": _columns(future, "--future")}
-    options |= {"data.static": _columns(static, "--static"), "data.missing": missing, "model.cell": cell}
-    options |= {"training.epochs": epochs, "training.seed": seed}
-    if "gru_d" in (cell, missing):  # the cell and what it is shown go together
-        options |= {"model.cell": cell or "gru_d", "data.missing": missing or "gru_d", "model.missing_aware": True}
+    flags = {PATH: None if data is None else str(data), "--task": task, "--horizon": horizon, "--target": target, "--time": time, "--id": column(id)}
+    flags |= {"--past": columns(past, "--past"), "--future": columns(future, "--future"), "--static": columns(static, "--static")}
+    flags |= {"--text": column(text), "--label": labels(label), "--channels": columns(channels, "--channels")}
+    flags |= {"--valid": part(valid), "--test": part(test), "--missing": missing, "--cell": cell, "--epochs": epochs, "--seed": seed}
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")
     if find_rate and (resume or overwrite):
         raise typer.BadParameter("--find-rate makes no run; leave --resume and --overwrite out")
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
-    run = load_module("grus.tasks.forecast_run", "fit")
     folders = load_module("grus.tasks.folder", "fit")
     leads = load_module("grus.training.ranks", "fit").rank_of_process() == 0  # of several processes, which torchrun starts, one writes and tells
     quiet, as_json = quiet or not leads, as_json and leads
     found: RunFolder | None = folders.open(out) if resume else None
-    settings = _settle(out, config, {key: value for key, value in options.items() if value is not None}, assignments or [], found)
+    settings = _settle(out, config, flags, assignments or [], found)
+    run = load_module(TASKS[settings.task].job, "fit")
     if found is None and leads and not find_rate:
         folders.check_place(out, overwrite=overwrite)
     elif found is not None and found.trained:
@@ -125,7 +132,7 @@ def _find_rate(search: RateSearch, settings: Config, page: Path, *, quiet: bool,
     """
     set_rate = settings.training.learning_rate
     page.parent.mkdir(parents=True, exist_ok=True)
-    load_module("grus.report.rates", "fit").report_rates(search, set_rate, settings.data.target, page)
+    load_module("grus.report.rates", "fit").report_rates(search, set_rate, settings.subject, page)
     if as_json:
         print_json(vars(search) | {"page": str(page)})
     else:
@@ -153,7 +160,7 @@ def _tell_noticed(findings: Sequence[str], out: Path, as_json: bool) -> None:
 
 def _tell_next(folder: RunFolder, settings: Config) -> None:
     if settings.data.test == 0:
-        print_note(f"next: {command_line('predict', folder.path)}, the steps after the end of each series.")
+        print_note(f"next: {command_line('predict', folder.path)}, {TASKS[settings.task].answer}.")
     else:
         print_note(f"next: {command_line('evaluate', folder.path)}, its scores beside baselines on the test part, which it has not seen.")
 
@@ -170,43 +177,24 @@ def _tell_previous(folder: RunFolder) -> None:
         print_note(f"the run that was there before is in {folder.previous} until this one is trained to its end.")
 
 
-def _print_keys(as_json: bool) -> None:
-    keys: list[Key] = load_module("grus.tasks.keys", "fit").list_keys()
+def _print_keys(task: str, as_json: bool) -> None:
+    if task not in TASKS:
+        raise OptionError(f"grus fit: --task must be one of {', '.join(TASKS)}, got {task}; leave it out for {DEFAULT}.")
+    keys: list[Key] = load_module("grus.tasks.keys", "fit").list_keys(task)
     if as_json:
         print_json([key._asdict() for key in keys])
     else:
         print_rows(keys[0]._fields, keys)
 
 
-def _settle(out: Path, file: Path | None, options: Mapping[str, Any], assignments: list[str], found: RunFolder | None) -> Config:
-    """The configuration of a new run or of one found again; the path of its data is absolute."""
+def _settle(out: Path, file: Path | None, flags: Mapping[str, Any], assignments: list[str], found: RunFolder | None) -> Config:
+    """The configuration of a new run or of one found again; the paths of its data are absolute."""
     configs, drafts = load_module("grus.tasks.config", "fit"), load_module("grus.tasks.draft", "fit")
     written: Draft = drafts.Draft("grus fit")
     if file is not None or found is not None:
         written = drafts.Draft.read(file or (found and found.config_file))
-    for key, value in options.items():
-        written.put(key, value, "DATA: " if key == "data.path" else f"--{key.rpartition('.')[2]}: ")
-    written.assign(assignments)
-    _require(written)
-    settings: Config = configs.check(written)
-    if settings.data.path is not None:  # a relative path would mean another file when the run is used from elsewhere
-        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": settings.data.path.absolute()})})
+    settle("fit", written, flags, assignments)
+    settings: Config = configs.check(written).located()
     if found is not None and (changed := configs.differences(found.config, settings)):
         raise OptionError(f"grus fit --resume: {out} must go on as it began, got another {', '.join(changed)}; leave it out, or name another --out.")
     return settings
-
-
-def _require(written: Draft) -> None:
-    """Raises: OptionError without the two values that have no default."""
-    given: Any = written.tree.get("data", {})
-    for key, remedy in (("path", "name a file: grus fit DATA"), ("horizon", "give the number of steps to forecast: --horizon 24")):
-        if isinstance(given, dict) and key not in given:
-            raise OptionError(f"grus fit: data.{key} must be given, got none; {remedy}.")
-
-
-def _columns(text: str | None, flag: str) -> list[str] | None:
-    """Names out of "a,b"."""
-    names = None if text is None else [name.strip() for name in text.split(",")]
-    if names is not None and not all(names):
-        raise typer.BadParameter(f"{flag} must be names with commas between them, got {text!r}")
-    return names

@@ -40,7 +40,7 @@ def info(
     print_facts(_describe(folder) | {"files": ", ".join(there)})
     if folder.metrics.exists():
         print()
-        print_scores(_scores(folder))
+        print_scores(_scores(folder), folder.task.who)
 
 
 def _follow(folder: RunFolder) -> None:
@@ -76,9 +76,7 @@ def _describe(folder: RunFolder) -> dict[str, Any]:
         "run": f"{settings.task} in {folder.path}",
         "state": {"trained": "trained to its end", "running": _running(beat)}.get(state) or _not_running(folder),
         "data": data.path or "given by the caller",
-        "target": f"{data.target} by {data.time}" + (f", series by {data.id}" if data.id else ""),
-        "horizon": f"{data.horizon} steps",
-        "missing": data.missing,
+        **settings.about,
         "network": f"{settings.model.cell}, {settings.model.num_layers} × {settings.model.hidden_size} units",
         "epochs": f"{len(rows)} of at most {settings.training.epochs}",
         **live.progress_facts(rows, beat),

@@ -15,18 +15,20 @@ EXAMPLE = "Example: grus predict runs/sales --data - --levels 0.1,0.9 < sales.cs
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
-    data: Annotated[str | None, typer.Option(help="Table to go on from, - for CSV on stdin (default the run's own).", metavar="FILE")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Table to go on from, or of sequences; - for CSV on stdin (default the run's own).", metavar="FILE")
+    ] = None,
     out: Annotated[str, typer.Option(help="CSV file that is written, - for stdout (default -).", show_default=False, metavar="FILE")] = "-",
-    levels: Annotated[str | None, typer.Option(help="Quantiles between 0 and 1 (default those of training).", metavar="A,B")] = None,
+    levels: Annotated[str | None, typer.Option(help="Quantiles of forecasts (default those of training).", metavar="A,B")] = None,
 ) -> None:
-    """Forecast the steps after the end of each series, as CSV."""
+    """Forecast the steps after the end of each series, or tell the class or the numbers of each sequence, as CSV."""
     chosen = _levels(levels)
     folders = load_module("grus.tasks.folder", "predict")
     folder = folders.open(run, needs=["model"])
     if out != "-":
         folders.check_file(Path(out))
     source = sys.stdin.buffer if data == "-" else None if data is None else Path(data)
-    table = load_module("grus.tasks.forecast_run", "predict").predict_run(folder, source, chosen, print_note)
+    table = load_module(folder.task.job, "predict").predict_run(folder, source, chosen, print_note)
     text: str = table.to_csv(index=False, lineterminator="\n")
     if out == "-":
         sys.stdout.write(text)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from grus.cli.console import command_line, load_module, print_json, print_note, print_rows
+from grus.cli.options import PATH, column, labels, part, settle
 from grus.errors import OptionError
+from grus.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
     from grus.tasks.draft import Draft
@@ -22,13 +24,19 @@ TRIALS = 30
 
 
 def tune(
-    data: Annotated[Path | None, typer.Argument(help="Table of the series: CSV or Parquet.", metavar="DATA", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="Table of series, CSV or Parquet; or texts, or sequences.", metavar="DATA", show_default=False)
+    ] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=DATA)] = None,
     target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=DATA)] = None,
     time: Annotated[str | None, typer.Option(help="Column of the times (default ds).", metavar="COLUMN", rich_help_panel=DATA)] = None,
     id: Annotated[
         str | None, typer.Option(help="Column that tells series apart (default one series).", metavar="COLUMN", rich_help_panel=DATA)
     ] = None,
+    task: Annotated[str | None, typer.Option(help="What is learnt: forecast, classify or regress (default forecast).", rich_help_panel=DATA)] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts, of classify and regress.", metavar="COLUMN", rich_help_panel=DATA)] = None,
+    label: Annotated[str | None, typer.Option(help="Columns of what is learnt there.", metavar="A,B", rich_help_panel=DATA)] = None,
+    valid: Annotated[str | None, typer.Option(help="Validation part there: a share or a file.", metavar="FILE", rich_help_panel=DATA)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file as of grus fit, and a section search.", metavar="FILE", rich_help_panel=DATA)] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Any key that is not searched.", metavar="KEY=VALUE", rich_help_panel=DATA)
@@ -39,7 +47,9 @@ def tune(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="Of the validation part: validation_loss, mae, rmse, smape, mase, crps (default validation_loss).", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Of the validation part: validation_loss, mae, crps, accuracy, f1, roc_auc … (default validation_loss).", rich_help_panel=SEARCH
+        ),
     ] = None,
     pruner: Annotated[
         str | None, typer.Option(help="What ends poor trials early: median, hyperband, none (default median).", rich_help_panel=SEARCH)
@@ -76,7 +86,9 @@ def tune(
     """Search for settings: train with many, judge them on the validation part, keep the best. The test part is never looked at."""
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
-    began = {"DATA": data, "--horizon": horizon, "--target": target, "--time": time, "--id": id, "--config": config, "--set": assignments}
+    flags: dict[str, Any] = {PATH: None if data is None else str(data), "--task": task, "--horizon": horizon, "--target": target, "--time": time}
+    flags |= {"--id": column(id), "--text": column(text), "--label": labels(label), "--valid": part(valid)}
+    began = flags | {"--config": config, "--set": assignments}
     began |= {"--search": search, "--metric": metric, "--pruner": pruner, "--seed": seed, "--study": study}
     if resume and (given := [flag for flag, value in began.items() if value is not None]):
         raise typer.BadParameter(f"--resume goes on with a search as it began; leave out {', '.join(given)}")
@@ -86,9 +98,7 @@ def tune(
         plan, kept = folder.read()
     else:
         folder.check_new()
-        options = {"data.path": None if data is None else str(data), "data.horizon": horizon}
-        options |= {"data.target": target, "data.time": time, "data.id": id}
-        written, section, defaults = _written(config, options, assignments or [])
+        written, section, defaults = _written(config, flags, assignments or [])
         metric, pruner = metric or defaults.get("metric", studies.LOSS), pruner or defaults.get("pruner")
         seed, trials = defaults.get("seed", 0) if seed is None else seed, trials or defaults.get("trials")
         plan, kept = studies.Plan.of(written, section, search or [], metric, pruner, seed), None
@@ -138,7 +148,7 @@ def _print(study: Study, as_json: bool, plan: Plan) -> None:
     if as_json:
         print_json({"best": None if best is None else best.to_dict(), "trials": study.done, "importances": study.importances()})
         return
-    ranked = sorted((record for record in study.records if record.state == "finished"), key=lambda record: record.value or 0.0)
+    ranked = sorted((record for record in study.records if record.state == "finished"), key=lambda record: plan.sign * (record.value or 0.0))
     header = ("trial", plan.metric, "epochs", *plan.space.keys)
     values = [[_text(record.values[key]) for key in plan.space.keys] for record in ranked[:SHOWN]]
     print_rows(header, [[str(each.number), _text(each.value), str(each.epochs), *row] for each, row in zip(ranked, values, strict=False)])
@@ -148,7 +158,7 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
-def _written(file: Path | None, options: dict[str, Any], assignments: list[str]) -> tuple[Draft, dict[str, Any], dict[str, Any]]:
+def _written(file: Path | None, flags: dict[str, Any], assignments: list[str]) -> tuple[Draft, dict[str, Any], dict[str, Any]]:
     """The configuration as it is written, and the file's sections search and study."""
     drafts = load_module("grus.tasks.draft", "tune")
     written: Draft = drafts.Draft("grus tune") if file is None else drafts.Draft.read(file)
@@ -156,16 +166,13 @@ def _written(file: Path | None, options: dict[str, Any], assignments: list[str])
     if not isinstance(section, dict):
         raise OptionError(f"{written.place(('search',)).text}search must be a section of keys and their ranges, got {section!r}; write key: range.")
     defaults = _defaults(written)
-    for key, value in options.items():
-        if value is not None:
-            written.put(key, value, "DATA: " if key == "data.path" else f"--{key.rpartition('.')[2]}: ")
-    written.assign(assignments)
-    given: Any = written.tree.get("data", {})
-    for key, remedy in (("path", "name a file: grus tune DATA"), ("horizon", "give the number of steps to forecast: --horizon 24")):
-        if isinstance(given, dict) and key not in given:
-            raise OptionError(f"grus tune: data.{key} must be given, got none; {remedy}.")
-    if isinstance(given, dict) and isinstance(given["path"], str):  # it is read again by what was found, from wherever that is
-        given["path"] = str(Path(given["path"]).absolute())
+    settle("tune", written, flags, assignments)
+    task, given = written.tree.get("task", DEFAULT), written.tree.get("data")
+    if task in TASKS and isinstance(given, dict):
+        tree = cast(dict[str, Any], given)
+        for key in TASKS[task].paths:
+            if isinstance(value := tree.get(key), str):  # it is read again by what was found, from wherever that is
+                tree[key] = str(Path(value).absolute())
     return written, cast(dict[str, Any], section), defaults
 
 

@@ -51,7 +51,7 @@ class TfidfLinear:
             raise OptionError(f"{self.name}: {must}, got {self.units!r} and {list(self.strengths)}; choose others.")
         if len(data) < 2 * FOLDS:
             raise DataError(f"{self.name}: there must be at least {2 * FOLDS} texts to choose its penalty by, got {len(data)}; give more.")
-        units, why = _units(texts) if self.units == "auto" else (self.units, "")
+        units, why = units_of(texts) if self.units == "auto" else (self.units, "")
         vectorizer = _vectorizer(units, len(texts))
         try:
             features: Any = vectorizer.fit_transform(texts)
@@ -118,10 +118,15 @@ def _vectorizer(units: str, count: int) -> TfidfVectorizer:
     return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=least, sublinear_tf=True)
 
 
-def _units(texts: tuple[str, ...]) -> tuple[str, str]:
-    """What to count, and why."""
+def is_unspaced(texts: tuple[str, ...]) -> bool:
+    """Whether more than a fifth of the characters are Han or kana."""
     unspaced, all_characters = (sum(len(pattern.findall(text)) for text in texts) for pattern in (UNSPACED, re.compile(r"\S")))
-    if unspaced > 0.2 * all_characters:
+    return unspaced > 0.2 * all_characters
+
+
+def units_of(texts: tuple[str, ...]) -> tuple[str, str]:
+    """What to count in texts, and why."""
+    if is_unspaced(texts):
         return "characters", ", as the texts are written without spaces"
     if np.median([len(WORD.findall(text)) for text in texts]) <= 2:
         return "characters", ", as half of the texts are of one or two words"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,20 +86,21 @@ Mark = Line | Dots | Band | Spans | Bars | Rule | Heat
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. `strong` are the (row, column) in bold, `ours` the rows that the report is about."""
+    """Cells as text. `strong` are the (row, column) in bold, `ours` the rows that the report is about, `shades`, in [−1, 1], their grounds."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     strong: frozenset[tuple[int, int]] = frozenset()
     ours: tuple[int, ...] = ()
+    shades: Mapping[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
     """A chart with its title, its text alternative, and the numbers it shows; marks are drawn in their order.
 
-    Charts with the same `letters`, the least width left of the axis, stand exactly above one another.
+    Charts with the same `letters`, the least width left of the axis, stand exactly above one another. `lines` of lettering beside the axis fit.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Chart:
     caption: str = ""
     flat: bool = False
     letters: int = 1
+    lines: int = 0
 
     @property
     def legend(self) -> tuple[Mark, ...]:

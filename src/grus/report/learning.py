@@ -16,22 +16,23 @@ History = Sequence[Mapping[str, float]]
 MANY = 0.5  # share of updates that are clipped, from which on it is worth a try not to
 LEAP = 10.0  # times the median norm
 SLOW = 2.0  # times the median time
+SCALED = "loss (scaled units)"
 
 
-def learning(history: History, before: History = ()) -> tuple[Chart, ...]:
+def learning(history: History, before: History = (), unit: str = SCALED) -> tuple[Chart, ...]:
     """The losses of a training, behind those of the one `before` it that chose the number of its epochs."""
     if not before:
         best = best_epoch(history)
         alone = "There was no validation set: the weights kept are those of the last epoch."
         kept = alone if best is None else f"The weights kept are those of epoch {best}, with the lowest validation loss."
-        return (losses("learning", "Loss by epoch", history, kept),)
+        return (losses("learning", "Loss by epoch", history, kept, unit),)
     best = best_epoch(before)
     chosen = "no validation loss chose between its epochs" if best is None else f"the validation loss was lowest at epoch {best}"
     epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
     anew = f"Trained anew on the validation part as well, for {epochs}: the weights kept are those of the last."
     return (
-        losses("learning-first", "First training: loss by epoch", before, f"Here {chosen}; the training after it has {len(history)}."),
-        losses("learning", "Training anew: loss by epoch", history, anew),
+        losses("learning-first", "First training: loss by epoch", before, f"Here {chosen}; the training after it has {len(history)}.", unit),
+        losses("learning", "Training anew: loss by epoch", history, anew, unit),
     )
 
 
@@ -125,7 +126,7 @@ def best_epoch(history: History) -> int | None:
     return int(min(found, key=lambda epoch: found[epoch])) if found else None
 
 
-def losses(name: str, title: str, history: History, caption: str) -> Chart:
+def losses(name: str, title: str, history: History, caption: str, unit: str = SCALED) -> Chart:
     """Losses over epochs, and the best of these."""
     names = list(dict.fromkeys(name for row in history for name in row if name != "epoch"))
     epochs = np.array([row["epoch"] for row in history], np.float64)
@@ -138,12 +139,12 @@ def losses(name: str, title: str, history: History, caption: str) -> Chart:
     head = ("epoch", *(name.replace("_", " ") for name in names))
     rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), *(cells(column) for column in columns.values()), strict=True))
     text = f"Training loss over {len(epochs)} epochs, from {number(loss[0])} to {number(loss[-1])}. {caption}"
-    return Chart(name, title, text, across, loss_axis(np.concatenate([loss, validation])), marks, Table(head, rows), caption, flat=True)
+    return Chart(name, title, text, across, loss_axis(np.concatenate([loss, validation]), unit), marks, Table(head, rows), caption, flat=True)
 
 
-def loss_axis(values: Array) -> Axis:
+def loss_axis(values: Array, unit: str = SCALED) -> Axis:
     """The axis over losses, logarithmic where they fall to less than a tenth."""
     known = values[np.isfinite(values)]
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
-        return Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, "loss (scaled units), log scale", "log")
-    return value_axis("loss (scaled units)", known)
+        return Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, f"{unit}, log scale", "log")
+    return value_axis(unit, known)

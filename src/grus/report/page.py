@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from grus.report.charts import Chart, Mark, Table
+from grus.report.passages import Passage
 from grus.report.svg import svg, swatch
 
 # Each chart is drawn once for a desk and once for a phone, so that its lettering is legible on both.
@@ -24,15 +25,22 @@ LEAST_LETTERS, PADDING = 6, 2  # of a table's column, as the style sheet sets th
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands under it, in this order; `small` puts charts side by side where there is room."""
+    """A heading with what stands under it, in this order, `parts` with headings of their own; `small` puts charts side by side if there is room."""
 
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    passages: tuple[Passage, ...] = ()
     charts: tuple[Chart, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     points: tuple[str, ...] = ()
     small: bool = False
+    parts: tuple[Section, ...] = ()
+
+    @property
+    def every_chart(self) -> tuple[Chart, ...]:
+        """Its own, and those of its parts."""
+        return (*self.charts, *(chart for part in self.parts for chart in part.every_chart))
 
 
 @dataclass(frozen=True)

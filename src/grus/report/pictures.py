@@ -32,7 +32,7 @@ def write_pictures(report: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for section in report.document().sections:
-        for chart in section.charts:
+        for chart in section.every_chart:
             path = folder / f"{file_name(chart.name)}.png"
             picture(chart).savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
             paths.append(path)
@@ -46,7 +46,7 @@ def file_name(name: str) -> str:
 
 def picture(chart: Chart) -> Figure:
     """The chart as a matplotlib figure of its own."""
-    figure = Figure(figsize=(8.0, 2.6 if chart.flat else 3.8), layout="constrained")
+    figure = Figure(figsize=(8.0, max(2.6 if chart.flat else 3.8, 1 + chart.lines / 7)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(plain(chart.title), loc="left", fontsize=11)
     axes.set_xlabel(plain(chart.x.label))

@@ -36,8 +36,8 @@ class Frame:
 
     @classmethod
     def of(cls, chart: Chart, width: int, height: int) -> Frame:
-        height = height * 5 // 8 if chart.flat else height
-        rows = chart.y.ticks(max(3, height // 48))
+        height = max(height * 5 // 8 if chart.flat else height, TOP + BOTTOM + LINE * chart.lines)
+        rows = [(place, shortened(label, width)) for place, label in chart.y.ticks(max(3, height // 48))]
         left = 12 + LETTER * max(chart.letters, *(len(label) for _, label in rows), 1)
         labels = [LEAD + NAME * len(shortened(line.label, width)) for line, _ in chart.labelled]
         return cls(chart, width, height, left, round(width - max([RIGHT, *labels]), 1), rows)

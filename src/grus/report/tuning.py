@@ -13,9 +13,10 @@ import numpy as np
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Dots, Line, Mark, Rule, Table
 from grus.report.page import Document, Section, write
+from grus.tasks.registry import DEFAULT
+from grus.tasks.tuning.outcome import LOSS
 from grus.tasks.tuning.space import Choices, Range, label
 from grus.tasks.tuning.study import LEAST_FOR_IMPORTANCE, Record, Study
-from grus.tasks.tuning.trial import LOSS
 
 MOST_KEYS = 12  # of the importance chart
 MOST_LETTERS = 20  # of a choice beside its chart
@@ -25,7 +26,8 @@ MOST_LETTERS = 20  # of a choice beside its chart
 class TuningPage:
     """All that the page of a search shows.
 
-    metric: smaller is better. records: all trials; the value of one that was ended early is the validation loss of its last epoch.
+    sign: 1 where a smaller value of the metric is better, −1 where a greater one is. loss: what the validation loss is called.
+    records: all trials; the value of one that was ended early is the validation loss of its last epoch.
     importances: by key, shares of 1; empty where too few trials were finished.
     """
 
@@ -35,15 +37,17 @@ class TuningPage:
     records: Sequence[Record]
     importances: Mapping[str, float]
     facts: Sequence[tuple[str, str]] = ()
+    sign: float = 1.0
+    loss: str = "validation loss (scaled units)"
 
     @property
     def label(self) -> str:
-        return "validation loss (scaled units)" if self.metric == LOSS else f"{self.metric} of the validation part"
+        return self.loss if self.metric == LOSS else f"{self.metric} of the validation part"
 
     @property
     def finished(self) -> list[Record]:
         """By value, the best first."""
-        return sorted((record for record in self.records if record.state == "finished"), key=_value)
+        return sorted((record for record in self.records if record.state == "finished"), key=lambda record: self.sign * _value(record))
 
     @property
     def ended(self) -> list[Record]:
@@ -76,18 +80,18 @@ class TuningPage:
         if start is None or start.number == best.number:
             return said if start is None else f"{said} These are the settings that the search began with."
         low, high = _value(best), _value(start)
-        share = f", {100 * (1 - low / high):.1f} % less" if low > 0 else ""
+        share = f", {100 * abs(1 - low / high):.1f} % {'less' if self.sign > 0 else 'more'}" if low > 0 and high > 0 else ""
         return f"{said} The settings that the search began with have {number(high)}{share and f'; the best has{share[1:]}'}."
 
     def _history(self) -> tuple[Chart, ...]:
         ordered = sorted(self.finished, key=lambda record: record.number)
         numbers, values = _places(ordered), _values(ordered)
-        best, last = np.minimum.accumulate(values), float(max(record.number for record in self.records))
+        best, last = self.sign * np.minimum.accumulate(self.sign * values), float(max(record.number for record in self.records))
         marks: list[Mark] = [*self._ended_dots(_places(self.ended)), Dots(numbers, values, "spots", "finished")]
         marks.append(Line(np.append(np.repeat(numbers, 2)[1:], last), np.repeat(best, 2), "model", "best so far"))
         rows = [(str(each.number), number(value), number(least)) for each, value, least in zip(ordered, values.tolist(), best.tolist(), strict=True)]
         table = Table(("trial", self.label, "best so far"), tuple(rows))
-        text = f"{self.label} of {len(ordered)} finished trials; the best has {number(float(values.min()))}."
+        text = f"{self.label} of {len(ordered)} finished trials; the best has {number(_value(self.finished[0]))}."
         return (Chart("history", "Each trial, and the best so far", text, Axis(0.0, max(1.0, last), "trial", "count"), self._axis(), marks, table),)
 
     def _mattered(self) -> list[Section]:
@@ -184,7 +188,8 @@ def report_study(study: Study, out: Path) -> Path:
     facts = [("study", study.name), ("metric", plan.metric), ("pruner", plan.pruner), ("seed", str(plan.seed))]
     facts += [(f"searched: {key}", str(given)) for key, given in plan.space.keys.items()]
     records = [record for record in study.records if record.state != "waiting"]
-    return write(TuningPage(study.name, plan.metric, plan.space.keys, records, study.importances(), facts), out)
+    loss = {} if plan.space.task == DEFAULT else {"loss": "validation loss"}
+    return write(TuningPage(study.name, plan.metric, plan.space.keys, records, study.importances(), facts, plan.sign, **loss), out)
 
 
 def _value(record: Record) -> float:

@@ -11,21 +11,20 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import new_class
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from grus.errors import OptionError
 from grus.tasks import draft, mistakes
 from grus.tasks.draft import Draft
+from grus.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
+    from grus.models.settings import LayerSettings
     from grus.training.settings import TrainingSettings
 
-TaskName = Literal["forecast"]
-# Where each task's configuration is defined, as module:class; one without a task is a forecast's.
-TASKS: dict[str, str] = {"forecast": "grus.tasks.forecast_config:ForecastConfig"}
-DEFAULT = "forecast"
+TaskName = Literal["forecast", "classify", "regress"]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -55,6 +54,22 @@ class Config(Part):
         model: Any
         training: TrainingSettings
         logging: LoggingConfig
+
+    @property
+    def subject(self) -> str:
+        """What is learnt to be said, in a few words."""
+        raise NotImplementedError
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What is learnt from what, by label."""
+        raise NotImplementedError
+
+    def located(self) -> Self:
+        """With absolute paths: a relative one would mean another file when the run is used from elsewhere."""
+        given: dict[str, Any] = {key: getattr(self.data, key) for key in TASKS[self.task].paths}
+        paths = {key: type(value)(Path(value).absolute()) for key, value in given.items() if isinstance(value, Path | str)}
+        return self.model_copy(update={"data": self.data.model_copy(update=paths)}) if paths else self
 
     @classmethod
     def completed(cls, tree: dict[str, Any]) -> dict[str, Any]:
@@ -91,9 +106,31 @@ def _located(section: type[BaseModel]) -> type[BaseModel]:
     return new_class(section.__name__, (section,), exec_body=lambda namespace: namespace.update(own))
 
 
+def with_gru_d(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with what goes with gru_d, the cell or the treatment of what is missing, where nothing else is written."""
+    data, model = (cast(dict[str, Any], part) if isinstance(part := tree.get(name, {}), dict) else {} for name in ("data", "model"))
+    if "gru_d" not in (data.get("missing"), model.get("cell")):
+        return tree
+    return {**tree, "data": {"missing": "gru_d", **data}, "model": {"cell": "gru_d", "missing_aware": True, **model}}
+
+
+def check_gru_d(missing: str, model: LayerSettings) -> None:
+    """Raises: ValueError unless a cell that reads what is missing, and it alone, is shown it."""
+    if (missing == "gru_d") != model.missing_aware:
+        cell = model.cell if isinstance(model.cell, str) else model.cell.name
+        must = "gru_d beside a cell that reads what is missing, as gru_d does, and beside no other"
+        raise ValueError(f"data.missing must be {must}, got {missing} beside {cell}; take gru_d for both, or for neither.")
+
+
+def check_schedule(validation: Any, training: TrainingSettings) -> None:
+    """Raises: ValueError for a schedule that follows the validation loss where there is none."""
+    if validation == 0 and training.schedule == "plateau":
+        raise ValueError("training.schedule must be another than plateau without a validation part, got data.validation 0; change one of them.")
+
+
 def config_class(task: str) -> type[Config]:
     """The configuration of a task."""
-    module, _, name = TASKS[task].partition(":")
+    module, _, name = TASKS[task].config.partition(":")
     return cast(type[Config], getattr(import_module(module), name))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from grus.data.panel import Panel
 from grus.data.splitting import Range, Split
@@ -37,9 +38,16 @@ def training_facts(parts: Split, model: ForecastModel, training: TrainingSetting
         ("transform", windows.transform),
         ("scaling", f"{windows.scaling}, fitted on the training part"),
         ("network", f"{name_of(model)}, {settings.decoder} decoder, {settings.head} head, {weights} weights"),
+        *course_facts(model.network, training, history),
+    ]
+
+
+def course_facts(network: nn.Module, training: TrainingSettings, history: History) -> Facts:
+    """How long and by what a network was trained."""
+    return [
         ("epochs", f"{len(history.epochs)} of {training.epochs}, best {history.best_epoch}, stopped by {history.stopped}"),
         ("batch size", str(training.batch_size)),
-        *_memory(model, training),
+        *_memory(network, training),
         ("seed", str(training.seed)),
         ("training time", f"{sum(row['seconds'] for row in history.epochs):.1f} s"),
         ("made with", ", ".join(f"{name} {number}" for name, number in versions().items())),
@@ -61,11 +69,11 @@ def time_text(time: Any, panel: Panel) -> str:
     return str(time.astype(f"M8[{unit}]")).replace("T", " ")
 
 
-def _memory(model: ForecastModel, training: TrainingSettings) -> Facts:
+def _memory(network: nn.Module, training: TrainingSettings) -> Facts:
     """What the layers kept for their gradients, where a budget chose it."""
     if training.max_memory_gb is None:
         return []
-    kept = next(layer.options.memory for layer in model.network.modules() if isinstance(layer, Recurrent))
+    kept = next(layer.options.memory for layer in network.modules() if isinstance(layer, Recurrent))
     return [("memory", f"{kept}, within {training.max_memory_gb:g} GB")]
 
 

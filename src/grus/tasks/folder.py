@@ -8,8 +8,9 @@ log.csv           the same as a table, with logging.csv
 tensorboard/      the same for TensorBoard, with logging.tensorboard
 checkpoints/      to go on from after an interruption
 model/            the trained network
-metrics.json      the scores of the backtest, by forecaster and metric
+metrics.json      the scores of the judgement, by model and metric
 backtest.json     every forecast of the backtest beside the truth
+evaluation.json   in its place, of sequences: what was said of each test sequence beside the truth
 report.html       the page
 """
 
@@ -30,9 +31,10 @@ import numpy as np
 
 from grus.errors import DataError, OptionError
 from grus.tasks.config import Config, load
+from grus.tasks.registry import TASKS, Task
 
 VERSION = 1
-KIND = "grus forecast run"
+KINDS = {task.kind: task for task in TASKS.values()}
 ENTRIES = (
     "run.json",
     "config.yaml",
@@ -43,14 +45,14 @@ ENTRIES = (
     "checkpoints",
     "model",
     "metrics.json",
-    "backtest.json",
+    *dict.fromkeys(task.record for task in TASKS.values()),
     "report.html",
 )
 PREVIOUS = ".previous"
 LOCK = ".lock"  # an empty file that no other replaces, as a lock is on the file and not on its name; a folder with nothing else is empty
 UNTRAINED = {"run.json", "config.yaml", "running.json", "log.jsonl", "checkpoints", PREVIOUS, LOCK}  # all that a run has before its first epoch
 # How each part is made that a run lacks, as the remedy of a message.
-_MADE_BY = {"model": "grus fit --resume --out {}", "backtest.json": "grus evaluate {}", "metrics.json": "grus evaluate {}"}
+_MADE_BY = {"model": "grus fit --resume --out {}", "metrics.json": "grus evaluate {}"} | {task.record: "grus evaluate {}" for task in TASKS.values()}
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,19 @@ class RunFolder:
         return self.path / "backtest.json"
 
     @property
+    def evaluation(self) -> Path:
+        """What was said of each test sequence beside the truth."""
+        return self.path / "evaluation.json"
+
+    @property
+    def record(self) -> Path:
+        """That of the two that runs of its task have.
+
+        Raises: DataError where the marker is damaged.
+        """
+        return self.path / self.task.record
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -129,6 +144,14 @@ class RunFolder:
     def previous(self) -> Path:
         """The run that this one replaces, until this one is trained."""
         return self.path / PREVIOUS
+
+    @property
+    def task(self) -> Task:
+        """What the run learns.
+
+        Raises: DataError where the marker is damaged.
+        """
+        return _kind(self)
 
     @property
     def trained(self) -> bool:
@@ -156,7 +179,7 @@ class RunFolder:
 
     def note_learnt(self, until: Mapping[str, str | int]) -> None:
         """Write down the last time of each series that the network has learnt from."""
-        write_text(self.marker, json.dumps({"kind": KIND, "version": VERSION, "learnt_until": dict(until)}, ensure_ascii=False) + "\n")
+        write_text(self.marker, json.dumps({"kind": self.task.kind, "version": VERSION, "learnt_until": dict(until)}, ensure_ascii=False) + "\n")
 
     @property
     def config(self) -> Config:
@@ -287,7 +310,7 @@ def create(path: str | Path, config: Config, *, overwrite: bool = False) -> RunF
         _set_aside(folder)
     try:
         with folder.marker.open("x", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": KIND, "version": VERSION}) + "\n")
+            file.write(json.dumps({"kind": TASKS[config.task].kind, "version": VERSION}) + "\n")
     except FileExistsError as error:
         raise OptionError(f"{path}: must be a new folder, got one that another run has just taken; name another --out.") from error
     write_text(folder.config_file, config.to_yaml())
@@ -331,14 +354,18 @@ def _marker(folder: RunFolder) -> dict[str, Any]:
     return found
 
 
-def _kind(folder: RunFolder) -> None:
-    """Raises: DataError unless the marker is one of ours."""
+def _kind(folder: RunFolder) -> Task:
+    """The task whose run this is.
+
+    Raises: DataError unless the marker is one of ours.
+    """
     found = _marker(folder)
     kind, version = found["kind"], found["version"]
-    if kind != KIND:
-        raise DataError(f"{folder.path}: must be a {KIND}, got a {kind}; name a folder that grus fit made.")
+    if kind not in KINDS:
+        raise DataError(f"{folder.path}: must be a run of a task that is known ({', '.join(KINDS)}), got a {kind}; name a folder that grus fit made.")
     if version != VERSION:
         raise DataError(f"{folder.path}: must be a run of version {VERSION}, got {version}; read it with the version of Grus that wrote it.")
+    return KINDS[kind]
 
 
 def _set_aside(folder: RunFolder) -> None:

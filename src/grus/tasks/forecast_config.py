@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from grus.errors import OptionError
 from grus.models.settings import ForecastSettings
-from grus.tasks.config import Config, LoggingConfig, Name, Part, checked_by
+from grus.tasks.config import Config, LoggingConfig, Name, Part, check_gru_d, check_schedule, checked_by, with_gru_d
 from grus.training.settings import TrainingSettings
 
 Missing = Literal[
@@ -174,24 +174,26 @@ class ForecastConfig(Config):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
-        if (self.data.missing == "gru_d") != self.model.missing_aware:
-            cell = self.model.cell if isinstance(self.model.cell, str) else self.model.cell.name
-            must = "gru_d beside a cell that reads what is missing, as gru_d does, and beside no other"
-            raise ValueError(f"data.missing must be {must}, got {self.data.missing} beside {cell}; take gru_d for both, or for neither.")
+        check_gru_d(self.data.missing, self.model)
         if self.data.ids_per_part is not None and self.backtest.refit != "never":
             got = f"got {self.backtest.refit}; leave one of them out"
             raise ValueError(f"backtest.refit must be never where data.ids_per_part is given, {got}.")
-        if self.data.validation == 0 and self.training.schedule == "plateau":
-            raise ValueError("training.schedule must be another than plateau without a validation part, got data.validation 0; change one of them.")
+        check_schedule(self.data.validation, self.training)
         return self
+
+    @property
+    def subject(self) -> str:
+        return self.data.target
+
+    @property
+    def about(self) -> dict[str, str]:
+        data = self.data
+        target = f"{data.target} by {data.time}" + (f", series by {data.id}" if data.id else "")
+        return {"target": target, "horizon": f"{data.horizon} steps", "missing": data.missing}
 
     @classmethod
     def completed(cls, tree: dict[str, Any]) -> dict[str, Any]:
-        """The tree with what goes with gru_d, the cell or the treatment of what is missing, where nothing else is written."""
-        data, model = (cast(dict[str, Any], part) if isinstance(part := tree.get(name, {}), dict) else {} for name in ("data", "model"))
-        if "gru_d" not in (data.get("missing"), model.get("cell")):
-            return tree
-        return {**tree, "data": {"missing": "gru_d", **data}, "model": {"cell": "gru_d", "missing_aware": True, **model}}
+        return with_gru_d(tree)
 
 
 def forecasting(config: Config) -> ForecastConfig:

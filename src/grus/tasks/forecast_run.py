@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial as bind
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,10 +16,11 @@ import pandas as pd
 from grus.data.calendar import Step
 from grus.data.splitting import Split
 from grus.data.streaming import OnePart, SplitParts, SplitStream, told
-from grus.errors import CheckpointError, DataError, OptionError
+from grus.errors import CheckpointError, OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
-from grus.tasks.config import override
+from grus.tasks.course import RunSummary, check_test_part, describe, finished_history, has_checkpoint, judged_by, load_from, told_training
+from grus.tasks.course import read_history as read_history
 from grus.tasks.ends import blank_ends, check_ahead, known_and_ahead
 from grus.tasks.facts import training_facts
 from grus.tasks.folder import RunFolder, write_text
@@ -31,41 +29,16 @@ from grus.tasks.forecast_config import ForecastConfig, forecasting
 from grus.tasks.frames import prediction_frame
 from grus.tasks.judging import BacktestPlan, Retrain, after_learning, judge_parts, name_of, one_phase, parts_before, untested_of
 from grus.tasks.learning import search_rate, train
-from grus.tasks.live import Pulse
 from grus.tasks.noticed import noticed as noticed
 from grus.tasks.progress import backtest_progress, training_reporter
 from grus.tasks.run_data import STDIN, Outline, last_learnt, parts_of_run, stream_run
 from grus.tasks.run_data import read_run as read_run
 from grus.tasks.run_data import split_run as split_run
-from grus.tasks.run_record import check_out, digest_of, failed, keep_record, leave_place, place_for, run_card
+from grus.tasks.run_record import check_out, content_of, digest_of, failed, keep_record, leave_place, place_for, run_card
 from grus.tasks.seeds import check_seeds, over_seeds
-from grus.training import History, Reporter
-from grus.training.progress import Together, read_rows
+from grus.training import History
 from grus.training.ranks import rank_of_process
 from grus.training.rate_finder import RateSearch
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What a training run came to."""
-
-    folder: Path
-    history: History
-    weights: int
-    series: int
-
-    @property
-    def stopped(self) -> str:
-        return str(self.history.stopped)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Labels and values, in a reader's order."""
-        rows = self.history.epochs
-        best = next((row for row in rows if row["epoch"] == self.history.best_epoch), dict[str, float]())
-        facts: dict[str, Any] = {"run": str(self.folder), "series": self.series, "weights": self.weights, "epochs": len(rows)}
-        facts |= {"best_epoch": self.history.best_epoch, "stopped_by": self.stopped}
-        facts |= {name: best[name] for name in ("loss", "validation_loss") if name in best}
-        return facts | {"seconds": sum(row["seconds"] for row in rows)}
 
 
 def prepare_run(config: ForecastConfig) -> SplitParts:
@@ -85,27 +58,17 @@ def fit_run(config: ForecastConfig, folder: RunFolder, parts: SplitParts, *, rep
     Raises: DataError, OptionError, which also says that another process trains in the folder.
     """
     windows = window_settings(config, parts.step)
-    bar = training_reporter(reporter, f"training {describe(config)} on {_data(config, parts)}")
-    begun = any(folder.checkpoints.rglob("state.json"))
-    leads = rank_of_process() == 0
-    with ExitStack() as life:
-        if leads:
-            life.enter_context(folder.held())
-        told = Together(life.enter_context(Pulse(folder.pulse)), *_logs(config, folder), bar) if leads else bar
-        model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=told, resume=resume and begun)
-        if not history.interrupted and leads:
+    bar = training_reporter(reporter, f"training {describe(config.model)} on {_data(config, parts)}")
+    resume = resume and has_checkpoint(folder)
+    with told_training(config, folder, bar) as reporting:
+        model, history = train(parts, windows, config.model, config.training, folder=folder.path, reporter=reporting, resume=resume)
+        if not history.interrupted and rank_of_process() == 0:
             facts, until = facts_of(config, parts, model, history)
             model = replace(model, facts=tuple(facts))
             folder.note_learnt(until)
             stored.save(model, folder.model, run_card(config, model, {}), overwrite=True)
             folder.drop_previous()
     return _summary(folder, model, history)
-
-
-def _logs(config: ForecastConfig, folder: RunFolder) -> list[Reporter]:
-    """What writes the epochs for other programs; the module brings TensorBoard's formats, which take a tenth of a second."""
-    wanted = {"CsvLog": config.logging.csv, "TensorBoardLog": config.logging.tensorboard}
-    return [getattr(import_module("grus.training.loggers"), name)(folder.path) for name, is_wanted in wanted.items() if is_wanted]
 
 
 def search_run(config: ForecastConfig, parts: SplitParts) -> RateSearch:
@@ -121,14 +84,12 @@ def finished_run(folder: RunFolder) -> RunSummary:
 
     Raises: DataError where its files are damaged.
     """
-    history = read_history(folder)
-    history.stopped = "epochs" if len(history.epochs) == folder.config.training.epochs else "patience"
-    return _summary(folder, load_model(folder), history)
+    return _summary(folder, load_model(folder), finished_history(folder))
 
 
 def _summary(folder: RunFolder, model: ForecastModel, history: History) -> RunSummary:
     weights = sum(weight.numel() for weight in model.network.parameters())
-    return RunSummary(folder.path, history, weights, len(model.scaling.target.names))
+    return RunSummary(folder.path, history, weights, ("series", len(model.scaling.target.names)))
 
 
 def evaluate_run(
@@ -150,8 +111,8 @@ def evaluate_run(
 
     Raises: DataError, OptionError.
     """
-    config, model = _with_backtest(forecasting(folder.config), assignments), load_model(folder)
-    _check_test_part(folder, config)
+    config, model = judged_by(forecasting(folder.config), assignments), load_model(folder)
+    check_test_part(folder, config)
     check_out(folder, out)
     others, plan = check_seeds(seeds, config.training.seed), BacktestPlan(**config.backtest.model_dump())
     whole, until = parts_of_run(config, data, model.like), folder.learnt_until
@@ -171,7 +132,7 @@ def evaluate_run(
             yield part
         yield from () if learnt is whole else learnt
 
-    digest = digest_of(folder, config, looked())
+    digest = digest_of(folder, config, content_of(looked()))
     notes = told(findings)
     for note in notes:
         tell(note)
@@ -207,28 +168,6 @@ def evaluate_run(
         write_text(out, found.to_json())
     leave_place(partial)
     return found
-
-
-def _with_backtest(config: ForecastConfig, assignments: Sequence[str]) -> ForecastConfig:
-    """Raises: OptionError for a key that is not of the backtest: the network is trained."""
-    for assignment in assignments:
-        if not assignment.startswith("backtest."):
-            got = assignment.partition("=")[0]
-            raise OptionError(
-                f"evaluate: --set must be of a key such as backtest.baselines, got {got}; the network is trained, fit another one for it."
-            )
-    return forecasting(override(config, assignments)) if assignments else config
-
-
-def _check_test_part(folder: RunFolder, config: ForecastConfig) -> None:
-    """Raises: DataError for a run whose network was to learn from all but the validation part."""
-    if config.data.test != 0:
-        return
-    other = shlex.join(["grus", "fit", "--config", str(folder.config_file), "--set", "data.test=0.1", "--out", f"{folder.path}-tested"])
-    raise DataError(
-        f"evaluate: {folder.path} must be a run with a test part, got one with data.test=0, for which no table has one; "
-        f"evaluate the run that it was made from, or one that leaves a part to test on: {other}"
-    )
 
 
 def predict_run(
@@ -270,12 +209,7 @@ def load_model(folder: RunFolder) -> ForecastModel:
 
     Raises: DataError where its files are damaged, with a note of the command that makes them anew.
     """
-    try:
-        return stored.load(folder.model)
-    except DataError as error:
-        again = shlex.join(["grus", "fit", "--config", str(folder.config_file), "--out", str(folder.path), "--overwrite"])
-        error.add_note(f"The same run again: {again}")
-        raise
+    return load_from(folder, stored.load)
 
 
 # --- the parts of a run ------------------------------------------------------------------------------------------------------------
@@ -285,19 +219,6 @@ def window_settings(config: ForecastConfig, step: Step) -> WindowSettings:
     further: dict[str, Any] = {name: getattr(data, name) for name in ("transform", "covariate_scaling", "calendar_features")}
     lookback = default_lookback(step.season, data.horizon) if data.lookback is None else data.lookback
     return WindowSettings(lookback, data.horizon, data.missing, data.scaling, **further)
-
-
-def read_history(folder: RunFolder) -> History:
-    """The epochs that the log holds."""
-    return History(read_rows(folder.log))
-
-
-def describe(config: ForecastConfig) -> str:
-    """The network in a few words."""
-    model = config.model
-    if model.encoder == "transformer":
-        return f"Transformer of {model.hidden_size} units"
-    return f"{model.cell if isinstance(model.cell, str) else model.cell.name} of {model.num_layers} × {model.hidden_size} units"
 
 
 def _data(config: ForecastConfig, parts: SplitParts) -> str:

@@ -29,6 +29,7 @@ from grus.models.settings import ForecastSettings
 from grus.tasks import stored
 from grus.tasks.card import make_card
 from grus.tasks.ends import blank_ends, known_and_ahead
+from grus.tasks.estimator_settings import joined, plain
 from grus.tasks.facts import training_facts
 from grus.tasks.forecast import ForecastModel, WindowSettings, check_count, default_lookback
 from grus.tasks.frames import prediction_frame
@@ -115,10 +116,10 @@ class Forecaster(BaseEstimator):
         if y is not None:
             raise OptionError("Forecaster: y must be None, as the target is a column of X, got something; name it in columns.")
         if not isinstance(X, Panel):
-            return read_panel(X, like=like) if like is not None else read_panel(X, self.columns, season=_plain(self.season))
+            return read_panel(X, like=like) if like is not None else read_panel(X, self.columns, season=plain(self.season))
         if self.columns is not None and X.columns != self.columns:
             raise OptionError(f"Forecaster: columns must be those of the panel, {X.columns}, got {self.columns}; leave them out.")
-        return X if self.season is None else X.with_season(_plain(self.season))
+        return X if self.season is None else X.with_season(plain(self.season))
 
     def _split(self, panel: Panel, test: Amount) -> Split:
         """Rows that only say what is known ahead are in the panel, and in none of the parts."""
@@ -137,19 +138,21 @@ class Forecaster(BaseEstimator):
         return train(parts, windows, self._model_settings(), training, start=start, reporter=reporter)
 
     def _windows(self, season: int) -> WindowSettings:
-        horizon = _plain(self.horizon)
+        horizon = plain(self.horizon)
         check_count("Forecaster", "horizon", horizon)
-        lookback = default_lookback(season, horizon) if self.lookback is None else _plain(self.lookback)
+        lookback = default_lookback(season, horizon) if self.lookback is None else plain(self.lookback)
         check_count("Forecaster", "lookback", lookback)
         own = {"lookback": lookback, "horizon": horizon, "missing": self.missing, "scaling": self.scaling, "transform": self.transform}
-        return WindowSettings(**_joined("windows", own, self.windows))
+        return WindowSettings(**joined("Forecaster", "windows", own, self.windows))
 
     def _model_settings(self) -> ForecastSettings:
         own = {"cell": self.cell, "hidden_size": self.hidden_size, "missing_aware": len(get_cell(self.cell).inputs) > 1}
-        return ForecastSettings(**_joined("model", own, self.model))
+        return ForecastSettings(**joined("Forecaster", "model", own, self.model))
 
     def _training_settings(self, seed: int) -> TrainingSettings:
-        return TrainingSettings(**_joined("training", {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}, self.training))
+        return TrainingSettings(
+            **joined("Forecaster", "training", {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed}, self.training)
+        )
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -267,8 +270,8 @@ class Forecaster(BaseEstimator):
         """The fitted model as a folder of plain files; ``scores`` of a backtest go on its card."""
         self._check_fitted()
         card = make_card(f"Forecaster: {name_of(self.model_)}", self.facts(), scores or {}, self.model_.like.findings)
-        training = {name: _plain(getattr(self, name)) for name in TRAINED_WITH}
-        training["training"] = {name: _plain(value) for name, value in (self.training or {}).items()}
+        training = {name: plain(getattr(self, name)) for name in TRAINED_WITH}
+        training["training"] = {name: plain(value) for name, value in (self.training or {}).items()}
         if not isinstance(training["validation_split"], int | float):
             training["validation_split"] = str(training["validation_split"])
         return stored.save(self.model_, path, card, overwrite=overwrite, training=training)
@@ -308,17 +311,3 @@ class Forecaster(BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("Forecaster: must be fitted, got one that is not; call fit first, or Forecaster.load.")
-
-
-def _joined(name: str, own: Mapping[str, Any], further: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Settings by name, each given once."""
-    twice = sorted(set(own) & set(further or {}))
-    if twice:
-        shown = "seed, which is random_state," if twice[0] == "seed" else twice[0]
-        raise OptionError(f"Forecaster: {shown} must be given once, got it in {name} too; leave it out of {name}.")
-    return {key: _plain(value) for key, value in {**own, **(further or {})}.items()}
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers, as searches over parameters draw them, as Python's."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -49,8 +49,10 @@ def list_keys(task: str = "forecast") -> list[Key]:
 
 
 def _meanings(checked: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """What the class's docstring says of its fields: "name: meaning." up to the next name or blank line."""
-    text = inspect.getdoc(checked) or ""
+    """What the docstrings of the class and of those it is made from say of its fields: "name: meaning." up to the next name or blank line."""
+    if (base := checked.__mro__[1]) is not BaseModel and issubclass(base, BaseModel):
+        yield from _meanings(base)
+    text = inspect.cleandoc(checked.__doc__ or "")
     for entry in _ENTRY.finditer(text):
         meaning = re.split(_ENTRY.pattern + r"|\n\n", text[entry.end() :], maxsplit=1, flags=re.MULTILINE)[0]
         for name in entry[1].split(", "):

@@ -26,6 +26,7 @@ from grus.errors import DataError, OptionError
 from grus.evaluation.conformal import ScaledQuantiles, needed
 from grus.models.augment import Augmentation
 from grus.models.forecast import ForecastNetwork, ForecastSettings, ForecastShape, build
+from grus.models.settings import LayerSettings
 from grus.models.tensors import TensorBatch
 from grus.nn.memory import fit_memory
 from grus.tasks.forecast import PREDICTED, Array, ForecastModel, WindowSettings, check_known
@@ -276,13 +277,18 @@ def _check_panel(panel: Panel, windows: WindowSettings, settings: ForecastSettin
         _check_start(start, windows, settings, panel)
 
 
-def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
-    if (parse(windows.missing).fill == "none") != settings.missing_aware:
+def check_missing(missing: str, settings: LayerSettings) -> None:
+    """Raises: OptionError unless gaps are left to a cell that reads them, and to no other."""
+    if (parse(missing).fill == "none") != settings.missing_aware:
         cell = settings.cell if isinstance(settings.cell, str) else settings.cell.name
         raise OptionError(
-            f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {windows.missing!r} "
+            f"train: missing must be 'gru_d' with a cell that reads what is missing, as gru_d does, and with no other, got {missing!r} "
             f"with {cell!r}; take missing='gru_d' and cell='gru_d', or neither."
         )
+
+
+def _check_settings(windows: WindowSettings, settings: ForecastSettings) -> None:
+    check_missing(windows.missing, settings)
     if settings.loss == "mase" and settings.mase_season >= windows.lookback:
         raise OptionError(
             f"train: mase_season must be less than lookback = {windows.lookback} with loss='mase', got {settings.mase_season}; look back further."

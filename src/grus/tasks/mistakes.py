@@ -40,7 +40,7 @@ _MUST: dict[str, str] = {
 
 
 # Classes whose own errors begin with their name and the key, as they are met in Python too; in a configuration they are sections.
-SELF_NAMED = ("ForecastSettings", "TrainingSettings")
+SELF_NAMED = ("ForecastSettings", "SequenceSettings", "TrainingSettings", "Additions")
 UNKNOWN_CELL = "cell"  # what an error begins with that tells of a cell's name
 
 

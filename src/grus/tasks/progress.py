@@ -75,6 +75,26 @@ def backtest_progress(name: str, title: str, clock: Callable[[], float] = time.m
         lines.flush()
 
 
+@contextmanager
+def judging_progress(name: str, title: str, clock: Callable[[], float] = time.monotonic) -> Generator[Tell]:
+    """What is told how the judgement of a network goes on: steps done, all steps, and what they are of; `title` says what is tested on what."""
+    console = Console(stderr=True)
+    if name == "quiet":
+        yield lambda done, total, what: None
+    elif name == "json":
+        yield lambda done, total, what: _print_line(json.dumps({"judging": what, "done": done, "steps": total}), sys.stdout)
+    elif console.is_terminal:
+        columns = TextColumn("{task.description}"), BarColumn(BAR_WIDTH), MofNCompleteColumn()
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what, refresh=True)
+    else:
+        _print_line(title, sys.stderr)
+        lines = PacedLines(sys.stderr, clock)
+        yield lambda done, total, what: lines.write(f"{what}: {done} of {total} steps  {lines.elapsed_s:.0f} s")
+        lines.flush()
+
+
 def _each_fit_once(left: TimeLeft, begin: Callable[[str, int], object], count: Callable[[int, int, float | None], object]) -> Tell:
     """`begin` is told when a baseline is first fitted, with the number of its fits to come; `count` of each window."""
     begun = set[str]()

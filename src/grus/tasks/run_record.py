@@ -16,6 +16,7 @@ from grus.errors import OptionError
 from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
 from grus.tasks.card import make_card
+from grus.tasks.config import Config
 from grus.tasks.folder import RunFolder, check_file, write_text
 from grus.tasks.forecast import ForecastModel
 from grus.tasks.forecast_config import ForecastConfig
@@ -30,22 +31,28 @@ def check_out(folder: RunFolder, out: Path | None) -> None:
     check_file(out)
 
 
-def digest_of(folder: RunFolder, config: ForecastConfig, parts: Iterable[Split]) -> str:
-    """SHA-256 over all that decides an evaluation, but for the seeds that are tried."""
+def digest_of(folder: RunFolder, config: Config, content: Iterable[bytes]) -> str:
+    """SHA-256 over all that decides an evaluation, but for the seeds that are tried; content: that of the data."""
     found = sha256((folder.model / stored.CONFIG).read_bytes())
     found.update(f"{version('grus')} {config.model_dump_json()}".encode())
-    for part in parts:
-        found.update(f"{(part.train, part.validation, part.test)}".encode())
-        for series in part.panel:
-            found.update(series.id.encode())
-            for values in (series.times, series.target, series.past, series.future, series.static):
-                found.update(f"{values.dtype} {values.shape}".encode() + values.tobytes())
+    for part in content:
+        found.update(part)
     return found.hexdigest()
+
+
+def content_of(parts: Iterable[Split]) -> Iterator[bytes]:
+    """All that a split holds."""
+    for part in parts:
+        yield f"{(part.train, part.validation, part.test)}".encode()
+        for series in part.panel:
+            yield series.id.encode()
+            for values in (series.times, series.target, series.past, series.future, series.static):
+                yield f"{values.dtype} {values.shape}".encode() + values.tobytes()
 
 
 def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Path:
     """Where an evaluation keeps what it has finished; others that were interrupted have their own places."""
-    found = folder.checkpoints / "backtest" / digest[:16]
+    found = folder.checkpoints / folder.record.stem / digest[:16]
     others = [] if found.exists() or not found.parent.exists() else sorted(found.parent.iterdir())
     if others:
         tell(f"this evaluation starts anew, as the one that was interrupted had other settings, data or software; what it did is in {others[0]}")
@@ -63,9 +70,15 @@ def leave_place(place: Path) -> None:
 def keep_record(folder: RunFolder, config: ForecastConfig, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:
     """The run's own record, and its card."""
     facts, scores = [*model.facts, *tested_facts(found, config)], found.scores()
-    write_text(folder.backtest, found.to_json())
+    card = run_card(config, replace(model, facts=tuple(facts)), scores, notes)
+    write_judgement(folder, found.to_json(), scores, card)
+
+
+def write_judgement(folder: RunFolder, record: str, scores: Mapping[str, Mapping[str, float]], card: str) -> None:
+    """The run's own record, its scores and its card."""
+    write_text(folder.record, record)
     write_text(folder.metrics, json.dumps(_finite(scores), indent=1))
-    write_text(folder.model / stored.CARD, run_card(config, replace(model, facts=tuple(facts)), scores, notes) + "\n")
+    write_text(folder.model / stored.CARD, card + "\n")
 
 
 def tested_facts(found: Backtest, config: ForecastConfig) -> list[tuple[str, str]]:

@@ -16,16 +16,16 @@ from grus.tasks.folder import write_text
 KEPT = "backtest.json"
 
 
-def check_seeds(seeds: Sequence[Any], own: int) -> tuple[int, ...]:
-    """The seeds to train with beside the network's own; it may be among those asked for.
+def check_seeds(seeds: Sequence[Any], own: int, who: str = "backtest") -> tuple[int, ...]:
+    """The seeds to train with beside the network's own; it may be among those asked for. who: begins a message.
 
     Raises: OptionError for one that is no seed, or is named twice.
     """
     for seed in seeds:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-            raise OptionError(f"backtest: seeds must be whole numbers of at least 0, got {seed!r}; write them as 0, 1, 2.")
+            raise OptionError(f"{who}: seeds must be whole numbers of at least 0, got {seed!r}; write them as 0, 1, 2.")
     if len(set(seeds)) < len(seeds):
-        raise OptionError(f"backtest: seeds must be different from each other, got {', '.join(map(str, seeds))}; name each once.")
+        raise OptionError(f"{who}: seeds must be different from each other, got {', '.join(map(str, seeds))}; name each once.")
     return tuple(int(seed) for seed in seeds if seed != own)
 
 

@@ -21,10 +21,9 @@ from optuna.exceptions import StorageInternalError
 from grus.errors import BackendError, DataError, OptionError
 from grus.tasks.config import Config
 from grus.tasks.folder import write_text
-from grus.tasks.forecast_config import forecasting
-from grus.tasks.run_data import parts_of_run
+from grus.tasks.registry import TASKS
 from grus.tasks.tuning.folder import TuningFolder
-from grus.tasks.tuning.storage import digest_of, open_study
+from grus.tasks.tuning.storage import open_study
 from grus.tasks.tuning.study import Plan, Record, Study
 from grus.training.ranks import count_of_processes
 
@@ -61,7 +60,9 @@ def tune(
     """
     if count_of_processes() > 1:
         raise BackendError(f"grus tune: the search must be led by one process, got {count_of_processes()}; start it without torchrun, give --jobs.")
-    data = digest_of(parts_of_run(forecasting(plan.config({}))))
+    base = plan.config({})
+    trials = TASKS[base.task].load_trial()
+    data = trials.digest_of(trials.read(base))
     if kept is None:
         folder.make()
     with folder.locked():

@@ -16,17 +16,13 @@ from optuna.trial import Trial
 from grus.errors import OptionError
 from grus.tasks.config import Config, check
 from grus.tasks.draft import Draft
+from grus.tasks.registry import DEFAULT, TASKS
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(?:(log)|step=({_NUMBER})))?")
 FLAG = "--search "
 HOW = "write low..high, low..high:log, low..high:step=8 or a,b,c"
 TRIED = 64  # settings of the other keys with which a value is tried before it is refused
-
-# Another value of these is another problem, whose losses say nothing about this one's, or has no part in a trial.
-FIXED = ("path", "ids_per_part", "id", "time", "target", "horizon", "step", "season", "validation", "test", "short")
-# Another value of these changes what the loss is measured in or what it is.
-UNITS = ("data.scaling", "data.transform", "model.head", "model.levels", "model.loss", "model.huber_delta", "model.mase_season")
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,12 @@ class Space:
     """The keys that are searched, in the order in which they were written."""
 
     keys: Mapping[str, Range | Choices]
+    task: str = DEFAULT
 
     def changes_units(self, loss: str) -> tuple[str, ...]:
         """The keys whose values decide what this loss is measured in, so that the losses of two trials do not compare."""
         # The unit of mase is taken from the window.
-        return tuple(key for key in self.keys if key in UNITS or (key == "data.lookback" and loss == "mase"))
+        return tuple(key for key in self.keys if key in TASKS[self.task].units or (key == "data.lookback" and loss == "mase"))
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """The values of a configuration that Optuna suggests for a trial."""
@@ -150,12 +147,13 @@ def parse(written: Draft, section: Mapping[str, Any], assignments: Iterable[str]
         found[key] = FLAG, _read(text, key, FLAG)
     if not found:
         raise OptionError("grus tune: --search must name a key, got none; give one such as --search training.learning_rate=1e-4..1e-2:log.")
+    task = check(written).task  # so that what is wrong from here on is of the search
+    known = TASKS[task]
     for key, (place, _) in found.items():
-        name = key.partition(".")[2]
-        if key == "task" or key.startswith("backtest.") or (key.startswith("data.") and name in FIXED):
+        part, _, name = key.partition(".")
+        if key == "task" or part == known.judged or (part == "data" and name in known.fixed):
             raise OptionError(f"{place}{key}: must be a key that the same validation part can judge, got {key}; give it one value with --set.")
-    check(written)  # so that what is wrong from here on is of the search
-    return Space({key: _fitting(written, key, found) for key in found})
+    return Space({key: _fitting(written, key, found) for key in found}, task)
 
 
 def _read(given: Any, key: str, place: str) -> Range | Choices:

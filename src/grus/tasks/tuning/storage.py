@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from grus.data.streaming import SplitParts
 from grus.errors import BackendError, OptionError
 from grus.tasks.config import check
 from grus.tasks.tuning.space import flat
 from grus.tasks.tuning.study import Plan, Study
-from grus.tasks.tuning.trial import without_test
 
 
 def open_study(plan: Plan, data: str, name: str, place: str, storage: str, tell: Callable[[str], None]) -> Study:
@@ -93,15 +90,3 @@ def _mend(path: Path, tell: Callable[[str], None]) -> None:
             tell(f"{path}: its last line was torn, as by a power cut, and is left out ({torn} bytes).")
     finally:
         lock.release()
-
-
-def digest_of(parts: SplitParts) -> str:
-    """SHA-256 over all that trials may see."""
-    found = sha256()
-    for part in parts.changed(without_test):
-        found.update(f"{part.train} {part.validation}".encode())
-        for series in part.panel:
-            found.update(series.id.encode())
-            for values in (series.times, series.target, series.past, series.future, series.static):
-                found.update(f"{values.dtype} {values.shape}".encode() + values.tobytes())
-    return found.hexdigest()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +21,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from grus.errors import OptionError
 from grus.tasks.config import Config, check
 from grus.tasks.draft import Draft
+from grus.tasks.registry import DEFAULT, TASKS
 from grus.tasks.tuning import space as spaces
+from grus.tasks.tuning.outcome import LOSS
 from grus.tasks.tuning.space import Space, flat
-from grus.tasks.tuning.trial import LOSS, METRICS
 
 PRUNERS = ("median", "hyperband", "none")
 SILENT_S = 300.0  # since the last sign of life of a trial on another machine: then it is given up
@@ -47,7 +49,8 @@ class Plan:
 
         Raises: OptionError.
         """
-        for name, value, among in (("metric", metric, METRICS), ("pruner", pruner or PRUNERS[0], PRUNERS)):
+        metrics = _trials(written).METRICS
+        for name, value, among in (("metric", metric, metrics), ("pruner", pruner or PRUNERS[0], PRUNERS)):
             if value not in among:
                 raise OptionError(f"grus tune: --{name} must be one of {', '.join(among)}, got {value}; leave it out for {among[0]}.")
         space = spaces.parse(written, search, assignments)
@@ -56,10 +59,17 @@ class Plan:
             raise OptionError("grus tune: data.validation must leave a part that judges the trials, got 0; leave it out.")
         if apart := ", ".join(space.changes_units(base.model.loss)):
             if metric == LOSS:
-                raise OptionError(f"grus tune: --metric must be in the target's own units where {apart} is searched, got {LOSS}; give --metric mae.")
+                raise OptionError(
+                    f"grus tune: --metric must be in the target's own units where {apart} is searched, got {LOSS}; give --metric {metrics[1]}."
+                )
             if pruner not in (None, "none"):
                 raise OptionError(f"grus tune: --pruner must be none where {apart} is searched, as losses do not compare then, got {pruner}.")
         return Plan(written, space, metric, pruner or ("none" if apart else PRUNERS[0]), seed)
+
+    @property
+    def sign(self) -> float:
+        """By which the metric is multiplied so that smaller is better."""
+        return -1.0 if self.metric in _trials(self.written).HIGHER_IS_BETTER else 1.0
 
     def config(self, values: Mapping[str, Any]) -> Config:
         """The configuration of a trial.
@@ -128,7 +138,7 @@ class Study:
     @property
     def records(self) -> list[Record]:
         """All trials, by number."""
-        return [_record(self.plan.space, trial) for trial in self.study.get_trials(deepcopy=False)]
+        return [_record(self.plan, trial) for trial in self.study.get_trials(deepcopy=False)]
 
     @property
     def done(self) -> int:
@@ -141,8 +151,9 @@ class Study:
 
     @property
     def best(self) -> Record | None:
-        """The finished trial of the least value, the first of equals."""
-        return min((record for record in self.records if record.state == "finished"), key=_value, default=None)
+        """The finished trial of the best value, the first of equals."""
+        sign = self.plan.sign
+        return min((record for record in self.records if record.state == "finished"), key=lambda record: sign * _value(record), default=None)
 
     def ask(self) -> tuple[Trial, dict[str, Any]]:
         """A new trial and its values. A search that was interrupted suggests what it would have suggested without that."""
@@ -166,7 +177,7 @@ class Study:
             return False
 
     def finish(self, number: int, value: float) -> Record:
-        return self._tell(number, value=value)
+        return self._tell(number, value=self.plan.sign * value)
 
     def prune(self, number: int, note: str) -> Record:
         return self._tell(number, TrialState.PRUNED, note)
@@ -232,15 +243,21 @@ def _value(record: Record) -> float:
     return record.value
 
 
-def _record(space: Space, trial: FrozenTrial) -> Record:
+def _trials(written: Draft) -> ModuleType:
+    """What makes the trials of a configuration's task; those of a task that is none are for the configuration to refuse."""
+    task = written.tree.get("task", DEFAULT)
+    return TASKS[task if task in TASKS else DEFAULT].load_trial()
+
+
+def _record(plan: Plan, trial: FrozenTrial) -> Record:
     note = str(trial.user_attrs.get("note", ""))
     states: dict[TrialState, State] = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
     states |= {TrialState.WAITING: "waiting", TrialState.FAIL: "failed" if note else "interrupted"}
     return Record(
         trial.number,
         states[trial.state],
-        space.values(trial.params),
-        trial.value if trial.state == TrialState.COMPLETE else None,
+        plan.space.values(trial.params),
+        plan.sign * trial.value if trial.state == TrialState.COMPLETE and trial.value is not None else None,
         tuple(sorted(trial.intermediate_values.items())),
         trial.duration.total_seconds() if trial.duration else None,
         note,

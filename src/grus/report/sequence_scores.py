@@ -1,0 +1,261 @@
+"""How good the answers are beside baselines, surely or perhaps by chance: one sentence, a table, and a sentence for each rival."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.evaluation.bootstrap import Draws, Interval, difference_interval
+from grus.evaluation.comparison import McNemar, delong
+from grus.evaluation.predictions import Predictions
+from grus.evaluation.scores import Scores, score
+from grus.report.axes import Array, number
+from grus.report.charts import Table
+from grus.report.page import Section
+from grus.report.records import cells
+from grus.report.sequence_words import REPEATED, chance, figure, is_better_low, metric_of, percent, said, sequences, span
+from grus.tasks.sequence_record import SequenceRecord
+
+MOST = 0.75  # of the sequences in one class: from there on accuracy says little of the others
+SURE = 0.05  # probability below which chance is not called an explanation
+DRAWS = Draws(count=1000)
+SEEN = "stand in the training part too, exactly alike"
+LEAST = 2  # sequences of each class that DeLong's test needs
+
+
+class Gap(NamedTuple):
+    """The network's score, a baseline's, the difference as a sentence has it, and whether it is more than chance explains."""
+
+    metric: str
+    rival: str
+    ours: float
+    theirs: float
+    evidence: str
+    sure: bool
+
+    @property
+    def better(self) -> float:
+        """How much better the network is, below 0 where it is worse."""
+        return (self.theirs - self.ours) if is_better_low(self.metric) else self.ours - self.theirs
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A record with its scores, each computed once."""
+
+    record: SequenceRecord
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, float]]:
+        return self.record.scores()
+
+    @cached_property
+    def own(self) -> Scores:
+        """Those of the network, with each class's."""
+        return self.record.scores_of(self.record.model)
+
+    @cached_property
+    def found(self) -> Predictions:
+        """What the network said beside the truth."""
+        return Predictions.of(self.record.truth, self.record.predicted[self.record.model])
+
+    @cached_property
+    def compared(self) -> dict[str, McNemar | Interval]:
+        return self.record.compared()
+
+    @cached_property
+    def metric(self) -> str:
+        """What networks and baselines are compared by."""
+        return main_metric(self.record)
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """The network beside each baseline, the best one first."""
+        return [gap(self, name, self.metric) for name in rivals(self, self.metric)]
+
+
+def main_metric(record: SequenceRecord) -> str:
+    if record.kind != "class":
+        return "mae" if record.kind == "number" else "f1_micro"
+    if max(record.truth.counts.values()) < MOST * len(record):
+        return "accuracy"
+    return "roc_auc" if len(record.names) == 2 and min(record.truth.counts.values()) >= LEAST else "balanced_accuracy"
+
+
+def rivals(judged: Judged, metric: str) -> list[str]:
+    """The baselines, the best first."""
+    scores = judged.scores
+    known = [name for name in scores if name != judged.record.model and math.isfinite(scores[name][metric])]
+    return sorted(known, key=lambda name: scores[name][metric] if is_better_low(metric) else -scores[name][metric])
+
+
+def gap(judged: Judged, rival: str, metric: str) -> Gap:
+    """The network beside a baseline: McNemar's test of accuracy, DeLong's of the ROC AUC, a bootstrap of any other score."""
+    scores, record = judged.scores, judged.record
+    ours, theirs = scores[record.model][metric], scores[rival][metric]
+    if metric in ("accuracy", "subset_accuracy"):
+        found = judged.compared[rival]
+        assert isinstance(found, McNemar)
+        right = f"only {record.model} was right on {found.only_a}, only {rival} on {found.only_b}"
+        return Gap(metric, rival, ours, theirs, f"{right}; McNemar's test, {chance(found.p_value)}", found.p_value < SURE)
+    interval = _interval(judged, rival, metric)
+    between = span(metric, interval.low, interval.high)
+    return Gap(metric, rival, ours, theirs, f"95 % interval of the difference {between}", interval.low > 0 or interval.high < 0)
+
+
+def _interval(judged: Judged, rival: str, metric: str) -> Interval:
+    record = judged.record
+    mine, other = record.predicted[record.model], record.predicted[rival]
+    if metric == "roc_auc":
+        found = delong(record.truth.values, mine[:, 1], other[:, 1])
+        return Interval(found.difference, found.low, found.high, math.nan)
+    if metric == "mae":
+        compared = judged.compared[rival]
+        assert isinstance(compared, Interval)
+        return compared
+    return difference_interval(record.truth, mine, other, metric, DRAWS)
+
+
+def answer(judged: Judged) -> str:
+    """How much better, or worse, than the best baseline, and whether chance may explain it."""
+    record, metric = judged.record, judged.metric
+    ours = _told(record, metric, judged.scores[record.model][metric]) + _bounds(record, metric)
+    if not judged.gaps:
+        return f"{ours}; no baseline was run beside it, so nothing says whether that is good."
+    return f"{ours}, {beside(judged.gaps[0])}."
+
+
+def beside(found: Gap) -> str:
+    """The difference to the best baseline, with a verdict."""
+    theirs, size = f"{found.rival} ({said(found.metric, found.theirs)})", abs(found.better)
+    if size == 0:
+        return f"no better than the best baseline, {theirs}"
+    if metric_of(found.metric).share:
+        much = f"{number(100 * size, 1)} points {'more' if found.ours > found.theirs else 'less'}"
+    else:
+        much = (
+            f"{percent(size / abs(found.theirs), 0) if found.theirs else said(found.metric, size)} {'more' if found.ours > found.theirs else 'less'}"
+        )
+    verdict = "more than chance explains" if found.sure else "but chance may explain it"
+    return f"{much} than the best baseline, {theirs}: {'better' if found.better > 0 else 'worse'}, {verdict}"
+
+
+def _told(record: SequenceRecord, metric: str, value: float) -> str:
+    amount, of = said(metric, value), sequences(len(record))
+    if metric == "accuracy":
+        return f"{record.model} predicted the right class for {amount} of {of}"
+    if metric == "mae":
+        what = record.names[0] if len(record.names) == 1 else f"{len(record.names)} targets"
+        return f"{record.model} missed {what} of {of} by {amount} on average"
+    return f"{record.model} reached a {metric_of(metric).label} of {amount} on {of}"
+
+
+def _bounds(record: SequenceRecord, metric: str) -> str:
+    found = record.intervals.get(metric)
+    return "" if found is None else f" (95 % interval {span(metric, found.low, found.high)})"
+
+
+def why_metric(judged: Judged) -> str:
+    """Why the answer is not by accuracy; "" where it is, or where there is none."""
+    record, metric, counts = judged.record, judged.metric, judged.record.truth.counts
+    if record.kind != "class" or metric == "accuracy":
+        return ""
+    most = max(counts, key=lambda name: counts[name])
+    share = percent(counts[most] / len(record), 0)
+    return f"Compared by {metric_of(metric).label}, as {share} of the sequences are {most}: whoever always says so is right that often."
+
+
+def comparisons(judged: Judged) -> list[str]:
+    """A sentence for each baseline, the best first."""
+    return [_comparison(judged.record, found) for found in judged.gaps]
+
+
+def _comparison(record: SequenceRecord, found: Gap) -> str:
+    verdict = "no better and no worse than" if found.better == 0 else "better than" if found.better > 0 else "worse than"
+    verdict = verdict if found.sure or found.better == 0 else f"{verdict.removesuffix(' than')}, perhaps by chance, than"
+    scores = f"{metric_of(found.metric).label} {said(found.metric, found.ours)} against {said(found.metric, found.theirs)}"
+    return f"{record.model} is {verdict} {found.rival}: {scores} ({found.evidence})."
+
+
+def without_seen(judged: Judged, seen: NDArray[np.bool_]) -> str:
+    """The scores on the sequences that training does not hold too; "" where there are none of either sort, or they have no score."""
+    record, metric = judged.record, judged.metric
+    if not seen.any() or seen.all():
+        return ""
+    rows = np.flatnonzero(~seen)
+    truth, names = record.truth.rows(rows), [record.model, *(found.rival for found in judged.gaps[:1])]
+    values = [score(truth, record.predicted[name][rows]).values[metric] for name in names]
+    if not np.isfinite(values).all():
+        return ""
+    beside = f", {names[1]} {said(metric, values[1])}" if len(names) > 1 else ""
+    return (
+        f"{int(seen.sum())} of {sequences(len(record))} {SEEN}; "
+        f"on the {len(rows)} others {names[0]} reaches {metric_of(metric).label} {said(metric, values[0])}{beside}."
+    )
+
+
+def scope(record: SequenceRecord) -> str:
+    """On what the answer rests."""
+    if record.kind == "number":
+        low, high = record.truth.values.min(0), record.truth.values.max(0)
+        ranges = ", ".join(f"{name} from {figure(a)} to {figure(b)}" for name, a, b in zip(record.names[:3], low, high, strict=False))
+        more = f" and {len(record.names) - 3} more" if len(record.names) > 3 else ""
+        return f"Tested on {sequences(len(record))} that had no part in training: {ranges}{more}."
+    counts = sorted(record.truth.counts.items(), key=lambda entry: -entry[1])
+    listed = ", ".join(f"{name} ({count})" for name, count in counts[:6])
+    more = f" and {len(counts) - 6} more" if len(counts) > 6 else ""
+    what = "classes" if record.kind == "class" else "labels"
+    return f"Tested on {sequences(len(record))} that had no part in training; {len(counts)} {what}: {listed}{more}."
+
+
+def score_table(judged: Judged) -> Table:
+    """Metrics by network, its interval, and baselines; the best of each row in bold."""
+    record, scores = judged.record, judged.scores
+    names = list(scores)
+    metrics = [metric for metric in scores[record.model] if metric not in REPEATED[record.kind]]
+    rows, strong = list[tuple[str, ...]](), set[tuple[int, int]]()
+    for row, metric in enumerate(metrics):
+        values, bounds = np.array([scores[name][metric] for name in names]), record.intervals.get(metric)
+        ends = np.array([math.nan] * 2 if bounds is None else [bounds.low, bounds.high])
+        *texts, low, high = _texts(metric, np.concatenate([values, ends]))
+        between = [] if not record.intervals else ["–" if bounds is None else f"{low} to {high}"]
+        rows.append((f"{metric_of(metric).label}{' (%)' if metric_of(metric).share else ''}", texts[0], *between, *texts[1:]))
+        if np.isfinite(values).sum() > 1:
+            best = np.flatnonzero(values == (np.nanmin(values) if is_better_low(metric) else np.nanmax(values))).tolist()
+            strong |= {(row, place + 1 + (len(between) if place else 0)) for place in best}
+    interval = ["95 % interval"] if record.intervals else []
+    smaller = [metric_of(metric).label for metric in metrics if is_better_low(metric)]
+    meanings = "; ".join(f"{metric_of(metric).label}: {metric_of(metric).meaning}" for metric in metrics)
+    caption = f"The best in bold; smaller is better for {', '.join(smaller)}. {meanings}."
+    return Table(("", record.model, *interval, *names[1:]), tuple(rows), caption, frozenset(strong))
+
+
+def _texts(metric: str, values: Array) -> list[str]:
+    return [number(100 * value, 1) for value in values] if metric_of(metric).share else cells(values, least=True)
+
+
+def seed_section(judged: Judged) -> Section | None:
+    """Mean and interval of every metric over the seeds; None where there is one seed."""
+    record, metric, scores = judged.record, judged.metric, judged.scores
+    if not record.seeds:
+        return None
+    found = record.over_seeds()
+    rows: list[tuple[str, ...]] = []
+    for name, spread in ((name, spread) for name, spread in found.items() if name not in REPEATED[record.kind]):
+        others = rivals(judged, name)
+        rival = f"{said(name, scores[others[0]][name])}, {others[0]}" if others else "–"
+        rows.append((metric_of(name).label, *(said(name, value) for value in (spread.mean, spread.low, spread.high)), rival))
+    spread, others = found[metric], rivals(judged, metric)
+    text = f"{record.model} was trained and tested {spread.count} times, each with its own seed; {metric_of(metric).label} on average "
+    text += f"{said(metric, spread.mean)}, Student's interval of the mean {span(metric, spread.low, spread.high)}."
+    if others:
+        score = scores[others[0]][metric]
+        where = "below" if spread.high < score else "above" if spread.low > score else "on both sides of"
+        text += f" That lies {where} the best baseline, {others[0]} ({said(metric, score)})."
+    caption = "The interval is over the seeds alone: other data or another split is another matter. Baselines have no seed."
+    return Section("Over seeds", (text,), tables=(Table(("", "mean", "95 % from", "to", "best baseline"), tuple(rows), caption),))

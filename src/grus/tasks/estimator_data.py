@@ -1,0 +1,82 @@
+"""What an estimator of sequences is given, by its form: a table, sequences or texts; and a weight for each."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.data.sequence_arrays import Layout, is_panel_frame
+from grus.data.sequence_columns import SequenceColumns
+from grus.data.sequence_reading import read_sequences
+from grus.data.sequences import Sequences, Texts
+from grus.data.texts import read_texts
+from grus.errors import DataError, OptionError
+
+Form = Literal["table", "sequences", "texts", "read"]
+Data = Sequences | Texts
+NESTED = (list, tuple)
+
+
+def form_of(who: str, X: Any) -> Form:
+    """What X is.
+
+        read       what ``grus.data`` has read
+        texts      a list, array or column of texts
+        table      an array [N, F], a pandas table of numbers or a list of lists of one length: N sequences of F steps of one channel
+        sequences  an array [N, T, C], a list of arrays, lists of several lengths; panels as sktime and aeon have them
+
+    Raises: OptionError for what is none of them.
+    """
+    if isinstance(X, Sequences | Texts):
+        return "read"
+    if is_panel_frame(X):
+        return "sequences"
+    dims = 1 if isinstance(X, NESTED) else len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim if hasattr(X, "__array__") else 0
+    if not dims:
+        kinds = "an array, a list of sequences, a list of texts or a pandas table"
+        raise OptionError(f"{who}: X must be {kinds}, got {type(X).__name__}; read files with grus.data.read_sequences or read_texts.")
+    if dims > 1:
+        return "table" if dims == 2 else "sequences"
+    cells = list(X)
+    if any(isinstance(cell, str) for cell in cells):
+        return "texts"
+    if all(isinstance(cell, NESTED) and not any(np.ndim(value) for value in cell) for cell in cells):
+        return "table" if len({len(cell) for cell in cells}) == 1 else "sequences"
+    return "sequences" if any(np.ndim(cell) for cell in cells) else "table"
+
+
+def read_as(form: Form, X: Any, layout: Layout, channels: tuple[str, ...]) -> Data:
+    """X as ``grus.data`` has it, without labels unless it was read with them; a table is an array here.
+
+    Raises: DataError.
+    """
+    if isinstance(X, Sequences | Texts):
+        return X
+    if form == "texts":
+        return read_texts(list(X), label=None)
+    columns = SequenceColumns(channels=channels)
+    if form == "table":
+        return read_sequences(X[:, :, None], columns)
+    return read_sequences(X if hasattr(X, "shape") and len(X.shape) > 1 else list(X), columns, layout=layout)
+
+
+def read_weights(who: str, weights: Any, count: int) -> NDArray[np.float64] | None:
+    """One weight for each of the sequences.
+
+    Raises: DataError.
+    """
+    if weights is None:
+        return None
+    found = np.asarray(weights, np.float64)
+    if found.shape != (count,):
+        raise DataError(f"{who}: sample_weight must be [N] = [{count}], got {list(found.shape)}; give one weight for each sequence.")
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        wrong = int(np.flatnonzero(~(np.isfinite(found) & (found >= 0)))[0])
+        raise DataError(f"{who}: sample_weight must be finite and at least 0, got {found[wrong]} for sequence {wrong + 1}; correct it.")
+    if not found.any():
+        raise DataError(f"{who}: sample_weight must be above 0 for a sequence, got only zero weights; give one of them more.")
+    return found

@@ -1,0 +1,254 @@
+"""The data of a run of sequences: texts or numbers, read as its configuration says, and split."""
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from grus.data.sequence_columns import SequenceColumns
+from grus.data.sequence_reading import read_sequences
+from grus.data.sequence_sources import open_columns
+from grus.data.sequence_splitting import split_sequences
+from grus.data.sequences import Kind, Labels, Sequences, Texts
+from grus.data.text_rows import TextRules
+from grus.data.texts import read_texts
+from grus.errors import DataError
+from grus.evaluation.text_baselines import is_unspaced, units_of
+from grus.tasks.sequence_config import MOST_STEPS, VOCABULARY, ClassifyConfig, ClassifyData, RegressConfig, SequenceData
+from grus.tasks.sequence_model import SequenceModel
+from grus.tasks.sequence_reading import NumberReader, Reading
+
+RunConfig = ClassifyConfig | RegressConfig
+Data = Sequences | Texts
+# The data layer's remedies, for which a command has options.
+_IN_PYTHON = (
+    ("name text= and label=, label=None without one, or number them without a header", "name --text and --label, or number them without a header"),
+    ("name the columns with SequenceColumns(id=…, time=…, label=…, channels=…)", "name the columns with --id, --time, --label and --channels"),
+    ("or read it with TextRules(undecodable='replace')", "or give --set data.undecodable=replace"),
+    ("or read it with undecodable='replace'", "or give --set data.undecodable=replace"),
+    ("or leave empty ones out with TextRules(empty='drop')", "or leave empty ones out with --set data.empty=drop"),
+    ("say kind='number' for amounts or kind='class' for classes", "give --task regress for amounts, or --set data.kind=class for classes"),
+    ("or say kind='class' where these are names of classes", "or give --set data.kind=class where these are names of classes"),
+    ("or read with quoting=True where cells are quoted", "or give --set data.quoting=true where cells are quoted"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceParts:
+    """What a run learns from, what chooses its best epoch, and what it is judged by; the latter two may be none."""
+
+    learnt: Data
+    held: Data | None
+    test: Data | None
+    reading: Reading
+    findings: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        return "texts" if isinstance(self.learnt, Texts) else "sequences"
+
+    def content(self) -> Iterator[bytes]:
+        """All that the parts hold, as bytes."""
+        yield repr(self.reading).encode()
+        for part in (self.learnt, self.held, self.test):
+            yield from () if part is None else content_of(part)
+
+
+def content_of(data: Data) -> Iterator[bytes]:
+    """All that data holds, as bytes."""
+    yield repr((data.ids, data.labels and (data.labels.kind, data.labels.names), data.texts if isinstance(data, Texts) else data.names)).encode()
+    arrays = [] if isinstance(data, Texts) else [*data.values, *(data.times or ())]
+    for array in arrays if data.labels is None else [data.labels.values, *arrays]:
+        yield f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+
+
+def parts_of(config: RunConfig) -> SequenceParts:
+    """The run's data, read and split.
+
+    Raises: DataError, OptionError.
+    """
+    given = config.data
+    whole, groups = read_labelled(config), _groups(given)
+    shares = {name: 0 if isinstance(value, str) else value for name, value in (("validation", given.validation), ("test", given.test))}
+    cut = split_sequences(whole, shares["validation"], shares["test"], seed=given.split_seed, groups=groups)
+    learnt = whole.rows(cut.train)
+    held, test = (_part(config, whole, given.validation, cut.validation), _part(config, whole, given.test, cut.test))
+    reading, findings = reading_of(given, learnt)
+    findings = (*findings, *cut.findings, *_shared(learnt, held, "validation"), *_shared(learnt, test, "test"))
+    for name, part, value in (("validation", held, given.validation), ("test", test, given.test)):
+        findings += tuple(f"{name}: {finding}" for finding in part.findings) if part is not None and isinstance(value, str) else ()
+    return SequenceParts(learnt, held, test, reading, findings)
+
+
+def _part(config: RunConfig, whole: Data, asked: float | int | str, rows: Any) -> Data | None:
+    """A part that was drawn, or has a file of its own; None where it is not wanted."""
+    if isinstance(asked, str):
+        return read_labelled(config, Path(asked), like_of(whole))
+    return replace(whole, findings=()).rows(rows) if asked else None
+
+
+def read_labelled(config: RunConfig, path: Path | None = None, like: Data | None = None) -> Data:
+    """The run's data, or that of another file read as it was, with labels.
+
+    Raises: DataError.
+    """
+    data = read_data(config, config.data.path if path is None else path, like)
+    if data.labels is None:
+        name = config.data.path if path is None else path
+        raise DataError(
+            f"{name}: must have labels, got none; name the column of what is learnt with --label, or their table with --set data.labels=FILE."
+        )
+    return data
+
+
+def read_data(config: RunConfig, path: Path | None, like: Data | None = None, *, labelled: bool = True) -> Data:
+    """Data in a file, read as the run's own; like: data whose channels, kind and names hold. Without labels these are not looked at.
+
+    Raises: DataError, with the options of a command as its remedies.
+    """
+    given = config.data
+    if path is None:
+        raise DataError(f"task {config.task}: data.path must be given for a run that reads its data, got none; name a file.")
+    if not path.exists():
+        raise DataError(f"{path}: must be a file of data, got nothing there; check the path.")
+    kind: Kind | None = "number" if config.task == "regress" else given.kind if isinstance(given, ClassifyData) else None
+    try:
+        found = _read_texts(given, path, kind, like, labelled) if given.text is not None else _read_numbers(given, path, kind, like, labelled)
+    except DataError as error:
+        sentence = str(error)
+        for theirs, ours in _IN_PYTHON:
+            sentence = sentence.replace(theirs, ours)
+        raise DataError(sentence) from error
+    if config.task == "classify" and found.labels is not None and found.labels.kind == "number":
+        raise DataError(
+            f"{path}: labels must be classes for task classify, got numbers such as {found.labels.values[0, 0]:g}; "
+            "give --task regress, or --set data.kind=class where they are names of classes."
+        )
+    return found
+
+
+def _read_texts(given: SequenceData, path: Path, kind: Kind | None, like: Data | None, labelled: bool) -> Texts:
+    label: Any = None if not labelled else "label" if given.label is None else given.label
+    if given.label is None and labelled and isinstance(given.text, int):
+        raise DataError(f"{path}: data.label must be a number where data.text is, as the file has no header, got none; give --label with its number.")
+    known = like if labelled and isinstance(like, Texts) else None
+    rules = TextRules(given.quoting, given.separator, given.empty, given.undecodable)
+    return read_texts(path, given.text or 0, label, given.id, kind=None if known is not None else kind, like=known, rules=rules)
+
+
+def _read_numbers(given: SequenceData, path: Path, kind: Kind | None, like: Data | None, labelled: bool) -> Sequences:
+    is_table = not (path.suffix == ".npz" or path.name.endswith((".ts", ".ts.gz")))
+    known = like if isinstance(like, Sequences) else None
+    columns = _columns(given, path, known, labelled, is_table)
+    own = None if not labelled or given.labels is None else given.labels
+    return read_sequences(
+        path,
+        columns,
+        labels=own,
+        kind=None if known is not None and known.labels is not None else kind,
+        like=known if labelled or known is None else replace(known, labels=None),
+        layout=given.layout if not is_table else "NTC",
+        absent=given.absent or None,
+        at_one_time=given.at_one_time,
+    )
+
+
+def _columns(given: SequenceData, path: Path, like: Sequences | None, labelled: bool, is_table: bool) -> SequenceColumns:
+    """Which column is what; of a table without labels that are wanted, a column of these may be there or not."""
+    named = {name: None if (value := getattr(given, name)) is None else str(value) for name in ("id", "time", "variable", "value", "length")}
+    labels = _names(given.label)
+    found = SequenceColumns(**named, channels=given.channels, row=given.row)
+    aside = _names(given.groups)
+    if is_table and found.kind_of_row != "value" and not given.channels and (aside or not labelled):
+        there: list[str] = []
+
+        def choose(names: Sequence[str]) -> Sequence[str]:
+            there.extend(names)
+            return names[:1]
+
+        open_columns(path, found, choose)
+        left = [name for name in there if name not in (*labels, *aside, found.id, found.time)]
+        if found.kind_of_row == "step":
+            found = replace(found, channels=tuple(left) if like is None else like.names)
+        elif aside or (not labelled and set(labels) & set(there)):
+            remedy = "name --channels" if aside else f"leave {', '.join(labels)} out of the table"
+            raise DataError(f"{path}: columns of steps must be told from others where a row is a whole sequence, got {there[:8]}; {remedy}.")
+    if not labelled or not labels:
+        return found
+    return replace(found, label=labels[0] if len(labels) == 1 else labels)
+
+
+def _names(columns: Any) -> tuple[str, ...]:
+    return () if columns is None else tuple(map(str, columns)) if isinstance(columns, tuple) else (str(columns),)
+
+
+def _groups(given: SequenceData) -> list[str] | None:
+    """The group of each sequence, in the order of the sequences."""
+    if given.groups is None or given.path is None:
+        return None
+    if given.text is not None:
+        rules = TextRules(given.quoting, None, given.empty, given.undecodable)
+        labels = read_texts(given.path, given.text, given.groups, given.id, kind="class", rules=rules).labels
+    else:
+        if given.path.name.endswith((".ts", ".ts.gz")):
+            raise DataError(
+                f"{given.path}: data.groups must be left out for a .ts file, which has no such column, got {given.groups!r}; leave it out."
+            )
+        own = given.model_copy(update={"label": given.groups, "groups": given.label, "labels": None})
+        labels = _read_numbers(own, given.path, "class", None, True).labels
+    assert labels is not None
+    return [labels.names[number] for number in labels.values.tolist()]
+
+
+def like_of(known: Data | SequenceModel) -> Data:
+    """Data without sequences, whose channels, kind and names other data must have."""
+    if not isinstance(known, SequenceModel):
+        return replace(known.rows([]), findings=())
+    values = np.zeros(
+        (0,) if known.kind == "class" else (0, len(known.names)), {"class": np.int64, "labels": np.uint8, "number": np.float64}[known.kind]
+    )
+    labels = Labels(known.kind, known.names, values)
+    return Sequences((), known.reader.scaling.values.names, (), labels) if isinstance(known.reader, NumberReader) else Texts((), (), labels)
+
+
+def reading_of(given: SequenceData, learnt: Data) -> tuple[Reading, tuple[str, ...]]:
+    """How such data is read, and what was chosen that was left open."""
+    cut: dict[Literal["max_steps", "truncate"], Any] = {
+        "max_steps": None if given.max_steps == "all" else given.max_steps,
+        "truncate": given.truncate,
+    }
+    if isinstance(learnt, Sequences):
+        return Reading(missing=given.missing, scaling=given.scaling, elapsed=given.elapsed, **cut), ()
+    if given.max_steps is None:
+        cut["max_steps"] = MOST_STEPS
+    if given.truncate is None and cut["max_steps"] is not None:
+        cut["truncate"] = "middle"
+    kind, chosen, told = given.tokenizer, dict(VOCABULARY), ()
+    if kind == "auto" and is_unspaced(learnt.texts):
+        kind, chosen["ngrams"] = "words", 2
+        told = ("tokens are characters and pairs of neighbours, as the texts are written without spaces; --set data.tokenizer gives others",)
+    elif kind == "auto":
+        kind, why = units_of(learnt.texts)
+        told = (f"tokens are {kind}{why}; --set data.tokenizer gives others",)
+    if kind == "subwords":  # which have a size of their own
+        del chosen["max_size"]
+    options = chosen | dict(given.tokenizer_options)
+    return Reading(tokenizer=kind, tokenizer_options=options, **cut), told
+
+
+def _shared(learnt: Data, part: Data | None, name: str) -> tuple[str, ...]:
+    """How many sequences of another part stand in the training part too."""
+    if part is None:
+        return ()
+    known = set(_keys(learnt))
+    count = sum(key in known for key in _keys(part))
+    return (f"{name}: {count} of {len(part)} stand in the training part too, exactly alike",) if count else ()
+
+
+def _keys(data: Data) -> list[Any]:
+    return list(data.texts) if isinstance(data, Texts) else [(values.shape, values.tobytes()) for values in data.values]

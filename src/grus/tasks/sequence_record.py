@@ -1,0 +1,247 @@
+"""What a network of sequences, and the baselines beside it, said of the test part: the record that scores and pages are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grus.data.sequence_labels import DTYPES
+from grus.data.sequences import Kind, Labels, Sequences, Texts
+from grus.errors import DataError
+from grus.evaluation.bootstrap import Draws, Interval, difference_interval, score_interval
+from grus.evaluation.comparison import McNemar, mcnemar
+from grus.evaluation.predictions import Predictions
+from grus.evaluation.scores import Scores, metrics_of, score
+from grus.evaluation.seeds import Spreads, spreads
+from grus.evaluation.sequence_judging import baselines_for, judge_baselines
+
+if TYPE_CHECKING:
+    from grus.tasks.sequence_model import SequenceModel
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int, str], None]
+
+VERSION = 1
+SHOWN = 5  # classes that a sentence names
+DIFFERENCE = "mae"  # by which networks of numbers are compared
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceRecord:
+    """What was said of N test sequences beside the truth.
+
+    model: the network's name. ids: of the sequences.
+    predicted: probabilities of the classes or labels, or numbers in their own units, by name: the network's first, then those of each baseline
+        that did not fail. logits: the network's, before its temperature; None for numbers.
+    failures: why a baseline could not be judged, by name. findings: what a reader of the scores must know.
+    intervals: of the network, by metric. seeds: what networks of other seeds said, by seed. seed: the network's own.
+    temperature: the network's, one or one for each label; None where there is none.
+
+    Shapes: arrays [N, K].
+    """
+
+    model: str
+    kind: Kind
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    truth: Labels
+    predicted: Mapping[str, Array]
+    logits: Array | None = None
+    failures: Mapping[str, str] = field(default_factory=dict[str, str])
+    findings: tuple[str, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
+    seeds: Mapping[int, Array] = field(default_factory=dict[int, Array])
+    temperature: list[float] | None = None
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Every metric of the network and of each baseline."""
+        return {name: dict(self.scores_of(name).values) for name in self.predicted}
+
+    def scores_of(self, name: str) -> Scores:
+        """Of the network or a baseline, with those of each class and the confusion matrix."""
+        return score(self.truth, self.predicted[name])
+
+    @property
+    def own_findings(self) -> tuple[str, ...]:
+        """Those that are not of a baseline."""
+        others = tuple(f"{name}: " for name in (*self.predicted, *self.failures) if name != self.model)
+        return tuple(finding for finding in self.findings if not finding.startswith(others))
+
+    @property
+    def tested_seeds(self) -> tuple[int, ...]:
+        """Of all networks that were tested, in order."""
+        return tuple(sorted({self.seed, *self.seeds}))
+
+    def over_seeds(self) -> Spreads:
+        """The spread of every metric over the networks of all seeds, its own among them.
+
+        Raises: DataError where there is no other seed.
+        """
+        found = {self.seed: self.predicted[self.model], **self.seeds}
+        return spreads({seed: score(self.truth, predicted).values for seed, predicted in found.items()})
+
+    def compared(self) -> dict[str, McNemar | Interval]:
+        """The network beside each baseline: who was right where; of numbers, the mean absolute error less the baseline's and its interval."""
+        others = [name for name in self.predicted if name != self.model]
+        if self.kind == "number":
+            return {name: difference_interval(self.truth, self.predicted[self.model], self.predicted[name], DIFFERENCE) for name in others}
+        right = {name: Predictions.of(self.truth, predicted).right for name, predicted in self.predicted.items()}
+        return {name: mcnemar(right[self.model], right[name]) for name in others}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values with exact floats."""
+        facts: dict[str, Any] = {"version": VERSION, "model": self.model, "kind": self.kind, "names": list(self.names), "ids": list(self.ids)}
+        facts |= {"truth": self.truth.values.tolist(), "predicted": {name: values.tolist() for name, values in self.predicted.items()}}
+        facts |= {"logits": None if self.logits is None else self.logits.tolist(), "failures": dict(self.failures), "findings": list(self.findings)}
+        facts |= {"intervals": {metric: asdict(found) for metric, found in self.intervals.items()}}
+        facts |= {"seeds": {str(seed): values.tolist() for seed, values in self.seeds.items()}, "temperature": self.temperature, "seed": self.seed}
+        return facts
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> SequenceRecord:
+        """The inverse of ``to_dict``.
+
+        Raises: DataError where a value is missing or damaged.
+        """
+        try:
+            if values["version"] != VERSION:
+                raise DataError(f"SequenceRecord: version must be {VERSION}, got {values['version']!r}; evaluate the run again.")
+            kind = cast(Kind, values["kind"])
+            names = tuple(map(str, values["names"]))
+            count = len(values["ids"])
+            truth = Labels(kind, names, np.array(values["truth"], DTYPES[kind]))
+            found = SequenceRecord(
+                str(values["model"]),
+                kind,
+                names,
+                tuple(map(str, values["ids"])),
+                truth,
+                {str(name): _array(given, count, len(names)) for name, given in values["predicted"].items()},
+                None if values["logits"] is None else _array(values["logits"], count, len(names)),
+                {str(name): str(why) for name, why in values["failures"].items()},
+                tuple(map(str, values["findings"])),
+                {str(metric): _interval(given) for metric, given in values["intervals"].items()},
+                {int(seed): _array(given, count, len(names)) for seed, given in values["seeds"].items()},
+                None if values["temperature"] is None else list(map(float, values["temperature"])),
+                int(values["seed"]),
+            )
+            if len(truth) != count or found.model not in found.predicted:
+                raise ValueError(f"{len(truth)} truths of {count} sequences")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, DataError) and str(error).startswith("SequenceRecord"):
+                raise
+            raise DataError(
+                f"SequenceRecord: must be as grus evaluate wrote it, got other content ({type(error).__name__}: {error}); evaluate the run again."
+            ) from error
+        return found
+
+    @staticmethod
+    def from_json(text: str) -> SequenceRecord:
+        """Raises: DataError."""
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"SequenceRecord: must be JSON, got other content ({error}); evaluate the run again.") from error
+        return SequenceRecord.from_dict(found)
+
+
+def judge(
+    model: SequenceModel,
+    learnt: Sequences | Texts,
+    test: Sequences | Texts,
+    *,
+    baselines: tuple[str, ...] | None = None,
+    seed: int = 0,
+    limit_s: float | None = None,
+    draws: Draws | None = None,
+    on_progress: Progress | None = None,
+) -> SequenceRecord:
+    """The network on test sequences, beside baselines that learn from all of `learnt`.
+
+    baselines: None takes all that there are for such data. limit_s: the time each of them may take. draws: None draws no intervals.
+    on_progress: steps done, all steps, what they are of.
+
+    Raises: DataError, OptionError.
+    """
+    truth = test.labels
+    if truth is None or not len(test):
+        raise DataError(f"evaluate: test sequences must have labels, and there must be one, got {len(test)} without; give some with labels.")
+    name, said = model.name, model.logits(test)
+    logits = None if model.kind == "number" else said
+    predicted: dict[str, Array] = {name: said if logits is None else model.probabilities(logits)}
+    found = judge_baselines(baselines_for(learnt, baselines), learnt, test, seed=seed, limit_s=limit_s, on_progress=on_progress)
+    failures = {each.name: each.failure for each in found if each.failure is not None}
+    predicted |= {each.name: each.predicted for each in found if each.predicted is not None}
+    findings = [
+        *_together(truth, score(truth, predicted[name]).undefined),
+        *(f"{each.name}: {finding}" for each in found for finding in each.findings),
+    ]
+    temperature = None if model.temperature is None else list(model.temperature.values)
+    record = SequenceRecord(
+        name, truth.kind, truth.names, tuple(test.ids), truth, predicted, logits, failures, tuple(findings), temperature=temperature, seed=seed
+    )
+    return record if draws is None else with_intervals(record, draws, on_progress)
+
+
+def with_intervals(record: SequenceRecord, draws: Draws, on_progress: Progress | None = None) -> SequenceRecord:
+    """The record with an interval of each of the network's metrics that is defined; those that cannot be drawn are told."""
+    intervals: dict[str, Interval] = {}
+    findings = list(record.findings)
+    values, metrics = record.scores_of(record.model).values, list(metrics_of(record.truth))
+    for number, metric in enumerate(metrics):
+        if on_progress is not None:
+            on_progress(number, len(metrics), "intervals")
+        if np.isfinite(values[metric]):
+            try:
+                intervals[metric] = score_interval(record.truth, record.predicted[record.model], metric, draws)
+            except DataError as error:
+                findings.append(f"no interval of {metric}: {error}")
+    return replace(record, intervals=intervals, findings=tuple(findings))
+
+
+def _together(truth: Labels, sentences: Sequence[str]) -> list[str]:
+    """What is undefined: one sentence for all classes, labels or targets of which the same is told."""
+    found: dict[str, list[str]] = {}
+    known = [f"{what} {name!r}" for what in ("class", "label", "target") for name in truth.names]
+    for sentence in sentences:
+        who = next((each for each in known if sentence.startswith(f"{each} ")), "")
+        found.setdefault(sentence.removeprefix(who), []).append(who)
+    return [f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}{told}" for told, names in found.items()]
+
+
+def compared_sentences(record: SequenceRecord) -> list[str]:
+    """The network beside each baseline, for a reader."""
+    found: list[str] = []
+    for name, told in record.compared().items():
+        beside = f"{record.model} beside {name}"
+        if isinstance(told, McNemar):
+            how = "McNemar, exact" if told.exact else "McNemar"
+            more = f"right where the other is wrong {told.only_a} times, wrong where it is right {told.only_b} times"
+            found.append(f"{beside}: {more}; p = {told.p_value:.2g} ({how})")
+        else:
+            found.append(f"{beside}: {DIFFERENCE} {told.value:+.4g}, 95 % interval {told.low:+.4g} to {told.high:+.4g}")
+    return found
+
+
+def _array(values: Sequence[Any], count: int, width: int) -> Array:
+    found = np.array(values, np.float64).reshape(len(values), -1)
+    if found.shape != (count, width):
+        raise ValueError(f"an array of {list(found.shape)} in place of {[count, width]}")
+    return found
+
+
+def _interval(values: Mapping[str, Any]) -> Interval:
+    value, low, high, above = (float(values[name]) for name in ("value", "low", "high", "above"))
+    return Interval(value, low, high, above, tuple(map(str, values["findings"])))

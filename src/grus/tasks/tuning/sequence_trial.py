@@ -1,0 +1,46 @@
+"""One trial of a search for the settings of a network of sequences: trained, and judged on the validation part; the test part is never looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from grus.evaluation.classification import CLASSES, LABELS, TWO_CLASSES
+from grus.evaluation.scores import HIGHER_IS_WORSE, NUMBERS, score
+from grus.tasks.config import Config
+from grus.tasks.sequence_config import of_sequences
+from grus.tasks.sequence_data import RunConfig, SequenceParts, parts_of
+from grus.tasks.sequence_learning import train
+from grus.tasks.tuning.outcome import LOSS, Asking, Found, GoOn
+
+METRICS: tuple[str, ...] = (LOSS, *dict.fromkeys((*TWO_CLASSES, *CLASSES, *LABELS, *NUMBERS)))
+HIGHER_IS_BETTER = tuple(metric for metric in METRICS if metric not in (LOSS, *HIGHER_IS_WORSE))
+
+
+def read(config: Config) -> SequenceParts:
+    """What the trials of a configuration learn from, without the test part.
+
+    Raises: DataError, OptionError.
+    """
+    return replace(parts_of(of_sequences(config)), test=None)
+
+
+def digest_of(parts: SequenceParts) -> str:
+    """SHA-256 over all that trials may see."""
+    found = sha256()
+    for part in replace(parts, test=None).content():
+        found.update(part)
+    return found.hexdigest()
+
+
+def run_trial(config: RunConfig, parts: SequenceParts, metric: str, go_on: GoOn) -> Found:
+    """Train on the training part and judge on the validation part; `go_on` is told each epoch's row.
+
+    Raises: Pruned as soon as `go_on` says no; DataError, OptionError, TrainingError.
+    """
+    learnt, held = parts.learnt, parts.held
+    assert held is not None
+    assert held.labels is not None
+    truth = held.labels
+    model, history = train(learnt, held, parts.reading, config.model, config.training, config.additions, reporter=Asking(go_on))
+    return Found.of(history, metric, lambda: dict(score(truth, model.predict(held)).values))

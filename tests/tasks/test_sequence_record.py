@@ -1,0 +1,126 @@
+"""Records of judged sequences: exact as JSON, scored and compared by value, refused where damaged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grus.data.sequences import Labels, Texts
+from grus.errors import DataError
+from grus.evaluation.bootstrap import Draws, Interval
+from grus.evaluation.comparison import McNemar
+from grus.models import SequenceSettings, SequenceShape
+from grus.models.sequence import build
+from grus.tasks.sequence_model import SequenceModel
+from grus.tasks.sequence_reading import Reading, fit_reader
+from grus.tasks.sequence_record import SequenceRecord, compared_sentences, judge, with_intervals
+
+TRUTH = Labels("class", ("a", "b"), np.array([0, 0, 1, 1, 1]))
+
+
+def of_b(*values: float) -> Any:
+    return np.array([[1 - value, value] for value in values])
+
+
+def record_of(**given: Any) -> SequenceRecord:
+    predicted = {"gru": of_b(0.1, 0.2, 0.9, 1 / 3, 0.8), "majority class": of_b(0.6, 0.6, 0.6, 0.6, 0.6)}
+    ids = ("1", "2", "3", "4", "ф")
+    return SequenceRecord("gru", "class", TRUTH.names, ids, TRUTH, predicted, np.log(predicted["gru"]), **given)
+
+
+def test_scores_are_those_of_everyone() -> None:
+    found = record_of().scores()
+    assert list(found) == ["gru", "majority class"]
+    assert (found["gru"]["accuracy"], found["majority class"]["accuracy"]) == (0.8, 0.6)
+    assert record_of().scores_of("gru").confusion is not None
+    assert np.array_equal(record_of().scores_of("gru").confusion, [[2, 0], [1, 2]])  # type: ignore[arg-type]
+
+
+def test_comparison_counts_who_was_right_where() -> None:
+    (found,) = record_of().compared().values()
+    assert isinstance(found, McNemar)
+    assert (found.both, found.only_a, found.only_b, found.neither) == (2, 2, 1, 0)
+    assert compared_sentences(record_of()) == [
+        "gru beside majority class: right where the other is wrong 2 times, wrong where it is right 1 times; p = 1 (McNemar, exact)"
+    ]
+
+
+def test_numbers_are_compared_by_their_errors() -> None:
+    truth = Labels("number", ("y",), np.arange(8.0)[:, None])
+    found = SequenceRecord("gru", "number", ("y",), tuple("abcdefgh"), truth, {"gru": truth.values + 1, "mean": truth.values + 3})
+    (beside,) = found.compared().values()
+    assert isinstance(beside, Interval)
+    assert (beside.value, beside.low, beside.high) == (-2, -2, -2)
+    assert compared_sentences(found) == ["gru beside mean: mae -2, 95 % interval -2 to -2"]
+
+
+def test_seeds_spread_with_its_own() -> None:
+    found = record_of(seed=3, seeds={1: of_b(0.9, 0.2, 0.9, 0.9, 0.8)})
+    assert found.tested_seeds == (1, 3)
+    assert found.over_seeds()["accuracy"].mean == pytest.approx(0.8)
+    assert found.over_seeds()["accuracy"].count == 2
+    with pytest.raises(DataError, match="at least two seeds"):
+        record_of().over_seeds()
+
+
+def test_record_is_the_same_after_json() -> None:
+    made = record_of(
+        failures={"1-NN DTW": "it took too long"},
+        findings=("gradient boosting: told",),
+        seeds={5: of_b(0.5, 0.25, 0.1, 0.7, 1 / 7)},
+        temperature=[1 / 3],
+        seed=2,
+    )
+    made = with_intervals(made, Draws(100))
+    found = SequenceRecord.from_json(made.to_json())
+    assert found.to_dict() == made.to_dict()
+    assert found.intervals["accuracy"] == made.intervals["accuracy"]
+    assert found.intervals["accuracy"].value == 0.8
+    for name in made.predicted:
+        np.testing.assert_array_equal(found.predicted[name], made.predicted[name])
+    np.testing.assert_array_equal(found.seeds[5], made.seeds[5])
+    assert found.truth.values.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda tree: tree.pop("truth"), "must be as grus evaluate wrote it, got other content"),
+        (lambda tree: tree.update(version=9), "version must be 1, got 9"),
+        (lambda tree: tree["ids"].pop(), "must be as grus evaluate wrote it"),
+        (lambda tree: tree["predicted"]["gru"].pop(), "must be as grus evaluate wrote it"),
+        (lambda tree: tree.update(model="lstm"), "must be as grus evaluate wrote it"),
+        (lambda tree: tree.update(truth=[0, 0, 1, 1, 7]), "must be as grus evaluate wrote it"),
+        (lambda tree: tree.update(intervals=3), "must be as grus evaluate wrote it"),
+    ],
+)
+def test_damaged_record_is_refused(change: Any, sentence: str) -> None:
+    tree = json.loads(record_of().to_json())
+    change(tree)
+    with pytest.raises(DataError, match=sentence):
+        SequenceRecord.from_dict(tree)
+    with pytest.raises(DataError, match="must be JSON"):
+        SequenceRecord.from_json("{")
+
+
+def test_judgement_has_the_network_and_each_baseline_or_why_not() -> None:
+    texts = Texts(("a b", "c d") * 4, tuple("01234567"), Labels("class", ("x", "y", "z"), np.array([0, 1] * 4)))
+    reader, _ = fit_reader(texts, Reading())
+    network = build(SequenceSettings(hidden_size=4, embedding_size=3), SequenceShape("class", 3, vocabulary=reader.vocabulary)).eval()
+    model = SequenceModel((network,), reader, "class", ("x", "y", "z"))
+    few = texts.rows(range(4))
+    told: list[tuple[int, int, str]] = []
+    found = judge(model, few, texts, draws=Draws(100), on_progress=lambda *step: told.append(step))
+    np.testing.assert_array_equal(found.predicted["gru"], model.predict(texts))
+    np.testing.assert_array_equal(found.logits, model.logits(texts))
+    assert list(found.predicted) == ["gru", "majority class"]
+    assert "at least 6 texts" in found.failures["TF-IDF + logistic regression"]
+    assert found.predicted["majority class"].tolist() == [[0.5, 0.5, 0.0]] * 8
+    assert any("class 'z' has no example" in finding for finding in found.findings)
+    assert set(found.intervals) <= set(found.scores()["gru"])
+    assert told[-1][2] == "intervals"
+    with pytest.raises(DataError, match="test sequences must have labels"):
+        judge(model, texts, Texts(("a b",), ("0",)))
