@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -15,8 +16,8 @@ def test_drop_in_changes_only_the_last_digits(tmp_path: Path, capsys: pytest.Cap
     assert "largest relative difference over 6 steps" in capsys.readouterr().out
 
 
-# How many epochs, and what share of the naive error, or how much of the right, is shown in so few.
-ARTICLES = {"article_1": (2, 0.8), "article_2": (2, 0.95), "article_3": (20, 0.75), "article_4": (5, 0.85), "article_5": (5, 0.9)}
+# Epochs for a test, and what they must reach: of errors a share of the naive one, else the accuracy.
+ARTICLES = {"article_1": (2, 0.8), "article_2": (2, 0.95), "article_3": (20, 0.75), "article_4": (5, 0.85), "article_5": (20, 0.95)}
 
 
 @pytest.mark.parametrize("name", ARTICLES)
@@ -28,7 +29,7 @@ def test_article_learns_what_the_naive_answer_does_not_know(name: str, capsys: p
         assert score < limit * naive
     else:
         assert naive < limit <= score <= 1
-    assert f"{score:.2f}"[:4] in told
+    assert min(abs(float(number) - score) for number in re.findall(r"\d+\.\d+", told)) <= 0.05
 
 
 def test_every_article_is_run() -> None:

@@ -19,9 +19,20 @@ from grus.cli import main
 # Adding or removing a public name is a decision: change it here and in CHANGELOG.md.
 PUBLIC: dict[str, set[str]] = {
     "grus": {
-        "Forecaster", "GrusError", "SequenceClassifier", "SequenceRegressor", "__version__",
-        "cells", "convert", "data", "evaluation", "models", "nn", "runtime", "training",
-    },  # fmt: skip
+        "Forecaster",
+        "GrusError",
+        "SequenceClassifier",
+        "SequenceRegressor",
+        "__version__",
+        "cells",
+        "convert",
+        "data",
+        "evaluation",
+        "models",
+        "nn",
+        "runtime",
+        "training",
+    },
     "grus.nn": {"Embedding", "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "Recurrent"},
     "grus.runtime": {"Session"},
 }

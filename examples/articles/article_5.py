@@ -8,7 +8,7 @@ from grus import SequenceRegressor
 
 def main(epochs: int = 30) -> tuple[float, float]:
     weeks, draw = co2.load_pandas().data["co2"].to_numpy(), np.random.default_rng(0)
-    ends = np.array([end for end in range(104, len(weeks) - 26) if np.isfinite(weeks[[end - 52, end - 26, end, end + 26]]).all()])
+    ends = np.array([end for end in range(104, len(weeks) - 26, 2) if np.isfinite(weeks[[end - 52, end - 26, end, end + 26]]).all()])
     past = [weeks[end - draw.integers(52, 104) : end + 1] - weeks[end] for end in ends]  # of unequal length; NaN is what was not measured
     ahead, count = weeks[ends + 26] - weeks[ends], int(0.8 * len(ends))
     model = SequenceRegressor(
@@ -18,7 +18,7 @@ def main(epochs: int = 30) -> tuple[float, float]:
         model={"initialiser": {"W_*": "glorot_uniform", "U_*": "orthogonal", "b_*": "zeros"}},
         training={
             "optimiser": "rmsprop",
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-3,
             "schedule": "exponential",
             "clip_norm": 1.0,
             "penalties": [{"kind": "kernel", "l2": 1e-5}, {"kind": "recurrent", "orthogonality": 1e-4}, {"kind": "bias", "l1": 1e-6}],

@@ -95,6 +95,8 @@ def test_evaluation_in_json_and_of_other_data(run: Path, capsys: pytest.CaptureF
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert set(lines[-1]) == {"gru", "majority class"}
     assert lines[-1]["majority class"]["accuracy"] == 0.5
+    assert lines[-2]["compared"]["majority class"]["exact"] is True
+    assert lines[-3] == {"intervals": {}}
     found = SequenceRecord.from_json(Path("found.json").read_text("utf-8"))
     assert (len(found), dict(found.intervals)) == (12, {})
     assert contents(run) == before

@@ -15,6 +15,7 @@ from grus.data.sequences import Kind
 from grus.errors import ShapeError
 from grus.report import render, write, write_pictures
 from grus.report.charts import Bars, Heat, Spans
+from grus.report.gates import in_order
 from grus.report.passages import pieces, strongest
 from grus.report.sequence_carried import carried_section
 from grus.report.sequence_examples import example_section, worst
@@ -133,6 +134,12 @@ def test_gates_behind_convolutions_have_steps_of_their_own() -> None:
     section = example_section(Judged(classes()), (each,))
     assert section is not None
     assert {chart.x.label for chart in section.parts[0].charts[2:]} == {"step behind the convolutions"}
+
+
+def test_gates_of_one_width_have_one_order() -> None:
+    first, second = np.array([[0.9, 0.1, 0.5]]), np.array([[1.0, 2.0, 3.0]])
+    found = in_order({"of_channels": np.array([[0.7, 0.2]]), "r": first, "z": second})
+    assert {name: values.tolist() for name, values in found.items()} == {"of_channels": [[0.2, 0.7]], "r": [[0.1, 0.5, 0.9]], "z": [[2.0, 3.0, 1.0]]}
 
 
 def test_worst_are_the_surest_mistakes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -57,6 +57,10 @@ def _print(found: Backtest | SequenceRecord, who: str, as_json: bool) -> None:
     if as_json:
         if spreads:
             print_json({"over_seeds": {metric: asdict(spread) for metric, spread in spreads.items()}})
+        if who == "model":
+            record = cast("SequenceRecord", found)
+            for name, told in (("intervals", record.intervals), ("compared", record.compared())):
+                print_json({name: {key: asdict(each) for key, each in told.items()}})
         print_json(found.scores())
         return
     print_scores(found.scores(), who)

@@ -138,9 +138,7 @@ def _checked(networks: Sequence[SequenceNetwork], batch: SequenceBatch, output: 
         raise OptionError("attribution: there must be a network, got none; give those of a model.")
     found, outputs = np.asarray(output, np.int64), networks[0].shape.outputs
     if found.shape != (len(batch.values),) or (found.size and not 0 <= found.min() <= found.max() < outputs):
-        raise ShapeError(
-            f"attribution: output must be [{len(batch.values)}] numbers below {outputs}, got {found.tolist()}; give one of each."
-        )
+        raise ShapeError(f"attribution: output must be [{len(batch.values)}] numbers below {outputs}, got {found.tolist()}; give one of each.")
     return torch.from_numpy(found)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
@@ -33,16 +35,28 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     up = value_axis(label, trace.input)
     letters = max(len(tick) for wanted in range(2, 9) for _, tick in up.ticks(wanted))
     charts = [Chart("gates-input", "Input", text, across, up, marks, table, flat=True, letters=letters)]
-    # One order for all gates, so that a row is the same unit in each of them.
-    order = np.argsort(next(iter(trace.gates.values())).mean(axis=0), kind="stable") if trace.gates else np.zeros(0, np.int64)
+    gates = in_order(trace.gates)
     titles = {name: f"{name}, {meanings[name]}" if name in meanings else name for name in trace.gates}
-    charts += [gate_chart(name, titles[name], values[:, order], trace, across, words, letters) for name, values in trace.gates.items()]
+    charts += [gate_chart(name, titles[name], values, trace, across, words, letters) for name, values in gates.items()]
     times = words.times(trace.times)
     read = f"While {words.model} read {f'{trace.series}, ' if trace.series else ''}{times[0]} to {times[-1]}."
     rows = f"Each row is a unit, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
     bounded = [(name, values) for name, values in trace.gates.items() if values.min() >= 0 and values.max() <= 1]
     seen = [gate_sentence(name, values, meanings.get(name, ""), times) for name, values in bounded]
     return Section("What the gates did", (*seen, f"{read} {rows}"), charts=tuple(charts))
+
+
+def in_order(gates: Mapping[str, Array]) -> dict[str, Array]:
+    """The gates with their units in the order of the means of the first: one order for all, so that a row is the same unit in each of them.
+
+    Gates of another width, such as those of the channels, have the order of the first of that width.
+
+    Shapes: each [L, H].
+    """
+    orders: dict[int, NDArray[np.int64]] = {}
+    for values in gates.values():
+        orders.setdefault(values.shape[1], np.argsort(values.mean(axis=0), kind="stable"))
+    return {name: values[:, orders[values.shape[1]]] for name, values in gates.items()}
 
 
 def read_meanings(cell: str | Cell) -> dict[str, str]:

@@ -22,6 +22,7 @@ STROKES = {
     "reference": (INK, ":", 1.2),
     "rule": (FAINT, "-", 0.8),
 }
+FILLS = {"towards": ("#1f86bf", 0.55), "away": ("#d5701e", 0.55), "ended": (FAINT, 0.75), "bars": (ACCENT, 0.45), "gap": (INK, 0.1)}
 TINTS = {"interval": "#d0e3ee", "interval inner": "#a2c7dc"}
 LINE, FLAT_LINE = 0.06, 0.095  # height of a label at a line's end, of the chart's
 DOTS_PER_INCH = 160
@@ -81,9 +82,11 @@ def draw(axes: Axes, chart: Chart, mark: Mark) -> None:
             axes.fill_between(mark.x, mark.low, mark.high, color=TINTS[mark.role], linewidth=0, label=label)
         case Spans():
             for place, (start, stop) in enumerate(mark.edges):
-                axes.axvspan(start, stop, color=INK, alpha=0.1, linewidth=0, label=None if place else label)
+                axes.axvspan(start, stop, color=FILLS[mark.role][0], alpha=FILLS[mark.role][1], linewidth=0, label=None if place else label)
         case Bars():
-            axes.bar(mark.edges[:-1], mark.heights, np.diff(mark.edges), align="edge", color=ACCENT, alpha=0.45, label=label)
+            axes.bar(
+                mark.edges[:-1], mark.heights, np.diff(mark.edges), align="edge", color=FILLS[mark.role][0], alpha=FILLS[mark.role][1], label=label
+            )
         case Rule():
             colour, style, width = STROKES[mark.role]
             line = axes.axvline if mark.upright else axes.axhline

@@ -9,7 +9,7 @@ import numpy as np
 
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Bars, Chart, Line, Mark, Spans, Table, half_step, missing_spans
-from grus.report.gates import gate_chart, read_meanings
+from grus.report.gates import gate_chart, in_order, read_meanings
 from grus.report.page import Section
 from grus.report.passages import MOST_TOKENS, Passage, pieces, strongest
 from grus.report.records import GateTrace, Words, cells
@@ -70,7 +70,7 @@ def example_section(judged: Judged, traced: Sequence[Traced]) -> Section | None:
     """A part for each sequence; None where none is shown."""
     if not traced:
         return None
-    texts = [_how(judged, traced), "The gates are those of the last layer; the darker, the more open." if any(each.gates for each in traced) else ""]
+    texts = [_how(judged, traced), _gates_are(traced)]
     if judged.record.kind == "number":
         title, first = "Largest errors", "The sequences that were missed most, the worst first."
     elif judged.found.right.all():
@@ -82,6 +82,13 @@ def example_section(judged: Judged, traced: Sequence[Traced]) -> Section | None:
         )
     parts = tuple(_part(judged, each, place) for place, each in enumerate(traced, 1))
     return Section(title, (first, *filter(None, texts)), parts=parts)
+
+
+def _gates_are(traced: Sequence[Traced]) -> str:
+    if not any(each.gates for each in traced):
+        return ""
+    which = "the last layer, the units of both directions together" if traced[0].both else "the last layer"
+    return f"The gates are those of {which}; the darker, the more open."
 
 
 def _how(judged: Judged, traced: Sequence[Traced]) -> str:
@@ -212,15 +219,13 @@ def _gate_charts(each: Traced, place: int) -> tuple[Chart, ...]:
     """Each gate as units × steps, all in one order of the units."""
     if not each.gates:
         return ()
-    first = next(iter(each.gates.values()))
-    steps, meanings = len(first), read_meanings(each.cell)
-    order = np.argsort(first.mean(axis=0), kind="stable")
+    steps, meanings = len(next(iter(each.gates.values()))), read_meanings(each.cell)
     same = steps == len(each.effect)
     x, _, across = _positions(each) if same and not each.is_text else _even(steps)
     label = ("token" if each.is_text else across.label) if same else "step behind the convolutions"
     trace = GateTrace(np.array([number(value) for value in x]), np.zeros(steps), each.gates, "", each.cell)
     words, titled = Words("", "", "", label), Axis(across.low, across.high, label, across.kind)
-    charts = (gate_chart(name, meanings.get(name, ""), values[:, order], trace, titled, words, 1) for name, values in each.gates.items())
+    charts = (gate_chart(name, meanings.get(name, ""), values, trace, titled, words, 1) for name, values in in_order(each.gates).items())
     return tuple(
         Chart(
             f"example-{place}-{chart.name}",

@@ -40,19 +40,29 @@ def trace(model: SequenceModel, data: Data, row: int, output: int, place: int, *
     slopes = by_gradient(model.networks, batch, [output], replacement)[0]
     effect = by_occlusion(model.networks, batch, [output], replacement)[0] if method == "occlusion" else slopes.reshape(steps, -1).sum(1)
     effect = -effect if absent else effect
-    gates, cell = gates_of(model, data, row), model.network.settings.cell
+    settings, gates = model.network.settings, gates_of(model, data, row)
     read = steps_read(model, data, row)
     if isinstance(data, Texts):
         assert isinstance(model.reader, TextReader)
         spans = model.reader.tokenizer.spans(data.texts[row])
-        return Traced(place, output, effect, method, data.texts[row], [spans[step] for step in read.tolist()], gates=gates, cell=cell)
+        return Traced(
+            place,
+            output,
+            effect,
+            method,
+            data.texts[row],
+            [spans[step] for step in read.tolist()],
+            gates=gates,
+            cell=settings.cell,
+            both=settings.bidirectional,
+        )
     assert isinstance(model.reader, NumberReader)
     strength = np.abs(slopes[:, : len(data.names)]).sum(0)
     chosen = np.sort(np.argsort(-strength, kind="stable")[:MOST_CHANNELS])
     raw = data.values[row][read]
     values = (raw if len(data.names) == 1 else model.reader.scaling.apply(raw)[0]).astype(np.float64)[:, chosen]
     names, times = tuple(data.names[channel] for channel in chosen), None if data.times is None else data.times[row][read]
-    return Traced(place, output, effect, method, "", (), values, names, len(data.names) > 1, times, gates, cell)
+    return Traced(place, output, effect, method, "", (), values, names, len(data.names) > 1, times, gates, settings.cell, settings.bidirectional)
 
 
 def gates_of(model: SequenceModel, data: Data, row: int) -> dict[str, Array]:

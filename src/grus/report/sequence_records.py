@@ -18,7 +18,7 @@ class Traced:
     row: of the record. output: the class, label or target that is explained. effect: of each step on what was said of it, found by `method`.
     text, spans: of a text, with the place of each token. values, channels: of a sequence of numbers, those that count most, NaN where not
         measured; `scaled` says whether they are in scaled units. times: of its steps.
-    gates: over the steps that the layers read, [T', H]. cell: which has them.
+    gates: over the steps that the layers read, [T', H]. cell: which has them. both: whether they are of both directions, side by side.
 
     Shapes: effect [T]; values [T, C]; times [T].
     """
@@ -35,6 +35,7 @@ class Traced:
     times: Array | None = None
     gates: Mapping[str, Array] = field(default_factory=dict[str, Array])
     cell: str | Cell = "gru"
+    both: bool = False
 
     def __post_init__(self) -> None:
         sizes = {} if self.values is None else {"values": (self.values, len(self.effect))}

@@ -124,7 +124,7 @@ def evaluate_run(
     assert test is not None
     digest = digest_of(folder, config, [*parts.content(), *content_of(test)])
     partial = place_for(folder, digest, tell)
-    title = f"testing {model.name} on {len(test)} {parts.noun} of {_name(config) if data is None else data.name}"
+    title = f"testing {model.name} on {len(test)} {parts.noun} of {_test_name(config) if data is None else data.name}"
     with judging_progress(reporter, title) as progress:
         found = _kept(partial / KEPT) or _judged(config, model, parts, test, progress, partial / KEPT)
         for seed in others:
@@ -250,6 +250,11 @@ def _card(config: RunConfig, model: SequenceModel, scores: dict[str, dict[str, f
 
 def _name(config: RunConfig) -> str:
     return "data given by the caller" if config.data.path is None else config.data.path.name
+
+
+def _test_name(config: RunConfig) -> str:
+    given = config.data.test
+    return Path(given).name if isinstance(given, str) else _name(config)
 
 
 def _data(config: RunConfig, parts: SequenceParts) -> str:

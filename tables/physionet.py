@@ -1,0 +1,96 @@
+"""Stays in intensive care: irregular measurements with gaps, and whether the patient died in hospital."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pandas as pd
+
+from grus.data import SequenceColumns, Sequences, folds, read_sequences
+from grus.data.sequence_splitting import SequenceSplit
+from grus.evaluation.classification import roc_auc
+from grus.evaluation.sequence_baselines import SequenceBaseline
+from grus.evaluation.sequence_judging import judge_baselines
+from grus.evaluation.summary_baselines import GradientBoosting
+from grus.models import SequenceSettings
+from grus.tasks.sequence_model import Reading
+from grus.training import TrainingSettings
+from tables.classified import Recipe
+from tables.table import Figures, Row, Table, over_seeds
+
+RECORDS, OUTCOMES = "physionet2012/set-a.zip", "physionet2012/outcomes-a.txt.gz"
+FOLDS, AUC = 5, "AUC"
+COLUMNS = SequenceColumns(id="RecordID", time="Time", variable="Parameter", value="Value", label="In-hospital_death")
+ABSENT = {"Height": -1.0, "Weight": -1.0, "Gender": -1.0}
+RECIPE = Recipe(
+    SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, pooling="mean+max", dropout=0.4, input_dropout=0.2),
+    TrainingSettings(epochs=12, batch_size=64, learning_rate=2e-3, weight_decay=0.01, patience=4, threads=1),
+    reading=Reading(missing="gru_d"),
+    members=2,
+)
+
+
+def read(records: Path, outcomes: Path) -> Sequences:
+    """A step for each hour in which something was measured, each value the mean of its hour; the kind of ward as a channel for each."""
+    with ZipFile(records) as archive:
+        texts = {Path(name).stem: archive.read(name).decode() for name in archive.namelist() if name.endswith(".txt")}
+    found = [(stay, *line.split(",")) for stay, text in texts.items() for line in text.splitlines()[1:]]
+    frame = pd.DataFrame(found, columns=["RecordID", "Time", "Parameter", "Value"])
+    frame = frame[~frame["Parameter"].isin(["RecordID", ""])]
+    frame["Time"] = frame["Time"].str.split(":").str[0].astype(int)
+    frame["Value"] = frame["Value"].astype(float)
+    ward = frame["Parameter"] == "ICUType"
+    wards = [frame[ward].assign(Parameter=f"ICUType {kind}", Value=lambda own, kind=kind: (own["Value"] == kind).astype(float)) for kind in (1, 2, 3, 4)]
+    return read_sequences(pd.concat([frame[~ward], *wards]), COLUMNS, labels=outcomes, kind="class", absent=ABSENT, at_one_time="mean")
+
+
+def cut(stays: Sequences) -> tuple[SequenceSplit, ...]:
+    """Five folds, deaths by their share; a tenth of what is left for training chooses the epoch."""
+    return folds(stays, FOLDS, validation=0.1, seed=0)
+
+
+def ways(recipe: Recipe) -> dict[str, Recipe]:
+    """The network, and two of the same size that are told nothing of what is missing."""
+    plain = recipe.model.model_copy(update={"cell": "gru", "missing_aware": False})
+    others = {f"GRU-{how}": replace(recipe, model=plain, reading=replace(recipe.reading, missing=how)) for how in ("mean", "forward")}
+    return {"GRU-D": recipe, **others}
+
+
+def run(folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
+    """Each way to treat what is missing, then gradient boosting."""
+    stays = read(folder / RECORDS, folder / OUTCOMES)
+    parts = cut(stays)
+    for name, recipe in ways(RECIPE).items():
+        named = f"{name}, {recipe.members} × {recipe.model.hidden_size} units"
+        yield over_seeds(named, seeds, lambda seed, recipe=recipe: once(stays, parts, recipe, seed))
+    yield over_seeds(GradientBoosting().name, (0,), lambda seed: boosted(stays, parts, GradientBoosting()))
+
+
+def once(stays: Sequences, parts: Sequence[SequenceSplit], recipe: Recipe, seed: int) -> Figures:
+    """The mean over the folds, each of which has networks of its own."""
+    found: list[float] = []
+    for part in parts:
+        learnt, held, test = (stays.rows(rows) for rows in (part.train, part.validation, part.test))
+        found.append(area(test, recipe.train(learnt, held, seed).predict(test)))
+    return {AUC: float(np.mean(found))}
+
+
+def boosted(stays: Sequences, parts: Sequence[SequenceSplit], baseline: SequenceBaseline) -> Figures:
+    """The baseline, which learns from the validation part too."""
+    found: list[float] = []
+    for part in parts:
+        learnt, test = stays.rows(np.union1d(part.train, part.validation)), stays.rows(part.test)
+        (judged,) = judge_baselines([baseline], learnt, test)
+        assert judged.predicted is not None, judged.failure
+        found.append(area(test, judged.predicted))
+    return {AUC: float(np.mean(found))}
+
+
+def area(test: Sequences, predicted: np.ndarray) -> float:
+    """Under the ROC curve of death, the second class."""
+    assert test.labels is not None
+    return roc_auc(test.labels.values.astype(np.float64), predicted[:, 1])

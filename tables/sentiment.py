@@ -1,0 +1,81 @@
+"""Whether a text praises: sentences of English reviews, Chinese reviews, and whole English reviews, from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from grus.data import Texts, read_texts, split_sequences
+from grus.evaluation.text_baselines import TfidfLinear
+from grus.models import SequenceSettings
+from grus.tasks.sequence_learning import Additions
+from grus.tasks.sequence_model import Reading
+from grus.training import TrainingSettings
+from tables.classified import ACCURACY, Recipe, rows
+from tables.table import Row, Table
+
+Parts = tuple[Texts, Texts, Texts]
+SENTENCES = tuple(f"sst2/{part}.tsv.gz" for part in ("train", "dev", "test"))
+REVIEWS = tuple(f"chnsenticorp/{part}.tsv.gz" for part in ("train", "dev", "test"))
+FILMS = ("imdb/train.jsonl.xz", "imdb/test.jsonl.xz")
+
+
+def sentences(folder: Path) -> Parts:
+    """SST-2: no header, a sentence and 0 or 1."""
+    learnt, held, test = (folder / name for name in SENTENCES)
+    first = read_texts(learnt, 0, 1)
+    return first, read_texts(held, 0, 1, like=first), read_texts(test, 0, 1, like=first)
+
+
+def reviews(folder: Path) -> Parts:
+    """ChnSentiCorp."""
+    learnt, held, test = (folder / name for name in REVIEWS)
+    first = read_texts(learnt, "text_a")
+    return first, read_texts(held, "text_a", like=first), read_texts(test, "text_a", like=first)
+
+
+def films(folder: Path) -> Parts:
+    """IMDb, a tenth of whose training part is held out."""
+    learnt, test = (folder / name for name in FILMS)
+    first = read_texts(learnt)
+    parts = split_sequences(first, validation=0.1, seed=0)
+    return first.rows(parts.train), first.rows(parts.validation), read_texts(test, like=first)
+
+
+def run(parts: Callable[[Path], Parts], recipe: Recipe, folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
+    """The network, then TF-IDF and logistic regression."""
+    return rows(recipe, *parts(folder), seeds, [TfidfLinear(name="TF-IDF + logistic regression")])
+
+
+SST2 = Recipe(
+    SequenceSettings(hidden_size=64, bidirectional=True, pooling="mean+max", dropout=0.5, embedding_size=100, embedding_dropout=0.2, embedding_norm=True),
+    TrainingSettings(epochs=8, batch_size=32, learning_rate=2e-3, patience=3, threads=1),
+    Additions(word_dropout=0.1, adversarial=2.0),
+    members=5,
+)
+CHNSENTICORP = Recipe(
+    SequenceSettings(hidden_size=64, bidirectional=True, pooling="mean+max", dropout=0.5, embedding_size=64, embedding_dropout=0.1, embedding_norm=True),
+    TrainingSettings(epochs=5, batch_size=32, learning_rate=2e-3, patience=2, threads=1),
+    Additions(word_dropout=0.1),
+    Reading(tokenizer_options={"ngrams": 2, "min_count": 2}, max_steps=400, truncate="middle"),
+    members=3,
+)
+IMDB = Recipe(
+    SequenceSettings(
+        hidden_size=64,
+        bidirectional=True,
+        pooling="mean+max",
+        dropout=0.5,
+        embedding_size=64,
+        embedding_dropout=0.2,
+        embedding_norm=True,
+        convolution_filters=64,
+        convolution_width=3,
+        convolution_pooling=4,
+    ),
+    TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, patience=2, threads=1),
+    Additions(word_dropout=0.1),
+    Reading(tokenizer_options={"min_count": 5, "max_size": 30000}, max_steps=400, truncate="middle"),
+    members=2,
+)
