@@ -18,7 +18,6 @@ def main(epochs: int = 30) -> tuple[float, float]:
         model={"initialiser": {"W_*": "glorot_uniform", "U_*": "orthogonal", "b_*": "zeros"}},
         training={
             "optimiser": "rmsprop",
-            "learning_rate": 1e-3,
             "schedule": "exponential",
             "clip_norm": 1.0,
             "penalties": [{"kind": "kernel", "l2": 1e-5}, {"kind": "recurrent", "orthogonality": 1e-4}, {"kind": "bias", "l1": 1e-6}],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -138,13 +140,26 @@ def test_resume_goes_on_with_the_same_configuration(job: Job, run: Path, capsys:
     before = folder.open(run).config
     assert main(["fit", "--resume", "--out", str(run)]) == 0
     assert main(["fit", "sales.csv", "--horizon", "24", "--resume", "--out", str(run)]) == 0
-    assert [(call[0], call[3]) for call in job.calls] == [(before, True)] * 2
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert [(call[0], call[3]) for call in job.calls] == [(before, True)] * 3
     capsys.readouterr()
     assert main(["fit", "--resume", "--epochs", "7", "--cell", "lstm", "--out", str(run)]) == 2
     assert capsys.readouterr().err == (
         f"grus: grus fit --resume: {run} must go on as it began, got another model.cell, training.epochs; leave it out, or name another --out.\n"
     )
-    assert len(job.calls) == 2
+    assert len(job.calls) == 3
+
+
+def test_warning_is_a_sentence(job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def noticed(parts: str) -> tuple[str, ...]:
+        warnings.warn("fit: the newest checkpoint is torn. The previous one is used.", RuntimeWarning, stacklevel=1)
+        return ()
+
+    monkeypatch.setattr(sys.modules["grus.tasks.forecast_run"], "noticed", noticed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["fit", "sales.csv", "--horizon", "3"]) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "grus: fit: the newest checkpoint is torn. The previous one is used."
 
 
 def test_failure_before_anything_was_made_leaves_the_place_free(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

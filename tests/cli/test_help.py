@@ -54,6 +54,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"grus {grus.__version__}\n"
 
 
+def test_what_one_process_does_is_refused_to_several(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["evaluate", "runs/sales"]) == 2
+    assert capsys.readouterr().err == "grus: grus evaluate: one process must do it, got 2; start it without torchrun.\n"
+
+
 def test_no_command_is_wrong_usage() -> None:
     assert main([]) == 2
 

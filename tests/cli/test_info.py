@@ -50,6 +50,12 @@ def test_run_is_described(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [line.split() for line in printed.partition("\n\n")[2].splitlines()] == [["forecaster", "mae"], ["gru", "1.25"], ["naive", "nan"]]
 
 
+def test_run_that_diverged_is_no_run_to_go_on_with(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "checkpoints" / "diverged").mkdir(parents=True)
+    assert main(["info", str(run)]) == 0
+    assert "does not run, as it diverged; run/checkpoints/diverged has the weights and the batch" in capsys.readouterr().out
+
+
 def test_damaged_scores_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "metrics.json").write_text("[1", encoding="utf-8")
     assert main(["info", str(run)]) == 1

@@ -197,6 +197,21 @@ def test_numbers_are_learnt_from_steps(elsewhere: Path, capsys: pytest.CaptureFi
     assert "<title>Learning rates for slope" in Path("run-rate.html").read_text("utf-8")
 
 
+def test_run_without_a_test_part_is_told_to_predict_a_file(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_steps(Path("a.csv"), 40)
+    columns = ["--id", "id", "--time", "time", "--channels", "a,b", "--label", "slope"]
+    assert main(["fit", "a.csv", "--task", "regress", *columns, "--test", "0", "--set=model.hidden_size=4", "--epochs=1"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "grus: next: grus predict run --data FILE, what it says of the sequences in a file."
+    assert main(["predict", "run"]) == 1
+
+
+def test_texts_without_their_column_named_are_told_of_it(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_texts(Path("a.tsv"), 40, 0)
+    assert main(["fit", "a.tsv", "--task", "classify", "--label", "label"]) == 1
+    assert "name the columns of numbers with --channels, that of texts with --text." in capsys.readouterr().err
+
+
 def test_trial_of_a_search_is_of_its_task(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_texts(Path("train.tsv"), 40)
     search = ["--search=model.hidden_size=2,4", "--metric=accuracy", "--trials=2", "--out=found"]

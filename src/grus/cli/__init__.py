@@ -5,6 +5,7 @@ A command's own modules are imported when it runs, so that ``grus --help`` answe
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from grus.errors import GrusError, OptionError
 
 app = typer.Typer(
     name="grus",
-    help="Gated recurrent networks: forecasts from a table of series, on compiled cells.",
+    help="Gated recurrent networks: forecasts of series, classes and numbers of texts and sequences, on compiled cells.",
     epilog="Example: grus fit sales.csv --horizon 24 --out runs/sales",
     no_args_is_help=True,
     add_completion=False,
@@ -34,6 +35,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (report.report, report.EXAMPLE),
     (info.info, info.EXAMPLE),
 )
+ONE_PROCESS = ("demo", "evaluate", "predict", "report", "info")
 for _function, _example in _COMMANDS:
     app.command(epilog=_example)(_function)
 
@@ -82,7 +84,11 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from; allowed behind any command.")] = False,
 ) -> None:
-    """Gated recurrent networks: forecasts from a table of series, on compiled cells."""
+    """Gated recurrent networks: forecasts of series, classes and numbers of texts and sequences, on compiled cells."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and context.invoked_subcommand in ONE_PROCESS:
+        raise OptionError(f"grus {context.invoked_subcommand}: one process must do it, got {processes}; start it without torchrun.")

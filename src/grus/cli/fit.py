@@ -60,11 +60,9 @@ def fit(
     keys: Annotated[
         bool, typer.Option("--keys", help="List every key for --set and config files, and do nothing else.", rich_help_panel=RUN)
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of the run (default run).", show_default=False, metavar="FOLDER", rich_help_panel=RUN)] = Path(
-        "run"
-    ),
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default run).", metavar="FOLDER", rich_help_panel=RUN)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.", rich_help_panel=RUN)] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.", rich_help_panel=RUN)] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder, or in the one named in place of DATA.", rich_help_panel=RUN)] = False,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Try learning rates, draw FOLDER-rate.html, and train nothing.", rich_help_panel=RUN)
     ] = False,
@@ -86,6 +84,9 @@ def fit(
     if quiet and as_json:
         raise typer.BadParameter("--quiet prints no progress and --json prints it; give one of them")
     folders = load_module("grus.tasks.folder", "fit")
+    if resume and out is None and data is not None and folders.is_run(data):  # grus fit --resume RUN, as the other commands take a run
+        out, flags[PATH] = data, None
+    out = Path("run") if out is None else out
     leads = load_module("grus.training.ranks", "fit").rank_of_process() == 0  # of several processes, which torchrun starts, one writes and tells
     quiet, as_json = quiet or not leads, as_json and leads
     found: RunFolder | None = folders.open(out) if resume else None
@@ -160,7 +161,9 @@ def _tell_noticed(findings: Sequence[str], out: Path, as_json: bool) -> None:
 
 def _tell_next(folder: RunFolder, settings: Config) -> None:
     if settings.data.test == 0:
-        print_note(f"next: {command_line('predict', folder.path)}, {TASKS[settings.task].answer}.")
+        task = TASKS[settings.task]
+        said = "what it says of the sequences in a file" if task.unseen else task.answer
+        print_note(f"next: {command_line('predict', folder.path, *task.unseen)}, {said}.")
     else:
         print_note(f"next: {command_line('evaluate', folder.path)}, its scores beside baselines on the test part, which it has not seen.")
 

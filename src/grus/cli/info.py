@@ -91,6 +91,8 @@ def _running(beat: Beat | None) -> str:
 
 
 def _not_running(folder: RunFolder) -> str:
+    if (folder.checkpoints / "diverged").exists():
+        return f"does not run, as it diverged; {folder.checkpoints / 'diverged'} has the weights and the batch, grus fit --overwrite begins anew"
     return f"does not run and is not trained to its end; {command_line('fit', '--resume', '--out', folder.path)} goes on with it"
 
 

@@ -102,6 +102,9 @@ def tune(
         metric, pruner = metric or defaults.get("metric", studies.LOSS), pruner or defaults.get("pruner")
         seed, trials = defaults.get("seed", 0) if seed is None else seed, trials or defaults.get("trials")
         plan, kept = studies.Plan.of(written, section, search or [], metric, pruner, seed), None
+        for key in plan.space.keys:
+            if twice := [each for each in assignments or [] if each.partition("=")[0].strip() == key]:
+                raise OptionError(f"grus tune: --set must name keys that are not searched, got {twice[0]}; leave it out, or the search for {key}.")
         if pruner is None and plan.pruner == "none":
             print_note("no trial is ended early, as the losses of these trials do not compare.")
     amount = job.Amount(trials or (kept["trials"] if kept else TRIALS), jobs, time_limit_s)

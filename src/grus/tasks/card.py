@@ -26,7 +26,7 @@ def make_card(title: str, facts: Sequence[tuple[str, str]], scores: Mapping[str,
         lines += [f"| | {' | '.join(map(_cell, metrics))} |", f"|---{'|---:' * len(metrics)}|"]
         lines += [f"| {_cell(name)} | {' | '.join(_number(row.get(metric)) for metric in metrics)} |" for name, row in scores.items()]
     else:
-        lines.append("Not judged yet: `backtest` compares it with baselines.")
+        lines.append("Not judged yet, so there are no scores beside baselines.")
     if findings:
         lines += ["", "## Noticed in the data", "", *(f"- {' '.join(finding.split())}" for finding in findings)]
     return "\n".join(lines)

@@ -324,6 +324,11 @@ def _make(path: Path) -> tuple[Path, ...]:
     return made
 
 
+def is_run(path: str | Path) -> bool:
+    """Whether a folder holds a run, whole or not."""
+    return RunFolder(Path(path)).marker.exists()
+
+
 def open(path: str | Path, *, needs: Iterable[str] = ()) -> RunFolder:
     """The run in a folder that `create` made; `needs` names the parts that must be there, such as "model".
 

@@ -18,6 +18,7 @@ class Task:
     page: the module of its report. trial: the module that makes one trial of a search.
     kind: what a run's folder says it is. record: the file of a run's judgement. judged: the section that says how a run is judged.
     who: the header over those whose scores are printed. answer: what a prediction is.
+    unseen: what ``grus predict`` must be given where a run has no test part.
     needs: keys of data that must be given, and the remedy without each.
     flags: the key of each option of ``grus fit`` that not every task has, or not under this key.
     fixed: keys of data with another value of which a search would learn another thing, or none of its business.
@@ -38,6 +39,7 @@ class Task:
     fixed: tuple[str, ...]
     units: tuple[str, ...] = ()
     paths: tuple[str, ...] = ("path",)
+    unseen: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])  # options of other tasks, and this one's own in place of each
 
     def load_job(self) -> ModuleType:
@@ -93,6 +95,7 @@ def _sequence(task: str, noun: str) -> Task:
             *("separator", "quoting", "empty", "undecodable", "kind", "validation", "test", "groups", "split_seed"),
         ),
         paths=("path", "labels", "validation", "test"),
+        unseen=("--data", "FILE"),
         units=("model.loss", "model.label_smoothing", "model.focal_gamma", "model.huber_delta", "model.class_weights"),
         renamed={"--target": "--label", "--past": "--channels", "--horizon": "", "--future": "--channels", "--static": ""},
     )
@@ -100,6 +103,6 @@ def _sequence(task: str, noun: str) -> Task:
 
 TASKS: dict[str, Task] = {
     "forecast": _FORECAST,
-    "classify": _sequence("classify", "the class of each sequence of the test part; --data FILE for others"),
-    "regress": _sequence("regress", "the numbers of each sequence of the test part; --data FILE for others"),
+    "classify": _sequence("classify", "the class of each sequence of the test part, or with --data FILE of others"),
+    "regress": _sequence("regress", "the numbers of each sequence of the test part, or with --data FILE of others"),
 }

@@ -25,6 +25,7 @@ from grus.tasks.registry import DEFAULT, TASKS
 from grus.tasks.tuning import space as spaces
 from grus.tasks.tuning.outcome import LOSS
 from grus.tasks.tuning.space import Space, flat
+from grus.training.named import nearest
 
 PRUNERS = ("median", "hyperband", "none")
 SILENT_S = 300.0  # since the last sign of life of a trial on another machine: then it is given up
@@ -52,7 +53,8 @@ class Plan:
         metrics = _trials(written).METRICS
         for name, value, among in (("metric", metric, metrics), ("pruner", pruner or PRUNERS[0], PRUNERS)):
             if value not in among:
-                raise OptionError(f"grus tune: --{name} must be one of {', '.join(among)}, got {value}; leave it out for {among[0]}.")
+                remedy = nearest(value, among, f"leave it out for {among[0]}.")
+                raise OptionError(f"grus tune: --{name} must be one of {', '.join(among)}, got {value}; {remedy}")
         space = spaces.parse(written, search, assignments)
         base = check(written)
         if base.data.validation == 0:
