@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    listed = "\n".join(f"  {table.name:10} {table.title}" for table in TABLES.values())
+    listed = "\n".join(f"  {table.name:12} {table.title}" for table in TABLES.values())
     parser = argparse.ArgumentParser(
         prog="python -m tables", description=__doc__, epilog=f"tables:\n{listed}", formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,8 +34,8 @@ class Recipe:
 
     model: SequenceSettings
     training: TrainingSettings
-    additions: Additions = Additions()
-    reading: Reading = Reading()
+    additions: Additions = field(default_factory=Additions)
+    reading: Reading = field(default_factory=Reading)
     members: int = 1
     more: Callable[[Sequences, int], Sequences] | None = None
 
@@ -42,18 +43,18 @@ class Recipe:
     def name(self) -> str:
         """What a row calls it."""
         settings = self.model
-        parts = [f"{settings.hidden_size} units", *(["both ways"] if settings.bidirectional else [])]
-        parts += ["convolved"] if settings.convolution_filters else []
-        return f"{f'{self.members} × ' if self.members > 1 else ''}{settings.cell}, {', '.join(parts)}"
+        several = f"{self.members} × " if self.members > 1 else ""
+        conv = "conv, " if settings.convolution_filters else ""
+        return f"{several}{conv}{settings.cell} {settings.hidden_size}{' both ways' if settings.bidirectional else ''}"
 
     def train(self, learnt: Data, held: Data | None, seed: int) -> SequenceModel:
         """The model of a seed, whose networks have seeds of their own; held sequences choose the epochs."""
+        if self.more is not None:
+            assert isinstance(learnt, Sequences)
+            learnt = self.more(learnt, seed)  # one for all networks, which must have the same units
         return ensemble([self._one(learnt, held, seed * self.members + member) for member in range(self.members)])
 
     def _one(self, learnt: Data, held: Data | None, seed: int) -> SequenceModel:
-        if self.more is not None:
-            assert isinstance(learnt, Sequences)
-            learnt = self.more(learnt, seed)
         training = self.training.model_copy(update={"seed": seed})
         return train(learnt, held, self.reading, self.model, training, self.additions)[0]
 
@@ -66,14 +67,17 @@ def score(data: Data, predicted: ArrayLike) -> Figures:
 
 
 def rows(recipe: Recipe, learnt: Data, held: Data | None, test: Data, seeds: Sequence[int], beside: Sequence[SequenceBaseline]) -> Iterator[Row]:
-    """The network, trained once per seed, then each baseline, which learns from the held out sequences too."""
+    """The network, trained once per seed, then each baseline, which learns from the held out sequences too; one that is better is named so."""
 
     def once(seed: int) -> Figures:
         return score(test, recipe.train(learnt, held, seed).predict(test))
 
-    yield over_seeds(recipe.name, seeds, once)
+    network = over_seeds(recipe.name, seeds, once)
+    yield network
     for baseline in beside:
-        yield beside_row(baseline, learnt if held is None else joined(learnt, held), test)
+        row = beside_row(baseline, learnt if held is None else joined(learnt, held), test)
+        is_better = row.figures[ACCURACY][0] > fmean(network.figures[ACCURACY])
+        yield replace(row, name=f"{row.name}, better") if is_better else row
 
 
 def beside_row(baseline: SequenceBaseline, learnt: Data, test: Data) -> Row:
@@ -89,7 +93,8 @@ def beside_row(baseline: SequenceBaseline, learnt: Data, test: Data) -> Row:
 
 def joined(one: Data, other: Data) -> Data:
     """The sequences or texts of both, whose ids are numbered anew."""
-    assert one.labels is not None and other.labels is not None
+    assert one.labels is not None
+    assert other.labels is not None
     labels = type(one.labels)(one.labels.kind, one.labels.names, np.concatenate([one.labels.values, other.labels.values]))
     ids = tuple(map(str, range(len(one) + len(other))))
     if isinstance(one, Texts):

@@ -51,3 +51,14 @@ def run(folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
     known = read(pictures, digits)
     parts = split_sequences(known, validation=HELD, seed=0)
     return rows(RECIPE, known.rows(parts.train), known.rows(parts.validation), read(test_pictures, test_digits), seeds, [])
+
+
+TABLE = Table(
+    name="mnist",
+    title="MNIST, which digit a picture shows that is read row by row",
+    protocol="60000 pictures, 5000 of them for validation, drawn by class, and 10000 to test; a step is a row of 28 pixels between 0 and 1.",
+    chosen="",
+    files=FILES,
+    metrics=(ACCURACY,),
+    run=run,
+)

@@ -16,11 +16,13 @@ from tables.table import Row, Table
 
 FILE = "names/names.zip"
 RECIPE = Recipe(
-    SequenceSettings(hidden_size=128, bidirectional=True, pooling="mean+max", dropout=0.4, embedding_size=48),
+    SequenceSettings(
+        hidden_size=128, bidirectional=True, pooling="mean+max", dropout=0.4, embedding_size=48, convolution_filters=128, convolution_width=3
+    ),
     TrainingSettings(epochs=10, batch_size=64, learning_rate=2e-3, patience=3, threads=1),
     Additions(word_dropout=0.05),
     Reading(tokenizer="characters"),
-    members=3,
+    members=2,
 )
 
 
@@ -34,7 +36,7 @@ def cut(names: Texts) -> tuple[Texts, Texts, Texts]:
 
 def run(folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
     """The network, then n-grams of characters."""
-    return rows(RECIPE, *cut(read_texts(folder / FILE)), seeds, [TfidfLinear("characters", name="TF-IDF + logistic regression")])
+    return rows(RECIPE, *cut(read_texts(folder / FILE)), seeds, [TfidfLinear("characters", name="TF-IDF + logistic")])
 
 
 TABLE = Table(
@@ -44,7 +46,10 @@ TABLE = Table(
         "A fifth is for testing, drawn with seed 0, each language by its share; of the rest a tenth chooses the epoch. Some names stand there\n"
         "with several languages. No published figure is for this split. TF-IDF counts 1 to 3 characters and learns from the whole rest."
     ),
-    chosen="",
+    chosen=(
+        "The mean of two networks of 128 units both ways, which read filters of three characters. Two settings were tried on the validation\n"
+        "names: without the filters 81.7 %, with them 84.8 %. The test names were read once for the network; TF-IDF's 83.0 % was known before."
+    ),
     files=(FILE,),
     metrics=(ACCURACY,),
     run=run,

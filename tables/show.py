@@ -7,10 +7,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from tables import adding, airline, co2, ett, m4, music, pm25
+from tables import adding, airline, co2, ett, m4, mnist, music, names, physionet, pm25, sentiment, ucr
 from tables.table import Row, Table
 
-TABLES = {table.name: table for table in (airline.TABLE, co2.TABLE, *ett.TABLES, *m4.TABLES, pm25.TABLE, *music.TABLES, adding.TABLE)}
+FORECASTS = (airline.TABLE, co2.TABLE, *ett.TABLES, *m4.TABLES, pm25.TABLE)
+CLASSES = (*ucr.TABLES, names.TABLE, physionet.TABLE, *sentiment.TABLES, mnist.TABLE)
+TABLES = {table.name: table for table in (*FORECASTS, *music.TABLES, *CLASSES, adding.TABLE)}
 
 
 def shown(name: str, folder: Path, seeds: Sequence[int]) -> str:

@@ -143,6 +143,15 @@ def test_boosting_is_what_scikit_learn_fits_at_once() -> None:
     assert found.findings == ()
 
 
+def test_boosting_takes_figures_that_no_sequence_has() -> None:
+    data = waves("class")
+    once = tuple(np.concatenate([values, np.where(np.arange(len(values)) == 0, 1, NAN)[:, None]], 1).astype(np.float32) for values in data.values)
+    wider = Sequences(once, (*data.names, "measured once"), data.ids, data.labels)
+    assert np.isnan(summary_features(wider)[0]).all(0).any()
+    found, expected = (GradientBoosting(rounds=5).fit(each, Effort()).predict(each, Effort()) for each in (wider, data))
+    np.testing.assert_allclose(found, expected)  # what is the same in all sequences says nothing
+
+
 def test_boosting_that_is_out_of_time_says_so() -> None:
     found = GradientBoosting().fit(waves("class"), Effort(limit_s=1e-9))
     assert found.findings == ("boosting stopped after 10 of 100 rounds: its 1e-09 s were over",)

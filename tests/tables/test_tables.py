@@ -13,7 +13,7 @@ from grus.evaluation import SeasonalNaive
 from grus.evaluation.backtest import Backtest
 from tables import airline, co2, ett, m4, music, pm25
 from tables.__main__ import main
-from tables.show import TABLES, lines
+from tables.show import CLASSES, TABLES, lines
 from tables.table import Row, baseline_rows, over_seeds
 
 
@@ -29,8 +29,9 @@ def test_help_lists_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     forecasts = ["airline", "co2", "etth1-96", "etth1-192", "etth1-336", "etth1-720", "ettm1-96", "ettm1-336", "m4-hourly", "m4-weekly", "pm25"]
-    assert list(TABLES) == [*forecasts, "jsb", "nottingham", "piano", "adding"]
-    assert all(f"{table.name:10} {table.title}" in printed for table in TABLES.values())
+    series = ["vowels", "pendigits", "italy", "motions", "gunpoint", "arrowhead", "names", "physionet", "sst2", "chnsenticorp", "imdb", "mnist"]
+    assert list(TABLES) == [*forecasts, "jsb", "nottingham", "piano", *series, "adding"]
+    assert all(f"{table.name:12} {table.title}" in printed for table in TABLES.values())
 
 
 def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +49,7 @@ def test_missing_data_is_listed_and_ends_with_2(tmp_path: Path, capsys: pytest.C
         *(file for table in m4.TABLES for file in table.files),
         pm25.FILE,
         *(table.files[0] for table in music.TABLES),
+        *(file for table in CLASSES for file in table.files),
     ]
     assert said.err.splitlines()[1:] == [f"  {tmp_path / name}" for name in files]
 

@@ -16,7 +16,7 @@ def test_card_is_markdown_with_facts_scores_and_findings() -> None:
 
 def test_card_without_scores_or_findings_says_so() -> None:
     card = make_card("Title", [], {}, [])
-    assert "Not judged yet: `backtest` compares it with baselines." in card
+    assert "Not judged yet, so there are no scores beside baselines." in card
     assert "Noticed" not in card
 
 

@@ -164,7 +164,7 @@ def test_file_and_foreign_kind_are_refused(place: Path) -> None:
         folder.create(place / "file", CONFIG)
     (place / "run.json").write_text('{"kind": "grus speech run", "version": 1}', encoding="utf-8")
     with pytest.raises(
-        DataError, match="must be a run of a task that is known .grus forecast run, grus classify run, grus regress run., got a grus speech run"
+        DataError, match=r"must be a run of a task that is known .grus forecast run, grus classify run, grus regress run., got a grus speech run"
     ):
         folder.create(place, CONFIG, overwrite=True)
     (place / "run.json").write_text('{"kind": "grus forecast run", "version": 2}', encoding="utf-8")

@@ -16,8 +16,8 @@ from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.tasks.forecast_run import window_settings
 from grus.tasks.learning import train
 from grus.tasks.run_data import parts_of_run
-from grus.tasks.tuning.loop import _Worker  # pyright: ignore[reportPrivateUsage]
 from grus.tasks.tuning.forecast_trial import run_trial, without_test
+from grus.tasks.tuning.loop import _Worker  # pyright: ignore[reportPrivateUsage]
 from grus.tasks.tuning.outcome import Pruned, Row
 from grus.training import TrainingSettings
 from tests.tasks.searches import plan_of, write_table

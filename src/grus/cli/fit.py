@@ -62,7 +62,9 @@ def fit(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default run).", metavar="FOLDER", rich_help_panel=RUN)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.", rich_help_panel=RUN)] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder, or in the one named in place of DATA.", rich_help_panel=RUN)] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in that folder, or in the one named in place of DATA.", rich_help_panel=RUN)
+    ] = False,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Try learning rates, draw FOLDER-rate.html, and train nothing.", rich_help_panel=RUN)
     ] = False,

@@ -58,8 +58,10 @@ class GradientBoosting:
                 findings.append(f"boosting stopped after {done} of {self.rounds} rounds: its {effort.limit_s:g} s were over")
             return estimator
 
-        predict = fit_columns(labels, _features(self.name, data)[0], learn)
-        return Fitted(lambda other: predict(_features(self.name, other)[0]), tuple(findings))
+        found = _features(self.name, data)[0]
+        known = ~np.isnan(found).all(0)  # scikit-learn refuses a figure that no sequence has, such as the slope of what is measured once
+        predict = fit_columns(labels, found[:, known], learn)
+        return Fitted(lambda other: predict(_features(self.name, other)[0][:, known]), tuple(findings))
 
 
 @dataclass(frozen=True)

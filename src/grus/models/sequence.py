@@ -39,7 +39,7 @@ class SequenceNetwork(nn.Module):
     Padding, and what else is in the batch, has no part in what is said of a sequence. Weights are drawn from PyTorch's generator alone: the same seed
     gives the same network.
 
-    class_weights: for ``class_weights="balanced"``, what ``grus.models.sequence_objective.balanced`` made of the training labels; the weights are
+    class_weights: for ``class_weights="balanced"``, what ``grus.models.sequence_losses.balanced`` made of the training labels; the weights are
     among the network's buffers.
 
     Shapes: batch as ``SequenceBatch``; result [B, K].

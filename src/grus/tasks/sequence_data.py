@@ -35,7 +35,10 @@ _IN_PYTHON = (
     ("say kind='number' for amounts or kind='class' for classes", "give --task regress for amounts, or --set data.kind=class for classes"),
     ("or say kind='class' where these are names of classes", "or give --set data.kind=class where these are names of classes"),
     ("or read with quoting=True where cells are quoted", "or give --set data.quoting=true where cells are quoted"),
-    ("or leave it empty if it is missing.", "leave it empty if it is missing, or name the columns of numbers with --channels, that of texts with --text."),
+    (
+        "or leave it empty if it is missing.",
+        "leave it empty if it is missing, or name the columns of numbers with --channels, that of texts with --text.",
+    ),
 )
 
 
