@@ -120,8 +120,8 @@ def test_what_is_wrong_with_the_rest_is_told_first() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"metric": "mea"}, "--metric must be one of validation_loss, mae, rmse, smape, mase, crps, got mea; leave it out for validation_loss."),
-        ({"pruner": "hyper"}, "--pruner must be one of median, hyperband, none, got hyper; leave it out for median."),
+        ({"metric": "mea"}, "--metric must be one of validation_loss, mae, rmse, smape, mase, crps, got mea; did you mean 'mae'?"),
+        ({"pruner": "hyper"}, "--pruner must be one of median, hyperband, none, got hyper; did you mean 'hyperband'?"),
         ({"key": "data.scaling=standard,robust"}, "--metric must be in the target's own units where data.scaling is searched, got validation_loss"),
         ({"key": "model.head=point,quantile", "metric": "mae", "pruner": "median"}, "--pruner must be none where model.head is searched"),
     ],
