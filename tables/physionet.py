@@ -30,7 +30,7 @@ RECIPE = Recipe(
     SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, pooling="mean+max", dropout=0.4, input_dropout=0.2),
     TrainingSettings(epochs=12, batch_size=64, learning_rate=2e-3, weight_decay=0.01, patience=4, threads=1),
     reading=Reading(missing="gru_d"),
-    members=2,
+    members=3,
 )
 
 
@@ -107,7 +107,10 @@ TABLE = Table(
         "A step is an hour in which something was measured, of 40 channels. The figure is the mean of the folds' AUC. GRU-mean and GRU-forward have\n"
         "the same settings, are given the mean or the last value for what is missing, and nothing else. Che 2018 had other folds and steps."
     ),
-    chosen="",
+    chosen=(
+        "The mean of three networks. One setting was tried, for GRU-D, on a quarter of the first fold's training part: one network had 0.831 there.\n"
+        "The other two have it unchanged. Each fold was tested once for each of the three."
+    ),
     files=(RECORDS, OUTCOMES),
     metrics=(AUC,),
     run=run,
