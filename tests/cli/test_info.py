@@ -101,6 +101,33 @@ def test_followed_run_is_told_when_it_is_taken_up_again_and_when_it_is_gone(
     ]
 
 
+def test_run_that_is_not_there_yet_is_waited_for(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder comes, then its sign of life; then it is trained."""
+    later, pulse = run.rename(run.with_name("later")), run / "running.json"
+    events = iter(
+        [
+            lambda: later.rename(run),
+            lambda: pulse.write_text(json.dumps({"time": time.time()}), encoding="utf-8"),
+            lambda: (run / "model" / "config.json").write_text("{}", encoding="utf-8"),
+        ]
+    )
+    monkeypatch.setattr("grus.cli.info.time.sleep", lambda seconds: next(events)())
+    assert main(["info", str(run), "--follow"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "grus: waits for a run in run, which is not there yet.",
+        "grus: the run is trained to its end; next: grus evaluate run.",
+    ]
+
+
+def test_ctrl_c_ends_waiting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grus.cli.info.time.sleep", stop)
+    assert main(["info", "runs/nowhere", "--follow"]) == 130
+    assert capsys.readouterr().err == "grus: waits for a run in runs/nowhere, which is not there yet.\n"
+
+
 def test_ctrl_c_ends_following_and_not_the_run(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(seconds: float) -> None:
         raise KeyboardInterrupt

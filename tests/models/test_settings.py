@@ -48,7 +48,7 @@ from grus.models import ForecastSettings, ForecastShape
         ({"clip_state_gradient": 0.0}, "clip_state_gradient must be greater than 0, got 0.0; leave it out for None."),
         ({"initialiser": 3}, "initialiser must be a valid string, got 3; leave it out for 'pytorch'."),
         ({"initialiser": "orthogonl"}, "got 'orthogonl'; did you mean 'orthogonal'?"),
-        ({"initialiser": "chrono:2"}, "chrono: longest must be at least 3 steps, got 2"),
+        ({"initialiser": "chrono:2"}, "initialiser chrono:N must have an N of at least 3 steps, got chrono:2"),
         ({"initialiser": {"U_*": "orthogonal", "b_*": "zeroes"}}, "got 'zeroes'; did you mean 'zeros'?"),
         ({"head": "negative_binomial"}, "normalisation must be 'none' or 'scale' for a head of counts"),
     ],

@@ -97,7 +97,7 @@ WRONG: list[tuple[Any, str]] = [
     ("glorot", "got 'glorot'; did you mean 'glorot_(uniform|normal)'?"),
     (7, "got 7; pass one of these"),
     ("chrono:long", "got 'chrono:long'; did you mean 'chrono:500'?"),
-    ("chrono:2", "chrono: longest must be at least 3 steps, got 2"),
+    ("chrono:2", "initialiser chrono:N must have an N of at least 3 steps, got chrono:2"),
     ({"U_m": "identity"}, r"initialiser must name parameters of the cell \(W_r, .*\), got 'U_m'; did you mean 'U_"),
     ({"weights": "zeros"}, "got 'weights'; name one of these, or a pattern"),
     ({"U_n": "identty"}, "did you mean 'identity'?"),

@@ -78,6 +78,7 @@ def test_values_are_read_from_the_file(tmp_path: Path) -> None:
         (SMALL + "  past:\n    - a\n    - 3\n", "config.yaml line 5: data.past[1] must be text, got 3."),
         (SMALL + "model: 3\n", "config.yaml line 3: model must be a section with keys, got 3."),
         (SMALL + "model: {cell: 7}\n", "config.yaml line 3: model.cell must be text, got 7."),
+        (SMALL + "model: {initialiser: {U_n:identity}}\n", "got {'U_n:identity': None}; put a space behind the colon of U_n:identity."),
         (SMALL + "model:\n  num_layers: 2\n  cell: GUR\n", "config.yaml line 5: model.cell must be a cell of the catalogue, got 'GUR'; did you mean"),
         (SMALL + "model: {cell: qqq}\n", "got 'qqq'; take one of rnn_tanh, rnn_relu, gru, "),
         (SMALL + "training: {schedule: cosin}\n", "got 'cosin'; did you mean cosine?"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from grus.errors import BackendError, DataError, OptionError
@@ -142,7 +143,7 @@ def test_value_that_is_told_is_the_metric_of_a_finished_trial() -> None:
 
 
 def test_threads_are_divided_among_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert [Amount(1, jobs).threads for jobs in (1, 2, 3, 16)] == [8, 4, 2, 1]
     orders: list[dict[str, Any]] = []
     send = loop._Worker.send  # pyright: ignore[reportPrivateUsage]

@@ -143,7 +143,7 @@ def _find_rate(search: RateSearch, settings: Config, page: Path, *, quiet: bool,
         if not quiet:
             print_rows(("rate", "loss", "smoothed"), rows[:: max(1, len(rows) // SHOWN)])
             print()
-        stopped = "not before the highest rate" if search.stopped_at is None else f"{search.stopped_at:.2g}"
+        stopped = "the highest rate, its end" if search.stopped_at is None else f"{search.stopped_at:.2g}, where the loss rose"
         print_facts({"suggestion": f"{search.suggestion:.2g}" if search.suggestion else "none", "stopped at": stopped, "page": page})
     if search.suggestion is None:
         raise DataError(f"grus fit --find-rate: a rate must lower the loss by more than it scatters, got none; see {page}, change the network.")

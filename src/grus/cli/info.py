@@ -32,6 +32,8 @@ def info(
         print_facts(load_module("grus.cli.machine", "info").describe_machine())
         return
     folders = load_module("grus.tasks.folder", "info")
+    if follow and not run.exists():
+        _await(folders.RunFolder(run))
     folder: RunFolder = folders.open(run)
     if follow:
         _follow(folder)
@@ -41,6 +43,16 @@ def info(
     if folder.metrics.exists():
         print()
         print_scores(_scores(folder), folder.task.who)
+
+
+def _await(folder: RunFolder) -> None:
+    """Wait until a run has begun that is not there yet; Ctrl-C ends that with exit status 130."""
+    print_note(f"waits for a run in {folder.path}, which is not there yet.")
+    try:
+        while not (folder.pulse.exists() or folder.trained):
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt as stop:
+        raise typer.Exit(130) from stop
 
 
 def _follow(folder: RunFolder) -> None:

@@ -27,6 +27,7 @@ from grus.nn.layout import Layout
 from grus.nn.options import Initialiser
 from grus.nn.rewrite import biases, gains, recurrent_matrices
 
+SHORTEST = 3  # steps that a dependency of chrono spans
 # The bias of the gate that keeps the old state, and of the gate that lets new values in.
 KEEPING: Mapping[str, tuple[str | None, str | None]] = {
     "gru": ("b_z", None),
@@ -126,8 +127,8 @@ def chrono(longest: int) -> Action:
     Source: Tallec and Ollivier, "Can recurrent neural networks warp time?" (2018).
     Raises: OptionError below 3 steps.
     """
-    if longest < 3:
-        raise OptionError(f"chrono: longest must be at least 3 steps, got {longest}; pass the longest span in steps")
+    if longest < SHORTEST:
+        raise OptionError(f"chrono: longest must be at least {SHORTEST} steps, got {longest}; pass the longest span in steps")
 
     def apply(weights: Weights) -> None:
         keep, enter = _keeping(weights, "chrono")
@@ -220,6 +221,8 @@ def named(who: str, name: object) -> Action:
     """
     kind, _, longest = name.partition(":") if isinstance(name, str) else ("", "", "")
     if kind == "chrono" and longest.isdecimal():
+        if int(longest) < SHORTEST:
+            raise OptionError(f"{who}: initialiser chrono:N must have an N of at least {SHORTEST} steps, got {name}; give the longest span in steps")
         return chrono(int(longest))
     if not isinstance(name, str) or name not in NAMED:
         known = (*NAMED, "chrono:500")

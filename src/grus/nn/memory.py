@@ -33,10 +33,10 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
     """
     several = (layers,) if isinstance(layers, Recurrent) else tuple(layers)
     call = check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows)
-    return _fastest({layer: [call] for layer in several}, check_positive("choose_memory", "max_memory_gb", max_memory_gb))
+    return _fastest("choose_memory", {layer: [call] for layer in several}, check_positive("choose_memory", "max_memory_gb", max_memory_gb))
 
 
-def _fastest(calls: Mapping[Recurrent, Sequence[tuple[int, int]]], max_memory_gb: float) -> Memory:
+def _fastest(who: str, calls: Mapping[Recurrent, Sequence[tuple[int, int]]], max_memory_gb: float) -> Memory:
     """Of layers that are called on so many steps and rows each; the calls of one layer keep what each of them keeps."""
     flow, need = sum(max(layer.flow_bytes(*call) for call in own) for layer, own in calls.items()), 0
     for memory in FASTEST_FIRST:
@@ -47,7 +47,7 @@ def _fastest(calls: Mapping[Recurrent, Sequence[tuple[int, int]]], max_memory_gb
     enough = (need // unit + 1) * unit / 1e9  # rounded up, so that the budget of the sentence is one that is taken
     steps, rows = max(sum(steps for steps, _ in own) for own in calls.values()), max(rows for own in calls.values() for _, rows in own)
     raise OptionError(
-        f"choose_memory: max_memory_gb must be at least {enough:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
+        f"{who}: max_memory_gb must be at least {enough:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
         "allow that, or take fewer rows or shorter sequences"
     )
 
@@ -77,7 +77,7 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float,
             hook.remove()
     if not seen:
         raise OptionError("fit_memory: max_memory_gb must be None for a network whose recurrent layers are not called, got another; leave it out")
-    memory = _fastest(seen, check_positive("fit_memory", "max_memory_gb", max_memory_gb))
+    memory = _fastest("fit_memory", seen, check_positive("fit_memory", "max_memory_gb", max_memory_gb))
     for layer in seen:
         layer.options = replace(layer.options, memory=memory)
     return memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -91,7 +91,8 @@ def _sentence(location: Location, details: ErrorDetails, sections: Callable[[], 
         return _placed(str(context["error"]), details)
     must = _MUST.get(kind)
     phrase = must.format_map(context) if must is not None else details["msg"].removeprefix("Input should be ")
-    return f"{name} must be {phrase}, got {_shown(details['input'])}{_guess(details['input'], phrase) if kind == 'literal_error' else '.'}"
+    remedy = _guess(details["input"], phrase) if kind == "literal_error" else _spacing(details["input"])
+    return f"{name} must be {phrase}, got {_shown(details['input'])}{remedy}"
 
 
 def _placed(sentence: str, details: ErrorDetails) -> str:
@@ -129,6 +130,12 @@ def _guess(value: Any, phrase: str) -> str:
     folded = {choice.casefold(): choice for choice in choices}
     near = difflib.get_close_matches(value.casefold(), folded, 1) if isinstance(value, str) else []
     return f"; did you mean {folded[near[0]]}?" if near else "."
+
+
+def _spacing(value: Any) -> str:
+    """The remedy for {key:value} in YAML, which is a key without a value."""
+    slips = [key for key, part in cast(dict[Any, Any], value).items() if part is None and ":" in str(key)] if isinstance(value, dict) else []
+    return f"; put a space behind the colon of {slips[0]}." if slips else "."
 
 
 def _shown(value: Any) -> str:

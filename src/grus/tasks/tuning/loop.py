@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from optuna.exceptions import StorageInternalError
 
 from grus.errors import BackendError, DataError, OptionError
@@ -45,8 +46,8 @@ class Amount:
 
     @property
     def threads(self) -> int:
-        """Of each trial, so that all together use the processor once."""
-        return max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        """Of each trial, so that all together use once what PyTorch may use: the processor, or what OMP_NUM_THREADS says."""
+        return max(1, torch.get_num_threads() // self.jobs)
 
 
 def tune(
