@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -12,6 +13,7 @@ import grus
 from grus.cli import app, main
 from grus.models.settings import ForecastSettings
 from grus.tasks.forecast_config import ForecastConfig, ForecastData
+from grus.tasks.sequence_config import ClassifyData
 from grus.training.settings import TrainingSettings
 
 COMMANDS = ("demo", "fit", "tune", "evaluate", "predict", "report", "info")
@@ -34,7 +36,8 @@ def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.Capt
     assert main([command, "--help"]) == 0
     printed = words(capsys.readouterr().out)
     assert f"Usage: grus {command}" in printed
-    example = printed.rpartition(f"Example: grus {command} ")[2]
+    _, _, example = printed.rpartition("Example: ")
+    assert f"Example: {example.strip()}" == import_module(f"grus.cli.{command}").EXAMPLE
     flags = re.findall(r"--[\w-]+", example)
     assert flags or command == "info"
     assert all(printed.count(flag) >= 2 for flag in flags)
@@ -42,11 +45,13 @@ def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.Capt
 
 def test_help_states_the_defaults_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--help"])
-    stated = dict(re.findall(r"--(\w+) (?:(?!--\w)[^()])*\(default (\S+)\)\.", words(capsys.readouterr().out)))
+    printed = words(capsys.readouterr().out)
+    stated = dict(re.findall(r"--(\w+) (?:(?!--\w)[^()])*\(default ([^ )]+)(?: of forecasts, [^)]+)?\)\.", printed))
     data = ForecastData(horizon=1)
     expected = {"target": data.target, "time": data.time, "missing": data.missing, "cell": ForecastSettings().cell, "out": "run"}
     expected |= {"epochs": TrainingSettings().epochs, "seed": TrainingSettings().seed, "task": ForecastConfig(data=data).task}
     assert stated == {name: str(value) for name, value in expected.items()}
+    assert f", {ClassifyData.model_fields['missing'].default} of sequences)" in printed
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

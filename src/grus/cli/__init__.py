@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from grus import __version__
 from grus.cli import demo, evaluate, fit, info, predict, report, tune
@@ -37,7 +38,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
 )
 ONE_PROCESS = ("demo", "evaluate", "predict", "report", "info")
 for _function, _example in _COMMANDS:
-    app.command(epilog=_example)(_function)
+    app.command(epilog=escape(_example))(_function)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

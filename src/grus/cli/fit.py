@@ -24,34 +24,41 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
 SHOWN = 20  # rates of a search that are printed, or a few more
 NOTICED = 3  # findings about the data that are printed before the training
-DATA, NETWORK, RUN = "The data", "The network and its training", "The run"
+DATA, SERIES, SEQUENCES = "The task and its data", "Data of task forecast", "Data of tasks classify and regress"
+NETWORK, RUN = "The network and its training", "The run"
 
 
 def fit(
     data: Annotated[
         Path | None, typer.Argument(help="Table of series, CSV or Parquet; or texts, or sequences.", metavar="DATA", show_default=False)
     ] = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=DATA)] = None,
-    target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=DATA)] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column of the times, or year,month,day,hour (default ds).", metavar="COLUMN", rich_help_panel=DATA)
-    ] = None,
+    task: Annotated[str | None, typer.Option(help="What is learnt: forecast, classify or regress (default forecast).", rich_help_panel=DATA)] = None,
     id: Annotated[
-        str | None, typer.Option(help="Column that tells series apart (default one series).", metavar="COLUMN", rich_help_panel=DATA)
+        str | None, typer.Option(help="Column that tells series or sequences apart (default one series).", metavar="COLUMN", rich_help_panel=DATA)
     ] = None,
-    past: Annotated[str | None, typer.Option(help="Columns known up to now.", metavar="A,B", rich_help_panel=DATA)] = None,
-    future: Annotated[str | None, typer.Option(help="Columns known ahead too.", metavar="A,B", rich_help_panel=DATA)] = None,
-    static: Annotated[str | None, typer.Option(help="Columns with one value per series.", metavar="A,B", rich_help_panel=DATA)] = None,
-    text: Annotated[str | None, typer.Option(help="Column of the texts, of classify and regress.", metavar="COLUMN", rich_help_panel=DATA)] = None,
-    label: Annotated[str | None, typer.Option(help="Columns of what is learnt there.", metavar="A,B", rich_help_panel=DATA)] = None,
-    channels: Annotated[str | None, typer.Option(help="Columns of the numbers there.", metavar="A,B", rich_help_panel=DATA)] = None,
-    valid: Annotated[str | None, typer.Option(help="Validation part there: a share or a file.", metavar="FILE", rich_help_panel=DATA)] = None,
-    test: Annotated[str | None, typer.Option(help="Test part there: a share or a file.", metavar="FILE", rich_help_panel=DATA)] = None,
-    missing: Annotated[str | None, typer.Option(help="What stands for missing values (default forward+mask).", rich_help_panel=DATA)] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Column of the times; of forecasts, also year,month,day,hour (default ds).", metavar="COLUMN", rich_help_panel=DATA),
+    ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(help="What stands for missing values (default forward+mask of forecasts, mean+mask of sequences).", rich_help_panel=DATA),
+    ] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast.", metavar="STEPS", rich_help_panel=SERIES)] = None,
+    target: Annotated[str | None, typer.Option(help="Column to forecast (default y).", metavar="COLUMN", rich_help_panel=SERIES)] = None,
+    past: Annotated[str | None, typer.Option(help="Columns known up to now.", metavar="A,B", rich_help_panel=SERIES)] = None,
+    future: Annotated[str | None, typer.Option(help="Columns known ahead too.", metavar="A,B", rich_help_panel=SERIES)] = None,
+    static: Annotated[str | None, typer.Option(help="Columns with one value per series.", metavar="A,B", rich_help_panel=SERIES)] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts.", metavar="COLUMN", rich_help_panel=SEQUENCES)] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the class or number to learn; several for more of them.", metavar="A,B", rich_help_panel=SEQUENCES)
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Columns of the numbers.", metavar="A,B", rich_help_panel=SEQUENCES)] = None,
+    valid: Annotated[str | None, typer.Option(help="Validation part: a share or a file.", metavar="FILE", rich_help_panel=SEQUENCES)] = None,
+    test: Annotated[str | None, typer.Option(help="Test part: a share or a file.", metavar="FILE", rich_help_panel=SEQUENCES)] = None,
     cell: Annotated[str | None, typer.Option(help="Recurrent cell (default gru).", rich_help_panel=NETWORK)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data at most (default 100).", metavar="N", rich_help_panel=NETWORK)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and batches (default 0).", metavar="N", rich_help_panel=NETWORK)] = None,
-    task: Annotated[str | None, typer.Option(help="What is learnt: forecast, classify or regress (default forecast).", rich_help_panel=RUN)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these and more.", metavar="FILE", rich_help_panel=RUN)] = None,
     assignments: Annotated[
         list[str] | None,
