@@ -463,7 +463,8 @@ def test_partial_fit_learns_from_new_steps_with_the_old_ones_as_their_past() -> 
 
 
 def test_loaded_forecaster_trains_as_the_saved_one(tmp_path: Path) -> None:
-    fitted = small(epochs=2, batch_size=16, random_state=3, validation_split=12, training={"patience": 5, "learning_rate": np.float64(0.01)})
+    training = {"patience": 5, "learning_rate": np.float64(0.01), "optimiser_options": {"betas": [0.8, 0.9]}}
+    fitted = small(epochs=2, batch_size=16, random_state=3, validation_split=12, training=training)
     fitted.fit(wave(80))
     loaded = Forecaster.load(fitted.save(tmp_path / "model"))
     for name in ("epochs", "batch_size", "random_state", "validation_split", "training"):

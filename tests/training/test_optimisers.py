@@ -168,11 +168,18 @@ def test_groups_that_cannot_be_are_refused(given: dict[str, Any], message: str) 
         ({"optimiser": "sgd", "optimiser_options": {"momentun": 0.9}}, "for 'sgd', got 'momentun'; did you mean 'momentum'?"),
         ({"optimiser_options": {"nesterov": True}}, "for 'adamw', got 'nesterov'"),
         ({"optimiser": "sgd", "optimiser_options": {"lr": 0.9}}, "got 'lr'"),
+        ({"optimiser_options": {"betas": [2.0, 0.9]}}, "that AdamW takes, got {'betas': (2.0, 0.9)} (Invalid beta parameter at index 0: 2.0)"),
+        ({"optimiser_options": {"eps": "small"}}, "that AdamW takes, got {'eps': 'small'}"),
+        ({"optimiser": "sgd", "optimiser_options": {"nesterov": True}}, "(Nesterov momentum requires a momentum and zero dampening)"),
     ],
 )
-def test_options_of_an_optimiser_are_checked_by_name(given: dict[str, Any], message: str) -> None:
+def test_options_of_an_optimiser_are_checked(given: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
         settings(**given)
+
+
+def test_betas_may_be_a_list() -> None:
+    assert settings(optimiser_options={"betas": [0.5, 0.75]}) == settings(optimiser_options={"betas": (0.5, 0.75)})
 
 
 def test_options_are_those_of_pytorch() -> None:

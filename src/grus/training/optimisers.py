@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.optim import LBFGS, SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
@@ -40,11 +41,18 @@ def options_of(optimiser: str) -> dict[str, Any]:
 
 
 def check_options(optimiser: str, options: Mapping[str, Any]) -> None:
-    """Raises: OptionError for an option that the optimiser does not have, with the nearest that it has."""
+    """Raises: OptionError for an option that the optimiser does not have, with the nearest that it has, or for a value that it refuses."""
     allowed = options_of(optimiser)
     for name in options:
         if name not in allowed:
             raise unknown_option("optimiser", optimiser, allowed, name)
+    make: Any = OPTIMISERS[optimiser]
+    try:
+        make([nn.Parameter(torch.zeros(1))], lr=1.0, **options)
+    except (ValueError, TypeError, RuntimeError) as error:  # PyTorch's own words say which one
+        raise OptionError(
+            f"TrainingSettings: optimiser_options must be values that {make.__name__} takes, got {dict(options)} ({error}); change or leave them out."
+        ) from error
 
 
 def make_optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:

@@ -14,7 +14,8 @@ from grus.training.optimisers import check_options
 from grus.training.regularise import Penalty
 from grus.training.schedule import check_schedule
 
-OptionValue = bool | int | float | str | tuple[float, ...] | None
+# A list, as JSON has it, is a tuple: betas.
+OptionValue = bool | int | float | str | Annotated[tuple[float, ...], Field(strict=False)] | None
 
 _MUST = {
     "epochs": "a whole number of at least 1",
