@@ -112,3 +112,26 @@ def test_a_mark_of_byte_order_alone_is_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf\n")
     with pytest.raises(DataError, match="got an empty file"):
         read_panel(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_file_without_a_header_is_read_from_its_first_row(quote: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{quote}a{quote},1\n\nb,2\n", encoding="utf-8")
+    found = Delimited.of(path, ",", has_header=False)
+    assert found.header == ["0", "1"]
+    assert {name: column.to_pylist() for name, column in found.columns(["1", "0"]).items()} == {"1": ["1", "2"], "0": ["a", "b"]}
+    assert [found.place(row) for row in (0, 1)] == [f"{path}, row 1", f"{path}, row 3"]
+    path.write_text(f"{quote}a{quote},1\nb,2,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="row 2: must be 2 values, one for each column, got 3"):
+        Delimited.of(path, ",", has_header=False).columns(["0"])
+    path.write_text("0,1,2\n5,6,7\n", encoding="utf-8")
+    with pytest.raises(DataError, match="the first row must be values where there is no header, got 0, 1, 2, which number the columns"):
+        _ = Delimited.of(path, ",", has_header=False).header
+
+
+def test_row_of_more_than_a_megabyte_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"x,y\n{'5' * 2_000_000},1\n3,2\n", encoding="utf-8")
+    found = Delimited.of(tmp_path / "a.csv", ",").columns(["x", "y"])
+    assert [len(value) for value in found["x"].to_pylist()] == [2_000_000, 1]
+    assert found["y"].to_pylist() == ["1", "2"]

@@ -11,7 +11,7 @@ import pytest
 
 from grus.data.sequence_columns import SequenceColumns
 from grus.data.sequence_reading import read_sequences
-from grus.errors import DataError
+from grus.errors import DataError, OptionError
 from tests.data.small_sequences import ROWS, VALUES, check
 
 NESTED = pd.DataFrame({"u": [pd.Series(part[:, 0]) for part in VALUES], "v": [pd.Series(part[:, 1]) for part in VALUES]})
@@ -109,3 +109,67 @@ def test_arrays_of_other_libraries() -> None:
             return np.arange(12.0).reshape(2, 3, 2)
 
     np.testing.assert_array_equal(np.stack(read_sequences(Tensor()).values), np.arange(12.0).reshape(2, 3, 2))
+
+
+def test_what_a_mask_hides_is_missing() -> None:
+    for source in (np.ma.masked_array([[1, 2], [3, 4]], [[0, 1], [0, 0]]), [np.ma.masked_array([1.0, 2.0], [0, 1]), [3.0, 4.0]]):
+        found = read_sequences(source)
+        np.testing.assert_array_equal(np.stack(found.values)[:, :, 0], np.array([[1, np.nan], [3, 4]], np.float32))
+
+
+def test_times_in_an_index_must_rise() -> None:
+    index = pd.MultiIndex.from_tuples([("p", 0), ("p", 2), ("p", 1), ("q", 0)])
+    for times in (index, index.set_levels([0, 1, 1], level=1, verify_integrity=False)):
+        with pytest.raises(DataError, match="times in the index must rise in each sequence, got others; sort the index"):
+            read_sequences(pd.DataFrame({"u": [1.0, 2, 3, 4]}, index=times))
+    with pytest.raises(OptionError, match="layout must be left out for a pandas table of sequences, got 'NCT'"):
+        read_sequences(pd.DataFrame({"u": [1.0, 2, 3, 4]}, index=INDEX), layout="NCT")
+
+
+@pytest.mark.parametrize("named", [{"id": "id"}, {"label": "y"}, {"row": "sequence"}])
+def test_columns_of_arrays_are_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"{next(iter(named))} must be left out for arrays, which have no columns, got "):
+        read_sequences(VALUES, SequenceColumns(**named))
+
+
+def test_labels_of_an_archive_keep_their_names_and_times_need_no_id(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 3)), spam=[0, 1], long=[1, 1], t=[0.0, 0.5, 2.0])
+    found = read_sequences(tmp_path / "a.npz", SequenceColumns(value="X", time="t", label=("spam", "long")))
+    assert found.labels is not None
+    assert (found.labels.kind, found.labels.names, found.labels.values.tolist()) == ("labels", ("spam", "long"), [[0, 1], [1, 1]])
+    assert found.times is not None
+    assert [times.tolist() for times in found.times] == [[0.0, 0.5, 2.0]] * 2
+
+
+ARCHIVES = {
+    "no such key": ({"X": np.zeros((1, 2))}, {"label": "y"}, r"a\.npz: key 'y' must be there, got X; name another key\.$"),
+    "times as dates": (
+        {"X": np.zeros((1, 2)), "t": np.array(["2024", "2025"], "M8[D]")},
+        {"time": "t"},
+        r"key 't': must be numbers, got datetime64\[D\]",
+    ),
+    "labels of other lengths": (
+        {"X": np.zeros((1, 2)), "y": [1], "z": [1, 2]},
+        {"label": ("y", "z")},
+        r"labels must be of one shape, got \[\[1\], \[2\]\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arrays", "named", "wanted"), ARCHIVES.values(), ids=list(ARCHIVES))
+def test_keys_that_do_not_fit_are_refused(arrays: dict[str, Any], named: dict[str, Any], wanted: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=wanted):
+        read_sequences(tmp_path / "a.npz", SequenceColumns(value="X", **named))
+
+
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", X=np.random.default_rng(0).random((20, 30)))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(data)
+    np.save(tmp_path / "b.npy", np.zeros((2, 3)))
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(DataError, match=rf"{name}: must be an \.npz of plain arrays, got something else"):
+            read_sequences(tmp_path / name, SequenceColumns(value="X"))

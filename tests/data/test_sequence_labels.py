@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from grus.data.sequences import Labels, make_labels
-from grus.errors import DataError, OptionError
+from grus.errors import DataError, OptionError, ShapeError
 
 FOUND = {
     "texts": (["b", "a", "b"], "class", ("a", "b"), [1, 0, 1]),
@@ -77,11 +77,15 @@ REFUSED = {
     "unknown class": (["a", "c"], {"names": ("a", "b")}, "labels, row 2: must be one of the 2 classes, a, b, got 'c'"),
     "unknown label": ([["c"]], {"names": ("a", "b")}, "labels, row 1: must be among a, b, got 'c'"),
     "no number": (["1.5", "x"], {"kind": "number"}, "labels, row 2, label 'y': must be a finite number, got 'x'"),
-    "infinite": ([1.5, np.inf], {"kind": "number"}, "labels, row 2, label 'y': must be a finite number, got inf"),
+    "infinite": ([1.5, np.inf], {"kind": "number"}, "labels, row 2: must be a finite number, got inf"),
     "NaN in columns": ([[0.5, np.nan]], {}, "labels, row 1, label '1': must be a finite number, got nothing"),
     "no flag": ([[0, 1], [2, 1]], {"kind": "labels"}, "labels, row 2, label '0': must be 0 or 1, got 2"),
     "ragged": ([[0, 1], [2]], {}, "rows must be of one length"),
     "columns for a class": ([[0, 1]], {"kind": "class"}, "must be [N] for kind 'class', got [1, 2]"),
+    "infinite classes": ([1, np.inf, 2], {"kind": "class"}, "labels, row 2: must be a finite number, got inf"),
+    "objects": ([{"a": 1}, {"b": 1}], {}, "labels: must be texts, truth values, numbers or lists of names, got others"),
+    "dates": (np.array(["2024", "2025"], "M8[D]"), {}, "labels: must be texts, truth values, numbers or lists of names, got others"),
+    "bytes of no text": (np.array([b"a", b"\xff"]), {}, "labels: bytes must be UTF-8, got others"),
     "one column for labels": (["a", "b"], {"kind": "labels"}, "must be [N, K] for kind 'labels'"),
     "lists for numbers": ([["a"]], {"kind": "number"}, "must be one per sequence for kind 'number'"),
     "names of other columns": ([[0, 1]], {"names": ("a",)}, "names must be 2, one per column, got 1"),
@@ -124,3 +128,25 @@ def test_rows_counts_and_findings() -> None:
     assert several.counts == {"0": 2, "1": 0, "2": 1}
     assert several.findings == ("no sequence has label '1'", "every sequence has label '0'")
     assert make_labels([1.5, 2.5]).findings == ()
+
+
+def test_large_whole_numbers_stay_apart() -> None:
+    names = ("123456789012345678901", "123456789012345678902")
+    assert make_labels([*names, names[0]], "class").names == names
+    assert make_labels(["9007199254740993.0", "9007199254740992.0"], "class").names == ("9007199254740992", "9007199254740993")
+    assert make_labels(["1.000000000000000000e+00", "2.000000000000000000e+00"]).names == ("1", "2")
+
+
+def test_bytes_are_texts() -> None:
+    found = make_labels(np.array([b"b", "é".encode()]))
+    assert (found.names, found.values.tolist()) == (("b", "é"), [0, 1])
+
+
+def test_rows_are_chosen_by_truth_or_by_number() -> None:
+    found = make_labels(["a", "b", "b"])
+    assert found.rows(np.array([True, False, True])).values.tolist() == [0, 1]
+    assert found.rows([]).values.tolist() == []
+    assert found.rows([-1, 0]).values.tolist() == [1, 0]
+    for index, got in (([True, False], r"bool \[2\]"), ([1.9], r"float64 \[1\]"), ([3], r"int64 \[1\]")):
+        with pytest.raises(ShapeError, match=f"rows: index must be whole numbers below 3, or 3 truth values, got {got}; give such"):
+            found.rows(index)

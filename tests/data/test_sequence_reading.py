@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -18,6 +20,7 @@ from grus.errors import DataError, OptionError
 from tests.data.small_sequences import ROWS, VALUES, check
 
 STEPS = SequenceColumns(id="id", label="label")
+VALUE_ROWS = SequenceColumns(id="id", time="time", label="label", variable="kind", value="u")
 TEXT = "id,u,v,label\np,1,2,b\np,3,,b\np,5,6,b\nq,7,8,a\n"
 
 
@@ -106,7 +109,7 @@ def test_wide_tables() -> None:
     assert again.names == ("x", "y")
     named = read_sequences({"key": ["p", "q"], **table}, SequenceColumns(id="key", label="digit", channels=("x", "y"), row="sequence"))
     assert named.ids == ("p", "q")
-    with pytest.raises(DataError, match="as many columns each, numbered as x1, x2, …, got 2 of 'x', 1 of 'y'"):
+    with pytest.raises(DataError, match="the same columns each, numbered as x1, x2, …, got 2 of 'x', 1 of 'y'"):
         read_sequences({name: values for name, values in table.items() if name != "y2"}, SequenceColumns(label="digit", channels=("x", "y")))
     with pytest.raises(DataError, match="row 2, column 'key': must be distinct, got 'p'"):
         read_sequences({"key": ["p", "p"], **table}, SequenceColumns(id="key", label="digit", row="sequence"))
@@ -191,3 +194,124 @@ def test_options_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(OptionError, match="SequenceColumns: "):
             SequenceColumns(**options)
+
+
+def test_columns_of_steps_must_stand_in_the_order_of_their_numbers() -> None:
+    as_texts = {"t_1": [1.0, 2.0], "t_10": [10.0, 20.0], "t_2": [2.0, 4.0], "y": ["a", "b"]}
+    with pytest.raises(DataError, match=r"in the order of their numbers, got 't_2' after 't_10'; sort them, or name the channel 't_', whose"):
+        read_sequences(as_texts, SequenceColumns(label="y"))
+    found = read_sequences(as_texts, SequenceColumns(label="y", channels=("t_",)))
+    assert [values.ravel().tolist() for values in found.values] == [[1, 2, 10], [2, 4, 20]]
+    for names in (("lag3", "lag2", "lag1"), ("a1", "b3", "a2"), ("low", "high", "mean")):
+        table = {name: [number, number] for number, name in enumerate(names)}
+        assert read_sequences(table, SequenceColumns()).values[0].ravel().tolist() == [0, 1, 2]
+
+
+TWICE = {
+    "two columns of a number": (("x1", "x_1", "x2"), ("x",), "channel 'x' must have one column of a number, got 'x1' and 'x_1'; rename one"),
+    "a number written twice": (("x1", "x01", "x2"), ("x",), "got 'x1' and 'x01'"),
+    "other numbers": (("x1", "x2", "y2", "y3"), ("x", "y"), "the same columns each, .* got 2 of 'x', 2 of 'y', or other numbers"),
+    "no column": (("x1", "x2"), ("x", "z"), "got 2 of 'x', 0 of 'z'"),
+    "an index of pandas": (("", "x1", "x2"), (), "columns of channels must have names, got '', such as pandas' index has; leave it out"),
+    "an index of pandas read again": (("Unnamed: 0", "x1"), (), "must have names, got 'Unnamed: 0'"),
+}
+
+
+@pytest.mark.parametrize(("names", "channels", "wanted"), TWICE.values(), ids=list(TWICE))
+def test_columns_that_would_be_mistaken_for_steps_are_refused(names: Any, channels: tuple[str, ...], wanted: str) -> None:
+    with pytest.raises(DataError, match=wanted):
+        read_sequences({name: [1.0, 2.0] for name in names}, SequenceColumns(channels=channels))
+
+
+def test_number_of_a_row_is_no_channel_of_steps(tmp_path: Path) -> None:
+    ROWS.to_csv(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="columns of channels must have names, got ''"):
+        read_sequences(tmp_path / "a.csv", STEPS)
+    check(read_sequences(tmp_path / "a.csv", SequenceColumns(id="id", label="label", channels=("u", "v"))))
+
+
+@pytest.mark.parametrize("columns", [STEPS, SequenceColumns(label="label", row="sequence"), VALUE_ROWS], ids=["steps", "sequences", "values"])
+def test_missing_value_of_no_channel_is_refused_in_every_table(columns: SequenceColumns) -> None:
+    table = {"id": ["1", "2"], "time": [0, 0], "u": [1.0, -1.0], "label": ["a", "b"]}
+    table |= {"kind": ["u", "u"]} if columns is VALUE_ROWS else {}
+    with pytest.raises(DataError, match=r"absent must name channels, .*, got 'Height'; correct it"):
+        read_sequences(table, columns, absent={"Height": -1})
+
+
+def test_columns_that_pandas_numbers_are_names() -> None:
+    frame = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]])
+    found = read_sequences(frame, SequenceColumns(), labels=["a", "b"])
+    assert [values.ravel().tolist() for values in found.values] == [[1, 2], [3, 4]]
+
+
+def test_kind_is_that_of_like() -> None:
+    like = read_sequences(ROWS, STEPS)
+    with pytest.raises(OptionError, match="kind must be that of like, 'class', got 'number'; leave it out"):
+        read_sequences(ROWS, STEPS, like=like, kind="number")
+    assert read_sequences(ROWS, STEPS, like=like, kind="class").labels is not None
+
+
+def test_texts_are_not_sequences(tmp_path: Path) -> None:
+    for name in ("names.zip", "a.jsonl", "a.tsv.xz", "a.txt"):
+        with pytest.raises(OptionError, match=r"source must end in .*; read texts with read_texts"):
+            read_sequences(written(tmp_path / name, "x"), STEPS)
+
+
+def test_one_class_is_told_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv, column 'label', labels: must be of at least two classes, got 1 \('b'\)"):
+        read_sequences(written(tmp_path / "a.csv", "id,u,label\np,1,b\nq,2,b\n"), STEPS)
+
+
+NEEDLESS = {
+    "variable of steps": ({"id": "id", "row": "step", "variable": "v"}, "variable must be None where a row is a step, got 'v'"),
+    "value of steps": ({"id": "id", "value": "u"}, "length and value must be left out for a table without variable"),
+    "length of steps": ({"id": "id", "length": "n"}, "length and value must be left out for a table without variable"),
+}
+
+
+@pytest.mark.parametrize(("named", "wanted"), NEEDLESS.values(), ids=list(NEEDLESS))
+def test_columns_without_a_use_are_refused(named: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(OptionError, match=wanted):
+        read_sequences(ROWS, SequenceColumns(**named))
+
+
+PASSED_OVER = {
+    "steps": ({"id": ["p", "q"], "u": [1.0, 2.0]}, SequenceColumns(id="id", label="label")),
+    "sequences": ({"x1": [1.0, 2.0], "x2": [3.0, 4.0]}, SequenceColumns(label="label")),
+    "values": ({"id": ["p", "q"], "time": [0, 0], "kind": ["u", "u"], "u": [1.0, 2.0]}, VALUE_ROWS),
+}
+
+
+@pytest.mark.parametrize(("table", "columns"), PASSED_OVER.values(), ids=list(PASSED_OVER))
+def test_labels_are_passed_over_where_like_has_none(table: dict[str, Any], columns: SequenceColumns, tmp_path: Path) -> None:
+    like = replace(read_sequences({**table, "label": ["a", "b"]}, columns), labels=None)
+    for source in (table, {**table, "label": ["?", None]}):
+        found = read_sequences(source, columns, like=like)
+        assert found.labels is None
+        assert [values.tolist() for values in found.values] == [values.tolist() for values in like.values]
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 3)))
+    archive = SequenceColumns(value="X", label="y")
+    assert read_sequences(tmp_path / "a.npz", archive, like=replace(read_sequences(np.zeros((1, 3))), labels=None)).labels is None
+
+
+NO_HEADER = {
+    "steps": ("p,0,1,a\np,1,2,a\nq,0,3,b\n", {"id": "0", "time": "1", "label": "3"}, ("2",), [[[1], [2]], [[3]]]),
+    "sequences": ("a\t1\t2\nb\t3\t4\n", {"label": "0"}, ("value",), [[[1], [2]], [[3], [4]]]),
+    "channels in turn": ("1,2,3,4,a\n5,6,7,8,b\n", {"label": "4", "channels": ("x", "y")}, ("x", "y"), [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]),
+}
+
+
+@pytest.mark.parametrize(("text", "named", "channels", "values"), NO_HEADER.values(), ids=list(NO_HEADER))
+def test_tables_without_a_header_are_read(text: str, named: dict[str, Any], channels: tuple[str, ...], values: Any, tmp_path: Path) -> None:
+    found = read_sequences(written(tmp_path / ("a.tsv" if "\t" in text else "a.csv"), text), SequenceColumns(**named, header=False))
+    assert (found.names, [each.tolist() for each in found.values]) == (channels, values)
+    assert found.labels is not None
+    assert (found.labels.names, found.labels.values.tolist()) == (("a", "b"), [0, 1])
+
+
+def test_a_header_is_for_files_of_cells(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="header must be True for a table that names its columns itself, got False"):
+        read_sequences(ROWS, SequenceColumns(id="id", header=False))
+    path = written(tmp_path / "a.csv", "1,2,3,a\n5,6,7,b\n")
+    with pytest.raises(DataError, match="channels must take turns in the columns without a header, got 3 beside id and label for 2"):
+        read_sequences(path, SequenceColumns(label="3", channels=("x", "y"), header=False))

@@ -150,4 +150,5 @@ def test_archive_of_one_file_per_stay(tmp_path: Path) -> None:
         "1 of 7 values stand at a time that has one already: the last counts",
         "2 of 15 rows hold no value",
         "nothing was measured in 1 of 3 sequences: '140501'",
+        f"{outcomes}: 1 of 4 ids have no sequence: '140502'",
     )

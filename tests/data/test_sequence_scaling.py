@@ -121,3 +121,9 @@ def test_options_are_refused() -> None:
         SequenceScaling.fit(TRAIN.rows([]))
     with pytest.raises(DataError, match="channels must be"):
         SequenceScaling.fit(TRAIN).check(read_sequences([[1.0]]))
+
+
+def test_value_too_far_from_training_is_refused() -> None:
+    scaling = SequenceScaling.fit(read_sequences([[1.0, 1.0 + 2.0**-20]]))
+    with pytest.raises(DataError, match=r"step 2, channel 'x0': must be finite in 32 bits when scaled, got 2\.\d+e\+4\d; leave the value out"):
+        scaling.apply(np.array([[1.0], [1e38]], np.float32))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grus.data.sequence_reading import read_sequences
 from grus.data.sequence_splitting import SequenceSplit, folds, split_sequences
 from grus.data.sequences import Labels, Texts, make_labels
 from grus.errors import DataError, OptionError
@@ -168,3 +169,10 @@ def test_other_amounts_are_refused(amount: Any) -> None:
 def test_fewer_than_two_folds_are_refused(count: Any) -> None:
     with pytest.raises(OptionError, match="count must be at least 2"):
         folds(classes(5, 5), count)
+
+
+def test_every_sequence_must_have_a_group() -> None:
+    data = read_sequences(np.zeros((3, 2)))
+    for missing in (None, np.nan):
+        with pytest.raises(DataError, match=r"every sequence must have a group, got none in row 2 \(in all 2\); give it"):
+            split_sequences(data, test=1, groups=["p", missing, missing])

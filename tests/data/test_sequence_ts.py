@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,9 @@ REFUSED = {
     "time stamps in the values": (TEXT.replace("1,2.5,?", "(0,1),(1,2)"), "row 11, dimension 1: must be plain values, got '(0'"),
     "unknown class": (TEXT.replace("4:b", "4:c"), "row 15, the value after the last ':': must be one of the 2 classes, a, b, got 'c'"),
     "no class": (TEXT.replace("4:b", "4:"), "row 15, the value after the last ':': must be a label, got nothing"),
+    "some classes unknown": (TEXT.replace("4:b", "4:?"), "row 15, the value after the last ':': must be a label, got nothing"),
+    "nothing before the class": ("@classLabel true a b\n@data\n1,2\n", "row 3: must hold 1 dimensions between colons, and the label last"),
+    "classes between commas": (TEXT.replace("true b a", "true b,a"), "a.ts, @classLabel, labels: must be of at least two classes, got 1 ('b,a')"),
     "class directive without classes": (TEXT.replace("true b a", "true"), "@classLabel true must name the classes"),
     "flag": (TEXT.replace("@missing true", "@missing perhaps"), "row 5: @missing must be true or false, got 'perhaps'"),
     "count": (TEXT.replace("@dimensions 2", "@dimensions two"), "row 7: @dimensions must be a whole number of at least 1, got 'two'"),
@@ -119,3 +123,20 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
         read_sequences(tmp_path / "a.ts")
     with pytest.raises(OptionError, match=r"must be left out for a \.ts file"):
         read_sequences(write(tmp_path / "b.ts", TEXT), layout="NCT")
+
+
+def test_labels_that_are_not_known_are_not_read(tmp_path: Path) -> None:
+    unknown = write(tmp_path / "a.ts", TEXT.replace(":a\n", ":?\n").replace(":b\n", ":?\n"))
+    assert read_sequences(unknown).labels is None
+    like = replace(read_sequences(write(tmp_path / "b.ts", TEXT)), labels=None)
+    other = read_sequences(write(tmp_path / "c.ts", TEXT.replace(":a\n", ":other\n")), like=like)
+    assert other.labels is None
+    assert other.lengths.tolist() == [3, 1, 2]
+
+
+def test_kind_is_that_of_like(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ts", TEXT)
+    with pytest.raises(OptionError, match="kind must be that of like, 'class', got 'number'"):
+        read_sequences(path, like=read_sequences(path), kind="number")
+    with pytest.raises(OptionError, match=r"label must be left out for a \.ts file, which have no columns, got 'y'"):
+        read_sequences(path, SequenceColumns(label="y"))

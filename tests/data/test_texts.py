@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +12,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from grus.data.sequences import Texts
 from grus.data.text_rows import TextRules
 from grus.data.texts import read_texts
 from grus.errors import DataError, OptionError
+from tests.data.small_texts import COMPRESS, MADE, TEXTS, TSV, check, write
 
-TEXTS = ("so good 👍", 'a "bad" one, really', "房间太小。")
-MADE = pd.DataFrame({"label": ["pos", "neg", "neg"], "text": TEXTS, "no": ["p", "q", "r"]})
-TSV = "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in zip(MADE["label"], TEXTS, strict=True))
 CSV = 'label,text\npos,so good 👍\nneg,"a ""bad"" one, really"\nneg,房间太小。\n'
 JSONL = "".join(json.dumps({"text": text, "label": label, "more": [1]}) + "\n" for label, text in zip(MADE["label"], TEXTS, strict=True))
 FILES = {"a.tsv": TSV, "a.csv": CSV, "a.jsonl": JSONL, "a.ndjson": JSONL.replace("\n", "\r\n"), "b.tsv": TSV.replace("\n", "\r\n")}
-COMPRESS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
-
-
-def check(found: Texts, ids: tuple[str, ...]) -> None:
-    assert (found.texts, found.ids, found.findings) == (TEXTS, ids, ())
-    assert found.labels is not None
-    assert (found.labels.kind, found.labels.names, found.labels.values.tolist()) == ("class", ("neg", "pos"), [1, 0, 0])
-
-
-def write(folder: Path, name: str, content: str | bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
@@ -88,29 +67,6 @@ def test_a_quoted_cell_may_have_several_lines_and_later_places_are_right(tmp_pat
 def test_a_blank_line_in_a_file_of_one_column_is_an_empty_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.csv, line 3, column 'text': must be a text, got nothing"):
         read_texts(write(tmp_path, "a.csv", "text\nx\n\ny\n"), label=None)
-
-
-@pytest.mark.parametrize("is_folder", [True, False])
-def test_a_file_per_class_is_read(is_folder: bool, tmp_path: Path) -> None:
-    files = {"Dutch.txt": "Abel\nVan Dam", "Arabic.txt": "Abel\r\nAswad\r\n", "NOTE.md": "x"}
-    folder = tmp_path / "names"
-    folder.mkdir()
-    if is_folder:
-        for name, content in files.items():
-            write(folder, name, content)
-    else:
-        with zipfile.ZipFile(tmp_path / "names.zip", "w") as archive:
-            for name, content in files.items():
-                archive.writestr(f"names/{name}", content)
-    found = read_texts(folder if is_folder else tmp_path / "names.zip")
-    assert (found.texts, found.ids) == (("Abel", "Aswad", "Abel", "Van Dam"), ("Arabic 1", "Arabic 2", "Dutch 1", "Dutch 2"))
-    assert found.labels is not None
-    assert (found.labels.names, found.labels.values.tolist()) == (("Arabic", "Dutch"), [0, 0, 1, 1])
-    prefix = "" if is_folder else "names/"
-    assert found.findings == (
-        f"left out, as no .txt: {prefix}NOTE.md",
-        f"1 text stands there with different labels, such as 'Abel' in {prefix}Arabic.txt, line 1 and {prefix}Dutch.txt, line 1",
-    )
 
 
 def test_several_labels_in_a_cell_are_flags() -> None:
@@ -206,55 +162,9 @@ def test_texts_with_different_labels_are_told() -> None:
     assert read_texts(table, label=None).findings == ()
 
 
-WRONG: dict[str, tuple[str, str | bytes, str]] = {
-    "empty": ("a.tsv", "\n", r"a\.tsv: must hold texts, got an empty file"),
-    "a header alone": ("a.tsv", "text\tlabel\n", r"must hold rows of texts, got a header alone"),
-    "no such column": ("a.tsv", "txt\tlabel\na\t0\n", r"column 'text' must be there once, got 'txt', 'label'; perhaps 'txt' was meant"),
-    "a column twice": ("a.tsv", "text\tlabel\ttext\na\t0\tb\n", r"column 'text' must be there once, got it 2 times"),
-    "no header": ("a.tsv", "so good\t1\nbad\t0\n", r"got 'so good', '1'; .* or number them without a header"),
-    "ragged": ("a.tsv", "text\tlabel\na\t0\nb\tc\t1\n", r"line 3: must be 2 cells, as in the first line, got 3; write no separator"),
-    "no label": ("a.tsv", "text\tlabel\na\t0\nb\t\nc\t1\n", r"line 3, column 'label': must be a label, got nothing"),
-    "one class": ("a.tsv", "text\tlabel\na\t0\nb\t0\n", r"must be of at least two classes, got 1"),
-    "almost a number": ("a.tsv", "text\tlabel\na\t0\nb\t1\nc\tx\n", r"line 4, column 'label': must be a number as most are, 0, got 'x'"),
-    "a quote never closed": ("a.csv", 'text,label\na,0\n"b,1\nc,0\n', r"line 3, cell 1: must end with a quote, .* got '\"b,1\\nc,0\\n'; close"),
-    "text behind a quote": ("a.csv", 'text,label\n"a" b,0\n', r"line 2, cell 1: must end with a quote, .* got '\"a\"' and then ' b,0'"),
-    "a quote that hides a row": ("a.csv", 'label,text\n1,"a\n0,b\n1,c"\n0,d\n', r"line 2: must end each quote .* of which '0,b' looks like a row"),
-    "no JSON": ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', r"line 2: must be one JSON object, got '{\"text\": ' \(Expecting value"),
-    "no object": ("a.jsonl", '{"text": "a", "label": 1}\n[1]\n', r"line 2: must be one JSON object, got '\[1\]'"),
-    "a key twice": ("a.jsonl", '{"text": "a", "text": "b", "label": 1}\n', r"line 1: must be one JSON object, .*key 'text' is there twice"),
-    "deep JSON": ("a.jsonl", '{"text": ' + "[" * 100_000 + "\n", r"line 1: must be one JSON object"),
-    "no key": ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', r"line 2, column 'label': must be there, got 'text'; write it"),
-    "no such key": ("a.jsonl", '{"texts": "a", "label": 1}\n', r"column 'text' must be there once, got 'texts', 'label'; perhaps 'texts'"),
-    "a number for a text": ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1, column 'text': must be a text, got 3"),
-    "null for a text": ("a.jsonl", '{"text": null, "label": 1}\n', r"line 1, column 'text': must be a text, got nothing"),
-    "NaN for a label": ("a.jsonl", '{"text": "a", "label": NaN}\n', r"line 1, column 'label': must be a label, got nothing"),
-    "labels of two forms": (
-        "a.jsonl",
-        '{"text": "a", "label": ["u"]}\n{"text": "b", "label": "u"}\n',
-        r"line 2, column 'label': must be a list of names",
-    ),
-    "no gzip": ("a.tsv.gz", b"text\tlabel\n", r"a\.tsv\.gz: must be compressed as \.gz says"),
-    "cut off": ("a.tsv.gz", gzip.compress(TSV.encode())[:-9], r"must be compressed as \.gz says"),
-    "no xz": ("a.tsv.xz", b"text\tlabel\n", r"must be compressed as \.xz says"),
-    "cut off bz2": ("a.tsv.bz2", bz2.compress(TSV.encode())[:-9], r"must be compressed as \.bz2 says"),
-    "no zip": ("a.zip", b"PK", r"must be a \.zip that can be read"),
-}
-
-
-@pytest.mark.parametrize(("name", "content", "wanted"), WRONG.values(), ids=list(WRONG))
-def test_wrong_files_are_refused(name: str, content: str | bytes, wanted: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="(?s)" + wanted) as caught:
-        read_texts(write(tmp_path, name, content))
-    assert name in str(caught.value)
-
-
-def test_an_archive_must_hold_one_folder_of_files(tmp_path: Path) -> None:
-    for names, got in ((("a/x.txt", "b/y.txt"), "them in several, such as a/x.txt and b/y.txt"), (("x.csv",), "x.csv"), ((), "nothing")):
-        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-            for name in names:
-                archive.writestr(name, "x")
-        with pytest.raises(DataError, match=f"must hold a .txt file per class in one folder, .* got {got};"):
-            read_texts(tmp_path / "a.zip")
+def test_a_separator_that_stands_nowhere_is_told() -> None:
+    found = read_texts({"text": ["a", "b"], "label": ["fast|cheap", "fast"]}, rules=TextRules(separator=";"))
+    assert found.findings == ("no cell of labels holds the separator ';', so that each has one label at most",)
 
 
 TABLES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

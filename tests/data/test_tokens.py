@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ SEGMENTED = {
     "wo n't it 's 'very' good": ["wo", "n't", "it", "'s", "'", "very", "'", "good"],
     "DON’T o'clock rock'n'roll's we'd": ["DO", "N’T", "o'clock", "rock'n'roll", "'s", "we", "'d"],
     "3.5, 1,000. 10/10 1930s 3.5元 v2.0": ["3.5", ",", "1,000", ".", "10", "/", "10", "1930s", "3.5", "元", "v2", ".", "0"],
+    "1.5.6x 1,000.50元 10.30am": ["1.5", ".", "6x", "1,000.50", "元", "10", ".", "30am"],
     "well-made a_b...": ["well", "-", "made", "a", "_", "b", ".", ".", "."],
     "房间太小。iPhone很好!": ["房", "间", "太", "小", "。", "iPhone", "很", "好", "!"],
     "ノート 안녕하세요 𠮷野": ["ノ", "ー", "ト", "안녕하세요", "𠮷", "野"],
@@ -66,6 +68,12 @@ SEGMENTED = {
 @pytest.mark.parametrize(("text", "wanted"), SEGMENTED.items())
 def test_words_are_found(text: str, wanted: list[str]) -> None:
     assert words(text) == wanted
+
+
+@pytest.mark.parametrize("part", ["'ll", "1.", "n't", "1,", "''s"])
+def test_words_of_a_cell_of_a_million_characters_are_found(part: str) -> None:
+    text = "a" + part * (300_000 // len(part)) + "1x"
+    assert "".join(words(text)) == text
 
 
 @given(texts)
@@ -138,6 +146,15 @@ def test_numbers_go_by_frequency_then_by_text() -> None:
     assert WordTokenizer.train(["b b c a", "d a B"], max_size=4).tokens == ("b", "a")
     assert WordTokenizer.train(["b b c a", "d a B"], min_count=2, lower=False).tokens == ("a", "b")
     assert CharacterTokenizer.train(["Aab "], lower=True).tokens == ("a", " ", "b")
+
+
+@given(st.lists(texts, max_size=4), st.sampled_from([1, 3]), st.booleans())
+def test_tokens_are_counted_as_they_stand(found: list[str], ngrams: int, lower: bool) -> None:
+    every = [*found, "x"]
+    reader = WordTokenizer.train(every, ngrams=ngrams, lower=lower)
+    shown = [text[start:end] for text in every for start, end in reader.spans(text)]
+    counts = Counter(token.lower() if lower else token for token in shown)
+    assert reader.tokens == tuple(sorted(counts, key=lambda token: (-counts[token], token)))
 
 
 def test_groups_follow_the_character_they_begin_with() -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from grus.data.sequences import Labels
 from grus.errors import DataError, OptionError, ShapeError
-from grus.evaluation.bootstrap import Draws, bootstrap, difference_interval, score_interval
+from grus.evaluation.bootstrap import Draws, bootstrap, difference_interval, drawn_metrics, score_interval
 from grus.evaluation.scores import score
 
 
@@ -26,14 +26,29 @@ def test_interval_agrees_with_scipy(method: str, statistic) -> None:  # noqa: AN
     assert ours.value == pytest.approx(statistic(x))
 
 
-def test_groups_of_the_jackknife_correct_as_much_as_leaving_out_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strata", [None, [0] * 2000 + [1] * 530])
+def test_groups_of_the_jackknife_correct_as_much_as_leaving_out_one_by_one(monkeypatch: pytest.MonkeyPatch, strata: list[int] | None) -> None:
     x = np.random.default_rng(0).lognormal(sigma=1.2, size=2530)  # above 1000, and no multiple of it
-    plain = bootstrap(mean_of(x), 2530, Draws(2000, method="percentile"))
-    groups = bootstrap(mean_of(x), 2530, Draws(2000))
+    plain = bootstrap(mean_of(x), 2530, Draws(2000, method="percentile"), strata)
+    groups = bootstrap(mean_of(x), 2530, Draws(2000), strata)
     monkeypatch.setattr("grus.evaluation.bootstrap.GROUPS", 2530)
-    single = bootstrap(mean_of(x), 2530, Draws(2000))
+    single = bootstrap(mean_of(x), 2530, Draws(2000), strata)
     for end in ("low", "high"):
         assert abs(getattr(groups, end) - getattr(single, end)) < 0.4 * abs(getattr(plain, end) - getattr(single, end))
+
+
+def test_interval_of_strata_agrees_with_scipys_of_several_samples() -> None:
+    rng = np.random.default_rng(0)
+    x, y = -rng.lognormal(size=40), 30 + rng.normal(size=8)  # what lies between the strata is no skewness within them
+    values = np.concatenate([x, y])
+    ours = bootstrap(mean_of(values), 48, Draws(10_000, 0.9), [0] * 40 + [1] * 8)
+
+    def together(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.concatenate(samples, axis).mean(axis)
+
+    theirs = stats.bootstrap((x, y), together, n_resamples=10_000, confidence_level=0.9, method="BCa", rng=np.random.default_rng(1))
+    low, high = theirs.confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.03 * (high - low))
 
 
 def test_seed_decides_the_draws() -> None:
@@ -108,6 +123,34 @@ def test_rare_class_is_a_stratum_and_told() -> None:
     found = score_interval(Labels("class", ("a", "b"), y), p, "roc_auc", Draws(200))
     assert found.findings[0] == "each class keeps its size in every draw, as the rarest has 1 example"
     assert not any("left out" in sentence for sentence in found.findings)
+
+
+def test_label_that_may_vanish_from_a_draw_is_told() -> None:
+    y = np.zeros((50, 2), np.uint8)
+    y[:25, 0] = y[:3, 1] = 1
+    truth, p = Labels("labels", ("u", "v"), y), np.where(y, 0.8, np.linspace(0, 0.7, 50)[:, None])
+    found = score_interval(truth, p, "f1_macro", Draws(200))
+    assert found.findings[0] == "a label without an example in a draw is left out of the mean there, as the rarest has 3 examples"
+    assert score_interval(Labels("labels", ("u",), y[:, :1]), p[:, :1], "f1_macro", Draws(200)).findings == ()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_accuracy_that_every_draw_repeats_has_the_interval_of_the_binomial(right: bool) -> None:
+    y = np.arange(40) % 2
+    truth, p = Labels("class", ("a", "b"), y), np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    found = score_interval(truth, p if right else 1 - p, "accuracy", Draws(100, 0.9))
+    exact = stats.binomtest(40 if right else 0, 40).proportion_ci(0.9, "exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), rel=1e-12)
+    assert found.above == (1.0 if right else 0.5)
+    assert found.findings == ("exact by the binomial, as every draw gives the same score",)
+
+
+def test_calibration_error_has_no_interval() -> None:
+    truth, good, bad = case()
+    assert not {"ece", "ece_mass"} & set(drawn_metrics(truth))
+    for interval in (lambda: score_interval(truth, good, "ece"), lambda: difference_interval(truth, good, bad, "ece_mass")):
+        with pytest.raises(OptionError, match=r"metric must be one of accuracy, .*; draws tell nothing of that one"):
+            interval()
 
 
 def test_interval_of_numbers() -> None:

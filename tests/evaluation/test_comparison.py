@@ -90,6 +90,14 @@ def test_delong_of_equal_scores_has_no_p_value() -> None:
     assert math.isnan(found.p_value)
 
 
+def test_interval_ends_where_no_difference_can_be() -> None:
+    found = delong([0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0.9, 0.1, 0.8, 0.2, 0.3, 0.85])
+    turned = delong([0, 0, 0, 1, 1, 1], [0.9, 0.1, 0.8, 0.2, 0.3, 0.85], [0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
+    assert found.difference == pytest.approx(5 / 9)
+    assert (found.high, turned.low) == (1.0, -1.0)
+    assert found.low == pytest.approx(-turned.high) == pytest.approx(-0.0604, abs=1e-4)
+
+
 def test_refusals() -> None:
     with pytest.raises(ShapeError, match=r"must be \[N\] with N ≥ 1, got \[2\] and \[3\]"):
         mcnemar([True, False], [True, False, True])

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as theirs
 
-from grus.data.sequences import Labels
+from grus.data.sequences import Kind, Labels
 from grus.errors import DataError, OptionError, ShapeError
 from grus.evaluation.predictions import Predictions
-from grus.evaluation.scores import metric_named, metrics_of, score
+from grus.evaluation.scores import limits_of, metric_named, metrics_of, score
 from grus.evaluation.seeds import spreads
 
 NAN = np.nan
@@ -134,6 +134,14 @@ def test_single_label_scores_as_two_classes_do() -> None:
     assert [label[name] for name in pairs] == pytest.approx([two[name] for name in pairs.values()])
     assert label.confusion is not None
     np.testing.assert_array_equal(label.confusion[0], two.confusion)
+
+
+def test_ties_count_as_in_scikit_learn() -> None:
+    rng = np.random.default_rng(1)
+    y, p = rng.integers(2, size=60), rng.integers(5, size=60) / 4
+    found = score(sets(y[:, None].tolist()), p[:, None])
+    expected = (theirs.roc_auc_score(y, p), theirs.average_precision_score(y, p))
+    assert (found["roc_auc_macro"], found["average_precision_macro"]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_labels_by_hand_with_a_threshold_each() -> None:
@@ -258,6 +266,21 @@ def test_names_are_in_one_order_for_each_kind() -> None:
     for truth in (classes([0]), classes([0], 2), sets([[1, 0]])):
         assert list(metrics_of(truth))[-4:] == CERTAINTY
     assert list(metrics_of(Labels("number", ("u",), np.ones((1, 1))))) == ["mae", "rmse", "r2"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["class", "labels", "number"]), st.integers(2, 4))
+def test_no_metric_leaves_its_limits(seed: int, kind: Kind, K: int) -> None:
+    rng = np.random.default_rng(seed)
+    if kind == "class":
+        truth, said = classes(rng.integers(K, size=6).tolist(), K), np.eye(K)[rng.integers(K, size=6)]
+    elif kind == "labels":
+        truth, said = sets(rng.integers(2, size=(6, K)).tolist()), rng.integers(2, size=(6, K))
+    else:
+        truth, said = Labels("number", tuple("abcd"[:K]), rng.normal(size=(6, K))), rng.normal(size=(6, K)) ** 3
+    for name, value in score(truth, said).values.items():
+        low, high = limits_of(name)
+        assert np.isnan(value) or low <= value <= high
 
 
 def test_rows_score_as_the_same_sequences_alone() -> None:

@@ -44,6 +44,18 @@ def test_spreads_are_of_the_metrics_that_every_seed_has() -> None:
         spreads({0: {"mae": 1.0}})
 
 
+def test_interval_ends_where_the_score_can_go_no_further() -> None:
+    free, bound = spread([0.9, 1.0]), spread([0.9, 1.0], limits=(0.0, 1.0))
+    assert free.low > 0.0
+    assert free.high > 1.0
+    assert (bound.low, bound.high) == (free.low, 1.0)
+    found = spreads(
+        {0: {"accuracy": 0.9, "loss": 0.1}, 1: {"accuracy": 1.0, "loss": 9.0}}, limits_of={"accuracy": (0.0, 1.0), "loss": (0.0, np.inf)}.__getitem__
+    )
+    assert found == {"accuracy": bound, "loss": spread([0.1, 9.0], limits=(0.0, np.inf))}
+    assert found["loss"].low == 0.0
+
+
 def test_difference_is_over_known_steps() -> None:
     a, b = [[1.0, NAN], [4.0, 2.0], [0.0, 0.0]], [[0.5, NAN], [1.0, 3.0], [0.0, 1.0]]
     found = compare(a, b, [0, 0, 1])

@@ -8,7 +8,7 @@ import torch
 
 from grus.errors import OptionError, ShapeError
 from grus.insight import by_gradient, by_occlusion, log_odds, says
-from grus.models import SequenceShape
+from grus.models import SequenceBatch, SequenceShape
 from tests.models.sequences import LENGTHS, NUMBERS, WORDS, made, network_for
 
 OUTPUT = [2, 0, 1, 1]
@@ -77,6 +77,32 @@ def test_gradient_of_tokens_has_one_value_for_each() -> None:
     found = by_gradient([network], batch, OUTPUT)
     np.testing.assert_allclose(found[0], (slope * (read - without)).sum(-1)[0].detach().numpy(), rtol=1e-8, atol=1e-12)
     assert [effect.shape for effect in found] == [(steps,) for steps in LENGTHS]
+
+
+def by_hand(weights: dict[str, np.ndarray], read: np.ndarray) -> float:
+    """Log-odds of the second class of two: h = tanh(w x + u h + b), the mean over the steps, a line."""
+    h, total = 0.0, 0.0
+    for x in read:
+        h = np.tanh(float(weights["input"] @ x) + weights["hidden"] * h + weights["bias"])
+        total += h
+    logits = weights["slope"] * total / len(read) + weights["level"]
+    return float(logits[1] - logits[0])
+
+
+def test_effects_are_those_of_a_network_computed_by_hand() -> None:
+    network = network_for(SequenceShape("class", outputs=2, channels=2), cell="rnn_tanh", hidden_size=1, pooling="mean")
+    own = {name.rpartition("layer.")[2]: value.detach().numpy() for name, value in network.named_parameters()}
+    weights = {"input": own["W_l0"][0], "hidden": own["U_l0"][0, 0], "bias": own["b_l0"][0]}
+    weights |= {"slope": own["output.weight"][:, 0], "level": own["output.bias"]}
+    read, mean = np.array([[0.4, -1.0], [1.5, 0.3], [-0.7, 2.0]]), np.array([0.125, 0.25])
+    batch = SequenceBatch(torch.tensor(read)[None], torch.tensor([3]), None)
+    whole = by_hand(weights, read)
+    np.testing.assert_allclose(says([network], batch, [1]), [whole], rtol=1e-12)
+    without = [by_hand(weights, np.where(np.arange(3)[:, None] == step, mean, read)) for step in range(3)]
+    np.testing.assert_allclose(by_occlusion([network], batch, [1], mean)[0], whole - np.array(without), rtol=1e-10)
+    near = 1e-6 * np.eye(6).reshape(6, 3, 2)
+    slopes = np.array([(by_hand(weights, read + step) - by_hand(weights, read - step)) / 2e-6 for step in near]).reshape(3, 2)
+    np.testing.assert_allclose(by_gradient([network], batch, [1], mean)[0], slopes * (read - mean), rtol=1e-7)
 
 
 def test_missing_aware_cell_is_told_the_same_of_what_is_missing() -> None:

@@ -271,11 +271,11 @@ def test_batch_of_arrays_shares_their_memory() -> None:
 
 
 def test_batch_moves_and_splits() -> None:
-    batch = made(NUMBERS, aware=True)._replace(weight=torch.rand(4, dtype=torch.float64))
+    batch = made(NUMBERS, aware=True)._replace(weight=torch.rand(4, dtype=torch.float64), soft=torch.rand(4, 3, dtype=torch.float64))
     single = batch.to(torch.float32)
-    assert [value.dtype for value in single] == [torch.float32, torch.int64, torch.int64, *[torch.float32] * 4]
+    assert [value.dtype for value in single] == [torch.float32, torch.int64, torch.int64, *[torch.float32] * 5]
     rows = batch.rows(torch.tensor([2, 0]))
     assert rows.lengths.tolist() == [1, 7]
-    for name in ("values", "target", "mask", "delta", "weight"):
+    for name in ("values", "target", "mask", "delta", "weight", "soft"):
         torch.testing.assert_close(getattr(rows, name), getattr(batch, name)[[2, 0]])
     assert torch.equal(rows.mean, batch.mean)  # pyright: ignore[reportArgumentType]

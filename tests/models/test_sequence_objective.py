@@ -23,8 +23,10 @@ def gradients(network: SequenceNetwork, total: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(total, list(network.parameters())))
 
 
-def teachers(shape: SequenceShape, count: int = 2) -> list[SequenceNetwork]:
-    return [network_for(shape, cell="mgu") for _ in range(count)]
+def taught(shape: SequenceShape, batch: SequenceBatch) -> SequenceBatch:
+    """The batch with what a teacher says of it."""
+    drawn = torch.randn(len(batch.values), shape.outputs, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    return batch._replace(soft={"class": drawn.softmax(-1), "labels": drawn.sigmoid(), "number": drawn}[shape.kind])
 
 
 def test_sum_and_weight_of_a_batch() -> None:
@@ -45,8 +47,8 @@ def test_weights_of_sequences_count_as_copies_of_them(shape: SequenceShape) -> N
 
 @pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
 def test_sums_of_parts_are_those_of_the_whole(shape: SequenceShape) -> None:
-    network, batch = network_for(shape).train(), made(shape)
-    objective = SequenceObjective(teachers=teachers(shape), adversarial=0.3)
+    network, batch = network_for(shape).train(), taught(shape, made(shape))
+    objective = SequenceObjective(adversarial=0.3)
     whole = objective(network, batch)
     parts = [objective(network, batch.rows(torch.tensor(rows))) for rows in ([0], [1, 3], [2])]
     torch.testing.assert_close(whole, tuple(torch.stack(each).sum() for each in zip(*parts, strict=True)))
@@ -56,10 +58,10 @@ def test_sums_of_parts_are_those_of_the_whole(shape: SequenceShape) -> None:
 def test_additions_act_in_training_alone(shape: SequenceShape) -> None:
     network, batch = network_for(shape), made(shape, (7, 3, 1, 5, 6, 2, 4))
     given = {"word_dropout": 0.5} if shape.tokens else {"mix_up": 0.5}
-    for changed in (given, {"adversarial": 1.0}, {"teachers": teachers(shape)}):
+    for changed, shown in ((given, batch), ({"adversarial": 1.0}, batch), ({}, taught(shape, batch))):
         objective: Any = SequenceObjective(**changed)  # pyright: ignore[reportArgumentType]
-        torch.testing.assert_close(objective(network.eval(), batch), SequenceObjective()(network, batch))
-        assert objective(network.train(), batch)[0] != SequenceObjective()(network, batch)[0]
+        torch.testing.assert_close(objective(network.eval(), shown), SequenceObjective()(network, batch))
+        assert objective(network.train(), shown)[0] != SequenceObjective()(network, batch)[0]
 
 
 def test_words_become_unknown_and_padding_stays() -> None:
@@ -157,32 +159,41 @@ def test_an_update_can_be_looked_at_without_gradients() -> None:
 
 
 @pytest.mark.parametrize("shape", [NUMBERS, ANSWERS, REALS])
-def test_distillation_from_the_mean_of_teachers(shape: SequenceShape) -> None:
-    network, batch, mates = network_for(shape).train(), made(shape), teachers(shape)
-    total, weight = SequenceObjective(teachers=mates, temperature=3.0, share=0.25)(network, batch)
-    plain, count = SequenceObjective()(network, batch)
-    output = network(batch)
+def test_distillation_from_what_teachers_say(shape: SequenceShape) -> None:
+    network, batch = network_for(shape).train(), taught(shape, made(shape))
+    total, weight = SequenceObjective(temperature=3.0, share=0.25)(network, batch)
+    plain, count = SequenceObjective()(network, batch._replace(soft=None))
+    output, soft = network(batch), batch.soft
+    assert soft is not None
     if shape.kind == "class":
-        soft = sum((mate(batch) / 3).softmax(-1) for mate in mates) / 2
         far = -9 * (soft * (output / 3).log_softmax(-1)).sum()
     elif shape.kind == "labels":
-        soft = sum((mate(batch) / 3).sigmoid() for mate in mates) / 2
         far = -9 * (soft * (output / 3).sigmoid().log() + (1 - soft) * (-output / 3).sigmoid().log()).sum()
     else:
-        far = (output - sum(mate(batch) for mate in mates) / 2).square().sum()
+        far = (output - soft).square().sum()
     torch.testing.assert_close((total, weight), (0.75 * plain + 0.25 * far, count))
-    total.backward()
-    assert all(weight.grad is None for mate in mates for weight in mate.parameters())
+
+
+def test_distillation_weighs_a_sequence_as_its_class_does() -> None:
+    """What teachers say counts as often as the label would."""
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    network, batch = network_for(NUMBERS, weights, class_weights="balanced").train(), taught(NUMBERS, made(NUMBERS))
+    total, weight = SequenceObjective(share=1.0)(network, batch)
+    each = -4 * (batch.soft * (network(batch) / 2).log_softmax(-1)).sum(-1)  # pyright: ignore
+    own = weights.double()[batch.target]
+    torch.testing.assert_close((total, weight), ((own * each).sum(), own.sum()), check_dtype=False)
 
 
 def test_additions_go_together() -> None:
-    """Changed sequences first; teachers and the adversarial step see the same ones, whose loss is added."""
-    network, batch, mates = network_for(NUMBERS).train(), made(NUMBERS), teachers(NUMBERS)
+    """Sequences, labels and what teachers say are mixed alike; the adversarial step sees the same, whose loss is added."""
+    network, batch = network_for(NUMBERS).train(), taught(NUMBERS, made(NUMBERS))
     torch.manual_seed(3)
-    total, _ = SequenceObjective(mix_up=0.4, adversarial=0.7, teachers=mates)(network, batch)
+    total, _ = SequenceObjective(mix_up=0.4, adversarial=0.7)(network, batch)
     torch.manual_seed(3)
-    mixed = mix(batch._replace(target=torch.eye(3, dtype=torch.float64)[batch.target]), *partners(batch, 0.4))
-    soft = torch.stack([(mate(mixed) / 2).softmax(-1) for mate in mates]).mean(0).detach()
+    share, other = partners(batch, 0.4)
+    mixed = mix(batch._replace(target=torch.eye(3, dtype=torch.float64)[batch.target]), share, other)
+    assert batch.soft is not None
+    soft = share.unsqueeze(1) * batch.soft + (1 - share.unsqueeze(1)) * batch.soft[other]
 
     def paid(output: Tensor) -> Tensor:
         assert mixed.target is not None
@@ -201,15 +212,11 @@ def test_additions_go_together() -> None:
         ({"mix_up": -0.1}, "mix_up must be a finite number of at least 0, got -0.1"),
         ({"adversarial": float("inf")}, "adversarial must be a finite number of at least 0, got inf"),
         ({"adversarial": float("nan")}, "adversarial must be a finite number of at least 0, got nan"),
-        ({"share": 0.3}, "temperature and share must be left out without teachers, got 2.0 and 0.3"),
-        ({"share": 1.5, "teachers": "some"}, r"share must be a number in \[0, 1\], got 1.5"),
-        ({"temperature": 0.0, "teachers": "some"}, "temperature must be a finite number above 0, got 0.0"),
-        ({"teachers": "training"}, "teachers must be in evaluation mode, got one in training mode"),
+        ({"share": 1.5}, r"share must be a number in \[0, 1\], got 1.5"),
+        ({"temperature": 0.0}, "temperature must be a finite number above 0, got 0.0"),
     ],
 )
 def test_wrong_options_are_refused(given: dict[str, Any], message: str) -> None:
-    if "teachers" in given:
-        given = {**given, "teachers": [network_for(NUMBERS).train(given["teachers"] == "training")]}
     with pytest.raises(OptionError, match=f"SequenceObjective: {message}; "):
         SequenceObjective(**given)
 
@@ -219,7 +226,6 @@ def test_wrong_options_are_refused(given: dict[str, Any], message: str) -> None:
     [
         (NUMBERS, {"word_dropout": 0.1}, "word_dropout must be 0 for numbers, got 0.1"),
         (WORDS, {"mix_up": 0.1}, "mix_up must be 0 for tokens, got 0.1"),
-        (NUMBERS, {"teachers": [network_for(WORDS)]}, "teachers must be of the learner's shape"),
     ],
 )
 def test_additions_that_a_network_has_no_use_for_are_refused(shape: SequenceShape, given: dict[str, Any], message: str) -> None:

@@ -95,9 +95,9 @@ def test_shape_refuses_what_cannot_be(given: dict[str, object], message: str) ->
 @pytest.mark.parametrize(
     ("given", "shape", "message"),
     [
-        ({"embedding_size": 50}, NUMBERS, "embedding_size must be left out for numbers, which are read as they are, got 50 for 2 channels"),
+        ({"embedding_size": 50}, NUMBERS, "embedding_size must be left out for numbers, which are read as they are, got 50; leave it out."),
         ({"embedding_norm": True}, NUMBERS, "embedding_norm must be left out for numbers"),
-        ({"cell": "gru_d", "missing_aware": True}, WORDS, "missing_aware must be False for tokens"),
+        ({"cell": "gru_d", "missing_aware": True}, WORDS, "cell must be one that reads no gaps, of which tokens have none, got 'gru_d'; "),
         ({"label_smoothing": 0.1}, SequenceShape("number", 1, channels=2), "label_smoothing must be left out for numbers, got 0.1"),
         ({"class_weights": "balanced"}, SequenceShape("number", 1, channels=2), "class_weights must be left out for numbers, got 'balanced'"),
         ({"loss": "mae"}, NUMBERS, "loss must be one of 'cross_entropy', 'focal' for 'class', got 'mae'"),

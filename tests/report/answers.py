@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,21 @@ def numbers(N: int = 60, targets: int = 1) -> SequenceRecord:
     return SequenceRecord("gru", "number", names, tuple(f"s{n}" for n in range(N)), Labels("number", names, truth), predicted)
 
 
+def right_on(right: int, rival: int, both: int, N: int = 100) -> SequenceRecord:
+    """Two classes in turn; the network right on `right`, the rival on `rival`, both on `both` sequences."""
+    truth = np.arange(N) % 2
+    order = np.random.default_rng(0).permutation(N)
+    ours, theirs = np.zeros(N, bool), np.zeros(N, bool)
+    ours[order[:right]], theirs[order[right - both : right - both + rival]] = True, True
+
+    def said(correct: Any) -> Any:
+        chosen = np.where(correct, truth, 1 - truth)
+        return np.where(np.eye(2)[chosen] == 1, 0.8, 0.2)
+
+    predicted = {"gru": said(ours), "rival": said(theirs)}
+    return SequenceRecord("gru", "class", ("no", "yes"), tuple(map(str, range(N))), Labels("class", ("no", "yes"), truth), predicted)
+
+
 def of_kind(kind: Kind) -> SequenceRecord:
     made = {"class": classes, "labels": labels, "number": numbers}[kind]()
     return with_intervals(made, Draws(100))
@@ -63,7 +79,7 @@ def gates(steps: int) -> dict[str, Array]:
 
 
 def text(row: int = 0, output: int = 0) -> Traced:
-    return Traced(row, output, np.array([0.5, 1.0, 0.0, -0.25, -2.0]), "occlusion", TEXT, SPANS, gates=gates(5))
+    return Traced(row, output, np.array([0.5, 1.0, 0.0, -0.25, -2.0]), "occlusion", "the unknown one", TEXT, SPANS, gates=gates(5))
 
 
 def series(row: int = 0, output: int = 0, channels: int = 2, steps: int = 30) -> Traced:
@@ -71,12 +87,25 @@ def series(row: int = 0, output: int = 0, channels: int = 2, steps: int = 30) ->
     values = rng.normal(0, 1, (steps, channels)).cumsum(0)
     values[4:7, 0] = np.nan
     names = tuple(f"sensor_{k}" for k in range(channels))
-    return Traced(row, output, rng.normal(0, 1, steps), "gradient × input", "", (), values, names, channels > 1, None, gates(steps))
+    return Traced(
+        row,
+        output,
+        rng.normal(0, 1, steps),
+        "gradient × input",
+        "the channels' means of training",
+        "",
+        (),
+        values,
+        names,
+        channels > 1,
+        None,
+        gates(steps),
+    )
 
 
 def page(record: SequenceRecord | None = None, title: str = "Classification: weather of days.csv") -> SequencePage:
     record = of_kind("class") if record is None else record
     record = replace(record, seeds={1: record.predicted[record.model], 2: record.predicted["rival" if "rival" in record.predicted else record.model]})
     history = [{"epoch": float(k + 1), "loss": 1 / (k + 1), "validation_loss": 0.2 + 1 / (k + 2)} for k in range(8)]
-    carried = Carried(60, {"class a": [("good", 3.0, 4), ("fine", 1.0, 2)], "class b": [("bad", 2.5, 5)]})
+    carried = Carried(60, "the unknown one", {"class a": [("good", 3.0, 4), ("fine", 1.0, 2)], "class b": [("bad", 2.5, 5)]})
     return SequencePage(title, [("data", "days.csv")], ["channel 'x' is constant"], history, record, (text(), series(1)), carried)

@@ -90,15 +90,23 @@ def test_of_a_long_text_the_part_is_shown_that_counts() -> None:
     words = " ".join(f"w{n}" for n in range(1000))
     spans = [(match.start(), match.end()) for match in re.finditer(r"\w+", words)]
     made = Judged(classes())
-    section = example_section(made, (Traced(0, 0, effect, "gradient × input", words, spans),))
+    section = example_section(made, (Traced(0, 0, effect, "gradient × input", "the unknown one", words, spans),))
     assert section is not None
     passage = section.parts[0].passages[0]
     assert passage.pieces[0] == ("… ", 0.0)
     assert passage.pieces[-1] == (" …", 0.0)
     assert ("w705", 1.0) in passage.pieces
-    assert passage.caption.startswith("The 250 neighbouring tokens, of 1000 that were read")
+    assert passage.caption == "The 250 neighbouring tokens, of 1000 that were read, whose effects are the largest."
     assert len(passage.table.rows) == 1000
     assert section.text[1].startswith("Marked by gradient × input, an estimate of by how much the log-odds")
+
+
+def test_passage_tells_what_was_not_read_and_what_is_a_sum() -> None:
+    pairs = Traced(0, 0, np.array([1.0, 2.0, 0.5]), "occlusion", "the unknown one", "很好吃", [(0, 1), (0, 2), (1, 2)], unread=1)
+    section = example_section(Judged(classes()), (pairs, text()))
+    assert section is not None
+    captions = [part.passages[0].caption for part in section.parts]
+    assert captions == ["Cut off, and not read: 1 of its 4 tokens. What several tokens cover has the sum of their effects.", ""]
 
 
 def test_text_of_a_mistake_names_the_strongest_tokens() -> None:
@@ -108,25 +116,57 @@ def test_text_of_a_mistake_names_the_strongest_tokens() -> None:
     assert part.title.startswith("Text s0: predicted class b (")
     assert part.title.endswith("), is class a")
     assert part.text == ("By occlusion: most for it were “good” (+1), “not” (+0.5); most against it “bad” (−2), “not” (−0.25).",)
-    assert section.text[1].startswith("Marked by occlusion: by how much the log-odds of the answer would change with another token in its place")
+    assert section.text[1].startswith(
+        "Marked by occlusion: by how much the log-odds of the answer, before the temperature, would change with another token in its place, "
+        "the unknown one. "
+    )
+    plain = example_section(Judged(classes(temperature=1.0)), (text(0, 1),))
+    assert plain is not None
+    assert plain.text[1].startswith("Marked by occlusion: by how much the log-odds of the answer would change ")
     assert part.charts[0].title.startswith("r, reset")
     assert all(isinstance(chart.marks[0], Heat) for chart in part.charts)
 
 
 def test_series_of_a_mistake_marks_its_strongest_steps() -> None:
     effect = np.array([0.0, 4.0, 1.0, -3.0, 2.0])
-    each = Traced(2, 0, effect, "occlusion", "", (), np.arange(5.0)[:, None], ("depth",), False, np.array([0.0, 1.0, 2.0, 5.0, 9.0]), gates(5))
+    each = Traced(
+        2,
+        0,
+        effect,
+        "occlusion",
+        "the channels' means of training",
+        "",
+        (),
+        np.arange(5.0)[:, None],
+        ("depth",),
+        False,
+        np.array([0.0, 1.0, 2.0, 5.0, 9.0]),
+        gates(5),
+    )
     section = example_section(Judged(numbers()), (each,))
     assert section is not None
     (part,) = section.parts
     assert section.title == "Largest errors"
     assert part.text == ("By occlusion: raised most by time 1 (+4), time 9 (+2), time 2 (+1); lowered most by time 5 (−3).",)
     spans = [mark for mark in part.charts[0].marks if isinstance(mark, Spans) and mark.role in ("towards", "away")]
-    assert [mark.edges for mark in spans] == [((0.5, 1.5), (7.0, 10.0)), ((3.5, 7.0),)]
+    assert [mark.edges for mark in spans] == [((0.5, 1.5),), ((3.5, 7.0),)]  # the strongest quarter of five steps
     up, down = (mark for mark in part.charts[1].marks if isinstance(mark, Bars))
     assert up.heights.tolist() == [0.0, 4.0, 1.0, 0.0, 2.0]
     assert down.heights.tolist() == [0.0, 0.0, 0.0, -3.0, 0.0]
     assert up.edges.tolist() == [-1.0, 0.5, 1.5, 3.5, 7.0, 10.0]
+
+
+def test_effects_of_the_size_of_rounding_are_not_named_or_marked() -> None:
+    effect = np.array([0.0, 2.0, 3e-9, -1e-9])
+    each = replace(series(0, 0, 1, 4), effect=effect)
+    section = example_section(Judged(classes()), (each,))
+    assert section is not None
+    assert section.parts[0].text == ("By gradient × input: most for it were step 2 (+2).",)
+    spans = [mark.edges for mark in section.parts[0].charts[0].marks if isinstance(mark, Spans) and mark.role in ("towards", "away")]
+    assert spans == [((1.5, 2.5),), ()]
+    none = example_section(Judged(classes()), (replace(each, effect=np.zeros(4)),))
+    assert none is not None
+    assert none.parts[0].text == ("By gradient × input: no step has an effect.",)
 
 
 def test_gates_behind_convolutions_have_steps_of_their_own() -> None:
@@ -181,13 +221,21 @@ def test_worst_numbers_are_the_largest_errors_beside_each_targets_spread() -> No
 
 
 def test_words_that_carried_are_listed_by_answer() -> None:
-    section = carried_section(Judged(classes()), Carried(60, {"class a": [("good", 3.0, 4)], "class b": []}))
+    section = carried_section(Judged(classes()), Carried(60, "the unknown one", {"class a": [("good", 3.0, 4)], "class b": []}))
     assert section.facts == (("class a", "“good” (+0.75, 4 times)"), ("class b", "–"))
     assert section.text[0].startswith("By gradient × input over 60 sequences of 120, drawn at random: ")
 
 
+def test_what_carried_says_what_was_asked_and_what_was_put_in_place() -> None:
+    words, steps = {"rain": [("wet", 1.0, 2)]}, np.array([1.0, 2.0])
+    of_labels = carried_section(Judged(labels()), Carried(80, "the unknown one", words)).text[0]
+    assert of_labels.endswith("an estimate of what the log-odds of the most probable label would lose with a token replaced by the unknown one.")
+    of_numbers = carried_section(Judged(numbers()), Carried(60, "the sequence's own means", steps=steps)).text[0]
+    assert of_numbers.endswith("what depth, in scaled units, would lose with a step replaced by the sequence's own means.")
+
+
 def test_steps_that_carried_say_where_half_the_effect_lies() -> None:
-    carried = Carried(120, steps=np.array([1.0, 1.0, 6.0, 2.0]), channels={"b": 0.75, "a": 0.25})
+    carried = Carried(120, "the channels' means of training", steps=np.array([1.0, 1.0, 6.0, 2.0]), channels={"b": 0.75, "a": 0.25})
     section = carried_section(Judged(classes()), carried)
     assert section.text[1:] == (
         "Half of all effect lies on 1 of 4 steps; the largest at step 3.",
@@ -200,7 +248,7 @@ def test_steps_that_carried_say_where_half_the_effect_lies() -> None:
 
 def test_traced_has_a_value_for_each_step() -> None:
     with pytest.raises(ShapeError, match="values must have 3 steps, got 2"):
-        Traced(0, 0, np.zeros(3), "occlusion", values=np.zeros((2, 1)))
+        Traced(0, 0, np.zeros(3), "occlusion", "", values=np.zeros((2, 1)))
 
 
 def test_page_is_escaped_and_marks_are_drawn() -> None:

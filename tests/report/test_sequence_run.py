@@ -111,7 +111,7 @@ def test_traced_text_has_the_tokens_that_were_read(texts: RunFolder) -> None:
     found = trace(model, test, row, 1, 0)
     assert [found.text[slice(*span)] for span in found.spans] == words[-8:]
     np.testing.assert_allclose(found.effect, by_occlusion(model.networks, model.batch(test, [row]), [1])[0])
-    assert found.method == "occlusion"
+    assert (found.method, found.unread) == ("occlusion", len(words) - 8)
     assert {name: values.shape for name, values in found.gates.items()} == {"r": (8, 8), "z": (8, 8), "n": (8, 8)}
     np.testing.assert_allclose(trace(model, test, row, 1, 0, absent=True).effect, -found.effect)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,29 +11,16 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from grus.data.sequences import Labels
 from grus.evaluation.bootstrap import Interval
 from grus.evaluation.calibration import reliability
+from grus.report.charts import Band, Line
 from grus.report.sequence_calibration import calibration_sentence, judge_calibration, reliability_chart, sureness
 from grus.report.sequence_classes import class_sections, confusion_chart, confusion_section, worst_class
 from grus.report.sequence_curves import curve_section, precision_points, roc_points, thinned
 from grus.report.sequence_numbers import bias, number_sections
 from grus.report.sequence_scores import Judged, answer, comparisons, scope, score_table, seed_section, why_metric, without_seen
-from grus.report.sequence_words import chance, figure, percent, span
+from grus.report.sequence_words import figure, percent
 from grus.tasks.sequence_record import SequenceRecord
 from tests.report.answers import classes, labels, numbers, of_kind
-
-
-def record(right: int, rival: int, both: int, N: int = 100) -> SequenceRecord:
-    """Two classes in turn; the network right on `right`, the rival on `rival`, both on `both` sequences."""
-    truth = np.arange(N) % 2
-    order = np.random.default_rng(0).permutation(N)
-    ours, theirs = np.zeros(N, bool), np.zeros(N, bool)
-    ours[order[:right]], theirs[order[right - both : right - both + rival]] = True, True
-
-    def said(correct: Any) -> Any:
-        chosen = np.where(correct, truth, 1 - truth)
-        return np.where(np.eye(2)[chosen] == 1, 0.8, 0.2)
-
-    predicted = {"gru": said(ours), "rival": said(theirs)}
-    return SequenceRecord("gru", "class", ("no", "yes"), tuple(map(str, range(N))), Labels("class", ("no", "yes"), truth), predicted)
+from tests.report.answers import right_on as record
 
 
 def test_answer_has_the_difference_and_whether_chance_may_explain_it() -> None:
@@ -167,6 +153,8 @@ def test_worst_class_is_named_with_what_it_is_taken_for() -> None:
     assert (
         worst_class(Judged(replace(made, predicted={"gru": wrong}))) == "Least found is the class class b: 70.0 % of 10; 3 were predicted as class c."
     )
+    wrong[[1, 4]] = np.eye(3)[1]
+    assert worst_class(Judged(replace(made, predicted={"gru": wrong}))).endswith("90.0 % of 10; 1 was predicted as class c.")
     assert worst_class(Judged(replace(made, predicted={"gru": np.eye(3)[made.truth.values]}))) == ""
     assert worst_class(Judged(labels())).startswith("Least found is the label ")
 
@@ -186,8 +174,11 @@ def test_curves_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(y, right)
     precision, recall, _ = precision_recall_curve(truth, probability)
     x, y = precision_points(truth, probability)
-    np.testing.assert_allclose(x[1:], recall[::-1][1:][: len(x) - 1])
-    np.testing.assert_allclose(y[1:], precision[::-1][1:][: len(x) - 1])
+    highest = dict(zip(recall.tolist(), precision.tolist(), strict=True))  # of the thresholds with this recall
+    assert dict(zip(x[1::2].tolist(), y[1::2].tolist(), strict=True)) == pytest.approx({r: p for r, p in highest.items() if r > 0})
+    assert np.diff(x) @ y[1:] == pytest.approx(average_precision_score(truth, probability), rel=1e-12)
+    first, wrong_first = precision_points(np.array([0.0, 1.0, 1.0]), np.array([0.9, 0.8, 0.7]))
+    assert (first.tolist(), wrong_first.tolist()) == ([0.0, 0.5, 0.5, 1.0], [0.5, 0.5, 2 / 3, 2 / 3])
     section = curve_section(made)
     assert section is not None
     assert f"average precision {percent(average_precision_score(truth, probability))}" in section.charts[1].text
@@ -201,6 +192,23 @@ def test_curves_of_many_name_the_worst() -> None:
     least = min(scores, key=lambda name: scores[name])
     assert f"worst: {least}, AUC {percent(scores[least])}" in [mark.name for mark in section.charts[0].legend]
     assert f"mean, AUC {percent(made.own.values['roc_auc_ovr'])}" in [mark.name for mark in section.charts[0].legend]
+
+
+def test_of_many_classes_the_curves_are_a_range() -> None:
+    made = classes(13, 260)
+    made = replace(made, names=("mean", *made.names[1:]), truth=Labels("class", ("mean", *made.names[1:]), made.truth.values))
+    section = curve_section(Judged(made))
+    assert section is not None
+    for chart in section.charts:
+        assert chart.table.head[1:] == ("mean", "least", "greatest")
+        (band,) = (mark for mark in chart.marks if isinstance(mark, Band))
+        mean = next(mark for mark in chart.marks if isinstance(mark, Line) and mark.name.startswith("mean, "))
+        assert np.all((band.low <= mean.y) & (mean.y <= band.high))
+        assert sum(isinstance(mark, Line) and mark.role == "other" for mark in chart.marks) == 0
+    few = curve_section(Judged(classes(3)))
+    assert few is not None
+    assert few.charts[0].table.head[1:] == ("mean", "class a", "class b", "class c")
+    assert sum(isinstance(mark, Line) and mark.role == "other" for mark in few.charts[0].marks) == 2
 
 
 def test_no_curve_where_every_sequence_is_of_one_class() -> None:
@@ -240,6 +248,9 @@ def test_honest_probabilities_are_called_calibrated_and_sharper_ones_too_sure() 
     assert verdict.before > verdict.error
     sharp = Judged(honest(2000, 3.0))
     assert "gru is surer than it should be: its answers had a probability of " in calibration_sentence(sharp, judge_calibration(sharp))
+    left = replace(honest(2000, 1.0), temperature=[1.0])
+    assert "temperature" not in calibration_sentence(Judged(left), judge_calibration(Judged(left)))
+    assert [mark.name for mark in reliability_chart(Judged(left)).legend] == ["as predicted", "gru"]
     dull = Judged(honest(2000, 0.3))
     assert "gru is less sure than it could be" in calibration_sentence(dull, judge_calibration(dull))
 
@@ -275,14 +286,3 @@ def test_of_many_targets_some_are_drawn_and_all_listed() -> None:
     assert [chart.title for chart in first.charts][:2] == ["depth: predicted against true", "depth: errors"]
     assert [row[0] for row in each.tables[0].rows] == ["depth", "speed", "heat"]
     assert len(number_sections(Judged(numbers()))) == 1
-
-
-def test_words_of_numbers() -> None:
-    assert percent(0.00001) == "< 0.1 %"
-    assert percent(0.0) == "0.0 %"
-    assert percent(0.5, 0) == "50 %"
-    assert span("accuracy", 0.5, 0.625) == "50.0 to 62.5 %"
-    assert span("mae", 1.0, 22.25) == "1 to 22.2"
-    assert chance(0.0001) == "p < 0.001"
-    assert chance(0.0124) == "p = 0.012"
-    assert figure(-0.000012345) == "−1.23e−05"

@@ -20,6 +20,7 @@ from grus.tasks.draft import Draft
 from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from grus.tasks.keys import list_keys
 from grus.tasks.registry import TASKS
+from grus.tasks.sequence_additions import Additions
 from grus.tasks.sequence_config import Baseline, ClassifyConfig, ClassifyData, JudgingConfig, RegressConfig, SequenceData, of_sequences
 
 TEXTS = "task: classify\ndata:\n  path: a.tsv\n  text: text_a\n"
@@ -33,12 +34,28 @@ def parse(text: str) -> Any:
 def test_sections_and_defaults() -> None:
     found = parse(TEXTS)
     model = SequenceSettings(pooling="mean+max", dropout=0.5)
-    assert found == ClassifyConfig(data=ClassifyData(path=Path("a.tsv"), text="text_a"), model=model)
+    open_ended = Additions(least_updates=1000)
+    assert found == ClassifyConfig(data=ClassifyData(path=Path("a.tsv"), text="text_a"), model=model, additions=open_ended)
     assert (found.task, found.judging) == ("classify", JudgingConfig())
     assert parse(TEXTS + "model: {pooling: last}\n").model == SequenceSettings(dropout=0.5)
     assert list(found.model_dump()) == ["task", "data", "model", "training", "additions", "judging", "logging"]
-    assert parse(NUMBERS) == RegressConfig(data=SequenceData(path=Path("a.csv"), label="y"))
+    assert parse(NUMBERS) == RegressConfig(data=SequenceData(path=Path("a.csv"), label="y"), additions=open_ended)
     assert parse(found.to_yaml()) == found
+
+
+@pytest.mark.parametrize("length", ["epochs: 3", "batch_size: 8", "patience: 5", "steps_per_epoch: 2"])
+def test_length_of_training_that_is_asked_for_stays(length: str) -> None:
+    assert parse(NUMBERS + f"training: {{{length}}}\n").additions == Additions()
+    asked = parse(NUMBERS + f"training: {{{length}}}\nadditions: {{least_updates: 50}}\n")
+    assert asked.additions == Additions(least_updates=50)
+    assert parse(NUMBERS + "additions: {least_updates: 0}\n").additions == Additions()
+
+
+def test_teachers_are_folders_wherever_the_run_is_used() -> None:
+    found = parse(NUMBERS + "additions: {teachers: [runs/a, runs/b], distillation_share: 0.9}\n")
+    assert found.additions.teachers == (Path("runs/a"), Path("runs/b"))
+    assert found.located().additions.teachers == (Path("runs/a").absolute(), Path("runs/b").absolute())
+    assert parse(found.located().to_yaml()) == found.located()
 
 
 def test_parts_are_shares_numbers_or_files() -> None:
@@ -83,6 +100,33 @@ def test_gru_d_brings_its_cell() -> None:
         (NUMBERS + "  validation: 0\ntraining: {schedule: plateau}\n", "training.schedule must be another than plateau without a validation part"),
         (NUMBERS + "training: {input_noise: 0.1}\n", "training.input_noise must be 0 for task regress, got 0.1; it is for windows of forecasts."),
         (NUMBERS + "additions: {word_dropout: 2}\n", "line 5: additions.word_dropout must be at most 1.0, got 2."),
+        (NUMBERS + "additions: {word_dropout: 0.1}\n", "additions.word_dropout must be 0 for sequences of numbers, got 0.1; leave it out."),
+        (TEXTS + "additions: {mix_up: 0.2}\n", "additions.mix_up must be 0 for texts, got 0.2; leave it out."),
+        (
+            NUMBERS + "model: {cell: gru_d}\nadditions: {mix_up: 0.2}\n",
+            "additions.mix_up must be 0 for a cell that reads what was measured, got 0.2; leave it out.",
+        ),
+        (
+            TEXTS + "additions: {distillation_share: 0.9}\n",
+            "additions.distillation_share must be left out without teachers, got 0.9; leave it out.",
+        ),
+        (
+            NUMBERS + "additions: {teachers: [a], distillation_temperature: 3}\n",
+            "additions.distillation_temperature must be left out where numbers are learnt, got 3; leave it out.",
+        ),
+        (NUMBERS + "additions: {teachers: a}\n", "line 5: additions.teachers must be a list such as [a, b], got 'a'."),
+        (
+            NUMBERS + "model: {embedding_size: 50}\n",
+            "model.embedding_size must be left out for numbers, which are read as they are, got 50; leave it out.",
+        ),
+        (TEXTS + "model: {cell: gru_d}\n", "model.cell must be one that reads no gaps, of which tokens have none, got 'gru_d'; take another cell."),
+        (NUMBERS + "model: {label_smoothing: 0.1}\n", "model.label_smoothing must be left out for numbers, got 0.1; they have no classes."),
+        (
+            NUMBERS + "model: {cell: gru_d, bidirectional: true}\n",
+            "model.bidirectional must be False for a cell whose gaps are counted forward, got True; or take another cell.",
+        ),
+        (NUMBERS + "  truncate: tail\n", "data.truncate must be left out where nothing is cut, got 'tail'; give data.max_steps, or leave it out."),
+        (TEXTS + "  truncate: tail\n  max_steps: all\n", "data.truncate must be left out where nothing is cut, got 'tail'; give data.max_steps"),
         (NUMBERS + "judging: {draws: 3}\n", "line 5: judging.draws must be at least 100, or 0 for no intervals, got 3; 1000 is customary."),
         (NUMBERS + "judging: {baselines: [mean, mean]}\n", "line 5: judging.baselines must each be named once, got 'mean' again; leave it out."),
         (NUMBERS + "backtest: {stride: 3}\n", "line 5: backtest is unknown"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from grus.data.sequences import Labels, Sequences, Texts
-from grus.errors import DataError
+from grus.errors import DataError, OptionError
 from grus.tasks.config import check
 from grus.tasks.draft import Draft
 from grus.tasks.sequence_data import RunConfig, SequenceParts, content_of, like_of, parts_of, read_data
@@ -46,6 +46,22 @@ def test_texts_are_split_class_by_class(elsewhere: Path) -> None:
     assert parts(**TEXTS, test=10, split_seed=1).learnt.ids != found.learnt.ids
     assert list(parts(**TEXTS, test=10).content()) == list(found.content())
     assert list(parts(**TEXTS, test=10, split_seed=1).content()) != list(found.content())
+
+
+def test_reading_that_the_sequences_do_not_allow_is_refused_in_the_words_of_a_configuration(elsewhere: Path) -> None:
+    write_steps(elsewhere / "a.csv", 30)  # of 3 to 6 steps
+    assert parts(**STEPS, label="kind", max_steps=6).reading == Reading(max_steps=6)
+    assert parts(**STEPS, label="kind", max_steps=5, truncate="head").reading == Reading(max_steps=5, truncate="head")
+    for given, sentence in (
+        (
+            {"max_steps": 5},
+            "data.max_steps must be at least 6, the steps of the longest sequence, as data.truncate does not say what is cut off, got 5;",
+        ),
+        ({"elapsed": True, "time": None}, "data.elapsed must be false for sequences without times, got true; leave it out."),
+    ):
+        with pytest.raises(OptionError) as caught:
+            parts(**STEPS | given, label="kind")
+        assert str(caught.value).startswith(sentence)
 
 
 def test_parts_have_files_of_their_own(elsewhere: Path) -> None:
@@ -194,8 +210,10 @@ def test_columns_of_a_whole_row_are_not_taken_for_one_another(elsewhere: Path) -
     config = config_of(path="a.csv", label="kind")
     whole = read_data(config, Path("a.csv"))
     assert (whole.ids[:2], isinstance(whole, Sequences) and whole.values[1].tolist()) == (("0", "1"), [[1], [1], [0]])
-    with pytest.raises(DataError, match=r"a.csv: columns of steps must be told from others .*; leave kind out of the table"):
-        read_data(config, Path("a.csv"), like_of(whole), labelled=False)
+    again = read_data(config, Path("a.csv"), like_of(whole), labelled=False)
+    assert again.labels is None
+    assert isinstance(again, Sequences)
+    assert again.values[1].tolist() == [[1], [1], [0]]
     (elsewhere / "new.csv").write_text("t1,t2,t3\n1,2,3\n", encoding="utf-8")
     new = read_data(config, Path("new.csv"), like_of(whole), labelled=False)
     assert isinstance(new, Sequences)

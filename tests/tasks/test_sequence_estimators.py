@@ -351,7 +351,7 @@ def test_partial_fit_of_numbers_and_after_loading(tmp_path: Path) -> None:
     estimator = small(SequenceRegressor, epochs=5, training={"learning_rate": 0.03, "optimiser": "adam", "optimiser_options": {"betas": (0.9, 0.99)}})
     estimator.partial_fit(X, level).save(tmp_path / "model")
     loaded = SequenceRegressor.load(tmp_path / "model")
-    assert loaded.get_params() == estimator.set_params(missing="mean+mask").get_params()
+    assert loaded.get_params() == estimator.set_params(missing="mean+mask", pooling="last", dropout=0.0).get_params()
     np.testing.assert_array_equal(loaded.partial_fit(X, level).predict(X), estimator.partial_fit(X, level).predict(X))
     with pytest.raises(DataError, match="y must have the 1 numbers y, got 2"):
         loaded.partial_fit(X, np.stack([level, level], 1))
@@ -391,7 +391,8 @@ def test_saved_estimator_is_the_same_and_its_card_says_what_it_is(tmp_path: Path
     estimator.save(tmp_path / "model", scores={"gru": {"accuracy": 0.75}})
     loaded = SequenceClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict_proba(texts), estimator.predict_proba(texts))
-    assert loaded.get_params() == estimator.get_params()
+    chosen = {"tokenizer": "characters", "pooling": "mean+max", "dropout": 0.5, "reading": {"tokenizer_options": {"min_count": 2, "max_size": 30000}}}
+    assert loaded.get_params() == estimator.get_params() | chosen
     assert loaded.facts() == estimator.facts()
     card = (tmp_path / "model" / "README.md").read_text()
     assert card.startswith("# SequenceClassifier: 2 × gru\n")

@@ -161,6 +161,7 @@ def resign(place: Path, change: Callable[[dict[str, Any]], None]) -> None:
         lambda found: found.update(temperature={"values": ["hot"], "findings": []}),
         lambda found: found.update(files=["model.safetensors"]),
         lambda found: found["files"].update({"../secret": "0"}),
+        lambda found: found["files"].update({"model-1/../../secret.safetensors": "0"}),
         lambda found: found["files"].pop("tokenizer.json"),
     ],
 )

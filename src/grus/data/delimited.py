@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
@@ -22,6 +23,7 @@ from grus.data.checks import Defects, Rule
 from grus.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
+BLOCK = 2**20  # bytes that Arrow reads at once
 CHUNK = 65_536  # records held as Python texts
 SHOWN = 40  # characters of a value in a message
 NUMBER, MISSING = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"), re.compile(r"|NA|NaN|nan|null|None")
@@ -29,25 +31,38 @@ NUMBER, MISSING = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"), re.compile(r"|NA|
 
 @dataclass(frozen=True, eq=False)
 class Delimited:
-    """A file's text, its first record the header. Without a quote every line is a record, and Arrow reads it; with one, csv does, strictly."""
+    """A file's text, its first record the header unless it has none; columns are "0", "1", … then.
+
+    Without a quote every line is a record, and Arrow reads it; with one, csv does, strictly.
+    """
 
     name: str
     data: bytes
     delimiter: str
+    has_header: bool = True
 
     @staticmethod
-    def of(path: Path, delimiter: str) -> Delimited:
+    def of(path: Path, delimiter: str, has_header: bool = True) -> Delimited:
         """Raises: DataError where it is empty, or no UTF-8."""
-        return Delimited(str(path), _decoded(path), delimiter)
+        return Delimited(str(path), _decoded(path), delimiter, has_header)
 
     @cached_property
     def header(self) -> list[str]:
-        """Raises: DataError where its quotes are wrong."""
-        return next((fields for _, _, fields in self._records()), [])
+        """Raises: DataError where its quotes are wrong, or where it should have none and its first row numbers the columns."""
+        first = next((fields for _, _, fields in self._records()), [])
+        if self.has_header:
+            return first
+        numbered = list(map(str, range(len(first))))
+        if first == numbered and len(first) > 2:
+            got = f"{', '.join(first[:SHOWN])}, which number the columns"
+            raise DataError(
+                f"{self.name}: the first row must be values where there is no header, got {got}; leave it out, or say that it is a header."
+            )
+        return numbered
 
     @cached_property
     def _lines(self) -> list[int]:
-        return [start for start, _, _ in self._records()][1:]
+        return [start for start, _, _ in self._records()][int(self.has_header) :]
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -76,12 +91,15 @@ class Delimited:
 
         options = arrow_csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), include_columns=list(wanted))
         shape = arrow_csv.ParseOptions(delimiter=self.delimiter, quote_char=False, invalid_row_handler=note)
+        ends = np.flatnonzero(np.frombuffer(self.data + b"\n", np.uint8) == ord("\n"))
+        block = max(BLOCK, int(np.diff(ends, prepend=-1).max()))  # in which Arrow must find a whole row
+        how = arrow_csv.ReadOptions(block_size=block, column_names=None if self.has_header else self.header)
         try:
-            table = arrow_csv.read_csv(pa.BufferReader(self.data), parse_options=shape, convert_options=options)
+            table = arrow_csv.read_csv(pa.BufferReader(self.data), how, shape, options)
         except pa.ArrowInvalid as error:
             raise DataError(f"{self.name}: must be rows of separated values, got text that is not ({error}); check how it was written.") from error
         if ragged:
-            self._refuse_ragged([(row, len(fields)) for row, (_, _, fields) in enumerate(self._records(), -1)])
+            self._refuse_ragged([(row, len(fields)) for row, (_, _, fields) in enumerate(self._records(), -int(self.has_header))])
             raise DataError(f"{self.name}: must hold {len(self.header)} values in every row, got {ragged[0].actual_columns}; check its separators.")
         return {name: table.column(name).combine_chunks() for name in wanted}
 
@@ -97,9 +115,10 @@ class Delimited:
                 texts.clear()
 
         width, records = len(self.header), self._records()
-        start, end, _ = next(records)
-        if end > start:
-            self._refuse_swallowed(start, self._texts[start - 1 : end], self.header, list(places.values()))
+        if self.has_header:
+            start, end, _ = next(records)
+            if end > start:
+                self._refuse_swallowed(start, self._texts[start - 1 : end], self.header, list(places.values()))
         for row, (start, end, fields) in enumerate(records):
             if len(fields) != width:
                 widths.append((row, len(fields)))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -59,9 +60,14 @@ def from_arrays(source: Any, layout: Layout = "NTC", who: str = "the arrays") ->
     return tuple(found)
 
 
+def plain(values: Any) -> NDArray[Any]:
+    """An array, of a masked one NaN where its mask hides a value."""
+    return np.ma.filled(values.astype(np.float64), np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+
+
 def _numeric(where: str, part: Any) -> NDArray[Any]:
     try:
-        values = np.asarray(part)
+        values = plain(part)
         if values.dtype == object:
             values = values.astype(np.float64)  # None is missing
     except (TypeError, ValueError) as error:
@@ -85,10 +91,15 @@ def from_archive(path: Path, columns: SequenceColumns, layout: Layout) -> tuple[
             if missing:
                 raise DataError(f"{path}: key {missing[0]!r} must be there, got {', '.join(archive)}; name another key.")
             read = {key: archive[key] for key in keys if key is not None}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # TypeError: an .npy
         raise DataError(f"{path}: must be an .npz of plain arrays, got something else ({error}); save it anew with numpy.savez.") from error
     values: Any = read[columns.value]
-    times: Any = None if columns.time is None else read[columns.time].astype(np.float64)
+    times: Any = None if columns.time is None else read[columns.time]
+    if times is not None and times.dtype.kind not in "iuf":
+        raise DataError(f"{path}, key {columns.time!r}: must be numbers, got {times.dtype}; write times as hours, or in another unit.")
+    times = None if times is None else times.astype(np.float64)
     if columns.length is not None:
         ends = _ends(f"{path}, key {columns.length!r}", read[columns.length], len(values))
         values = np.split(values, ends)
@@ -97,6 +108,10 @@ def from_archive(path: Path, columns: SequenceColumns, layout: Layout) -> tuple[
         times = [times] * len(values)
     found = from_arrays(values, layout if columns.length is None else "NTC", f"{path}, key {columns.value!r}")
     labels = [read[key] for key in columns.labels]
+    if len({label.shape for label in labels}) > 1:
+        raise DataError(
+            f"{path}: labels must be of one shape, got {[list(label.shape) for label in labels]}; give each sequence a value for every label."
+        )
     truth = None if not labels else labels[0] if len(labels) == 1 else np.stack(labels, axis=1)
     return found, truth, None if columns.id is None else read[columns.id], None if times is None else tuple(times)
 
@@ -127,6 +142,11 @@ def from_panel_frame(frame: Any) -> tuple[Values, tuple[str, ...], tuple[str, ..
         codes, ids = pd.factorize(frame.index.get_level_values(0))
         if (np.diff(codes) < 0).any():
             raise DataError("the pandas table: rows of one sequence must stand together, got others between them; sort the index.")
+        stamps = pd.factorize(frame.index.get_level_values(1), sort=True)[0]
+        if ((np.diff(codes) == 0) & (np.diff(stamps) <= 0)).any():
+            raise DataError(
+                "the pandas table: times in the index must rise in each sequence, got others; sort the index, and leave out repeated times."
+            )
         parts: list[Any] = np.split(frame.to_numpy(), np.flatnonzero(np.diff(codes)) + 1)
         return from_arrays(parts, who="the pandas table"), names, tuple(map(str, ids))
     parts = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grus.data.checks import Place
 from grus.data.delimited import shortened
-from grus.errors import DataError, OptionError
+from grus.errors import DataError, OptionError, ShapeError
 
 Kind = Literal["class", "labels", "number"]
 KINDS = ("class", "labels", "number")
@@ -61,7 +62,7 @@ class Labels:
 
     def rows(self, index: ArrayLike) -> Labels:
         """Those of some sequences, in the order of the index."""
-        return Labels(self.kind, self.names, self.values[np.asarray(index, np.int64)])
+        return Labels(self.kind, self.names, self.values[chosen(index, len(self))])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,7 +84,20 @@ class Labels:
         return tuple(f"{who} sequence {verb} {' or '.join(map(repr, names))}" for who, names in (("no", none), ("every", every)) if names)
 
 
-def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | None = None, *, place: Place | None = None) -> Labels:
+def chosen(index: ArrayLike, count: int) -> NDArray[np.int64]:
+    """The places that an index names, of truth values or of numbers.
+
+    Raises: ShapeError for an index that is neither.
+    """
+    found = np.asarray(index)
+    try:
+        return np.arange(count)[found if found.size else found.astype(np.int64)]
+    except IndexError as error:
+        must = f"whole numbers below {count}, or {count} truth values"
+        raise ShapeError(f"rows: index must be {must}, got {found.dtype} {list(found.shape)}; give such.") from error
+
+
+def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | None = None, *, place: Place | None = None, source: str = "") -> Labels:
     """Labels from what a table or an array holds.
 
     values: one per sequence, texts, whole numbers, truth values or numbers; or a row of 0 and 1, or of numbers, for each; or for each the list of
@@ -92,7 +106,7 @@ def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | No
         of only 0 and 1, and lists of names, are labels; other columns are numbers.
     names: the classes, or the columns; None takes the classes there are, by number where all are numbers, else sorted as texts.
         1, 1.0, "1" and "1.0" are one class, "1"; True is "True". Columns without names are "0", "1", …, a single one "y".
-    place: what names a row, counted from 0, in errors.
+    place: what names a row, counted from 0, in errors. source: what those about all rows together begin with, such as the file.
 
     Raises: DataError for a missing label, a single class, a value that is not among the names or is no number; where most values are numbers and
         some are not, and where whole numbers may as well be amounts, unless the kind is given. OptionError for another kind.
@@ -104,7 +118,15 @@ def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | No
     """
     if kind is not None:
         _check_kind(kind)
-    where: Place = place or (lambda row: f"labels, row {row + 1}")
+    try:
+        return _made(values, kind, names, place or (lambda row: f"labels, row {row + 1}"))
+    except DataError as error:
+        if source and str(error).startswith("labels"):
+            raise DataError(f"{source}, {error}") from error
+        raise
+
+
+def _made(values: Any, kind: Kind | None, names: Sequence[Any] | None, where: Place) -> Labels:
     if _is_lists_of_names(values):
         return _of_sets([tuple(value) for value in values], kind, names)
     array = _array(values)
@@ -117,6 +139,8 @@ def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | No
             return _of_columns(array[:, None], kind, names, where)
         raise DataError("labels: must be [N, K] for kind 'labels', got [N]; give a column of 0 and 1 per label, or the list of names of each.")
     _refuse(where, [row for row, value in enumerate(array.tolist()) if _is_missing(value)], array, "a label", "give each sequence its label")
+    endless = [row for row, value in enumerate(array.tolist()) if isinstance(value, float | np.floating) and not np.isfinite(value)]
+    _refuse(where, endless, array, "a finite number", "correct it")
     return _of_one(array, kind, names, where)
 
 
@@ -192,9 +216,9 @@ def _classes(texts: Collection[str]) -> tuple[str, ...]:
     """
     if not all(NUMBER.fullmatch(text) for text in texts):
         return tuple(sorted(texts))
-    ordered = sorted(texts, key=lambda text: (float(text), text))
+    ordered = sorted(texts, key=lambda text: (Decimal(text), text))  # floats join whole numbers of 17 digits and more
     for one, other in pairwise(ordered):
-        if float(one) == float(other):
+        if Decimal(one) == Decimal(other):
             raise DataError(f"labels: a class must be written in one way, got {one!r} and {other!r}; write both alike.")
     return tuple(ordered)
 
@@ -206,11 +230,17 @@ def _array(values: Any) -> NDArray[Any]:
     plain = values if isinstance(values, np.ndarray) else values.to_numpy() if hasattr(values, "to_numpy") else list(values)
     ragged = DataError("labels: rows must be of one length, got several; give each sequence a value for every label, or the list of its names.")
     try:
+        if isinstance(plain, np.ndarray) and plain.dtype.kind == "S":
+            plain = np.char.decode(plain, "utf-8")
         found = np.array(plain, object)
+    except UnicodeDecodeError as error:
+        raise DataError(f"labels: bytes must be UTF-8, got others ({error}); give texts.") from error
     except ValueError as error:
         raise ragged from error
-    if found.ndim == 1 and any(isinstance(value, list | tuple | np.ndarray) for value in found):
+    if found.ndim == 1 and any(isinstance(value, list | tuple | set | frozenset | np.ndarray) for value in found):
         raise ragged
+    if any(isinstance(value, Mapping | complex | bytes) for value in found.flat) or getattr(plain, "dtype", found.dtype).kind in "mM":
+        raise DataError("labels: must be texts, truth values, numbers or lists of names, got others; give the name of a class for each sequence.")
     return found
 
 
@@ -229,6 +259,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     text = str(value).strip()
+    if match := re.fullmatch(r"([+-]?\d+)\.0*", text):
+        return match[1]
     return str(int(float(text))) if "." in text and NUMBER.fullmatch(text) and float(text).is_integer() else text
 
 

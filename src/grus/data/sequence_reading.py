@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from grus.data.sequence_arrays import LAYOUTS, Layout, from_archive, from_arrays, from_panel_frame, is_panel_frame
+from grus.data.sequence_arrays import LAYOUTS, Layout, from_archive, from_arrays, from_panel_frame, is_panel_frame, plain
 from grus.data.sequence_columns import SequenceColumns
 from grus.data.sequence_labels import Kind
 from grus.data.sequence_records import read_records
 from grus.data.sequence_sources import Asked
 from grus.data.sequence_tables import read_steps, read_wide
-from grus.data.sequence_truths import told
+from grus.data.sequence_truths import with_findings
 from grus.data.sequence_ts import read_ts
 from grus.data.sequences import Sequences
 from grus.errors import DataError, OptionError
@@ -43,7 +44,7 @@ def read_sequences(
     labels: of arrays and of tables with a row per sequence one each, of other tables a table of id and label.
     ids: of arrays; 0, 1, 2, … by default.
     kind: "class", "labels" or "number"; None finds it as make_labels does.
-    like: sequences read earlier, whose channels, kind and classes hold.
+    like: sequences read earlier, whose channels, kind and classes hold; where it has no labels, those of the source are passed over.
     layout: "NCT" where channels come before steps.
     absent: the number that stands for a missing value in a channel, {"Height": -1}.
     at_one_time: what counts of several values of a channel at one time, where rows are values.
@@ -60,28 +61,35 @@ def read_sequences(
     if layout not in LAYOUTS or at_one_time not in ("last", "mean"):
         raise OptionError(f"read_sequences: layout must be NTC or NCT, at_one_time last or mean, got {layout!r}, {at_one_time!r}; correct it.")
     if hasattr(source, "__array__") and not hasattr(source, "columns") and not hasattr(source, "__arrow_c_stream__"):
-        source = np.asarray(source)  # of other libraries
+        source = plain(source)  # of other libraries
     asked = Asked(columns or SequenceColumns(), labels, kind, like, absent, at_one_time == "mean")
     path = Path(cast(str, source)) if isinstance(source, str | PathLike) else None
     suffix = None if path is None else "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
     is_table = suffix not in (None, ".ts", ".ts.gz", ".npz") if path is not None else not isinstance(source, np.ndarray | list | tuple)
     if is_table and not is_panel_frame(source):
         _check_table(columns, ids, layout)
-        return {"step": read_steps, "sequence": read_wide, "value": read_records}[asked.columns.kind_of_row](source, asked)
+        found = {"step": read_steps, "sequence": read_wide, "value": read_records}[asked.columns.kind_of_row](source, asked)
+        _check_absent(found, asked, "read_sequences" if path is None else str(path))
+        return found
+    if suffix != ".npz":
+        _check_named(asked.columns, "arrays" if path is None else "a .ts file")
     if path is not None and suffix != ".npz":
         _refuse_for_ts(labels, ids, layout)
-        known = None if like is None else like.labels
-        return _like(read_ts(path, kind, asked.columns.channels or (() if like is None else like.names), known), asked, str(path))
+        found = read_ts(path, kind, asked.columns.channels or (() if like is None else like.names), like)
+        return _like(found, asked, str(path))
     return _of_arrays(source, path, asked, ids, layout)
 
 
 def _of_arrays(source: Any, path: Path | None, asked: Asked, ids: Sequence[Any] | None, layout: Layout) -> Sequences:
-    truth, found_ids, times = asked.labels, ids, None
+    truth, found_ids, times, columns = asked.labels, ids, None, None
     names = asked.columns.channels or (() if asked.like is None else asked.like.names)
     if path is not None:
-        values, inside, own, times = from_archive(path, asked.columns, layout)
+        values, inside, own, times = from_archive(path, replace(asked.columns, label=asked.truths or None), layout)
         truth, found_ids = inside if truth is None else truth, own if ids is None else ids
+        columns = asked.columns.labels if truth is inside and len(asked.columns.labels) > 1 else None
     elif is_panel_frame(source):
+        if layout != "NTC":
+            raise OptionError(f"read_sequences: layout must be left out for a pandas table of sequences, got {layout!r}; leave it out.")
         values, own_names, own = from_panel_frame(source)
         if names and names != own_names:
             raise DataError(f"the pandas table: channels must be {list(names)}, got {list(own_names)}; give the same columns.")
@@ -93,9 +101,10 @@ def _of_arrays(source: Any, path: Path | None, asked: Asked, ids: Sequence[Any] 
         raise DataError(f"{who}: channels must be {len(names)}, {', '.join(names[:10])}, got {width}; give the same.")
     if truth is not None and len(truth) != len(values):
         raise DataError(f"labels: must be {len(values)}, one per sequence, got {len(truth)}; give one for each.")
-    made = None if truth is None else asked.make(truth, None, lambda row: f"labels, row {row + 1}")
+    source_of = "" if path is None else str(path)
+    made, told = with_findings(None if truth is None else asked.make(truth, columns, lambda row: f"{who}, labels, row {row + 1}", source_of))
     keys = tuple(map(str, range(len(values)) if found_ids is None else found_ids))
-    return _like(Sequences(values, tuple(names) or tuple(f"x{at}" for at in range(width)), keys, made, times, told(made)), asked, who)
+    return _like(Sequences(values, tuple(names) or tuple(f"x{at}" for at in range(width)), keys, made, times, told), asked, who)
 
 
 def _like(found: Sequences, asked: Asked, who: str) -> Sequences:
@@ -105,9 +114,7 @@ def _like(found: Sequences, asked: Asked, who: str) -> Sequences:
     """
     if asked.like is not None and found.names != asked.like.names:
         raise DataError(f"{who}: channels must be {list(asked.like.names)}, got {list(found.names)}; give the same.")
-    unknown = sorted(set(asked.absent or {}) - set(found.names))
-    if unknown:
-        raise DataError(f"{who}: absent must name channels, {list(found.names)}, got {unknown[0]!r}; correct it.")
+    _check_absent(found, asked, who)
     if not asked.absent:
         return found
     hidden = np.array([asked.absent.get(name, np.nan) for name in found.names], np.float32)
@@ -115,9 +122,25 @@ def _like(found: Sequences, asked: Asked, who: str) -> Sequences:
     return Sequences(values, found.names, found.ids, found.labels, found.times, found.findings)
 
 
+def _check_absent(found: Sequences, asked: Asked, who: str) -> None:
+    unknown = sorted(set(asked.absent or {}) - set(found.names))
+    if unknown:
+        raise DataError(f"{who}: absent must name channels, {list(found.names)}, got {unknown[0]!r}; correct it.")
+
+
+def _check_named(columns: SequenceColumns, what: str) -> None:
+    named = [name for name in ("id", "time", "label", "variable", "value", "length", "row") if getattr(columns, name) not in (None, ())]
+    if named:
+        raise OptionError(
+            f"read_sequences: {named[0]} must be left out for {what}, which have no columns, got {getattr(columns, named[0])!r}; leave it out."
+        )
+
+
 def _check_table(columns: SequenceColumns | None, ids: Any, layout: Layout) -> None:
     if columns is None:
         raise OptionError("read_sequences: columns must be given for a table, got None; write SequenceColumns(id=…, time=…, label=…).")
+    if columns.length is not None or (columns.value is not None and columns.variable is None):
+        raise OptionError("read_sequences: length and value must be left out for a table without variable, got one of them; leave it out.")
     if ids is not None or layout != "NTC":
         raise OptionError("read_sequences: ids and layout must be left out for a table, got one of them; name the columns instead.")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from grus.data.checks import Defects, Rule
 from grus.data.parsing import Column, labels
 from grus.data.sequence_sources import Asked, Floats, Rows, open_columns, read_clock, read_ids, read_numbers, some
-from grus.data.sequence_truths import read_labels, told
+from grus.data.sequence_truths import read_labels
 from grus.data.sequences import Sequences
 from grus.data.sources import Table
 from grus.errors import DataError
@@ -25,7 +25,7 @@ def read_records(source: Any, asked: Asked) -> Sequences:
     """
     columns = asked.columns
     id_name, time, variable, value = columns.id or "", columns.time or "", columns.variable or "", columns.value or ""
-    roles = [id_name, time, variable, value, *(() if asked.labels is not None else columns.labels)]
+    roles = [id_name, time, variable, value, *asked.truths]
     table = open_columns(source, columns, lambda there: roles)
     defects = Defects(table.name, table.place, len(table))
     ids, codes = read_ids(table, id_name, defects)
@@ -54,9 +54,9 @@ def read_records(source: Any, asked: Asked) -> Sequences:
     findings += [f"{absent} of {len(table)} rows hold no value"] if absent else []
     if lacking.size:
         findings.append(f"nothing was measured in {lacking.size} of {len(ids)} sequences: {some([ids[row] for row in lacking.tolist()])}")
-    truth = read_labels(table, ids, codes, asked)
+    truth, told = read_labels(table, ids, codes, asked)
     parts = tuple(np.split(grid, ends))
-    return Sequences(parts, names, tuple(ids), truth, tuple(np.split(stamps, ends)), (*findings, *told(truth)))
+    return Sequences(parts, names, tuple(ids), truth, tuple(np.split(stamps, ends)), (*findings, *told))
 
 
 def _channels(table: Table, there: list[str], asked: Asked) -> tuple[tuple[str, ...], list[str]]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grus.data.moments import Moments
 from grus.data.scaling import FINE, Affine, affine
+from grus.data.sequence_labels import LARGEST
 from grus.data.sequences import Labels, Sequences
 from grus.errors import DataError, OptionError
 
@@ -67,11 +68,21 @@ class SequenceScaling:
         """One sequence in scaled units; what 0 is in them, and the mean.
 
         Shapes: values [T, C]; the others [C].
+
+        Raises: DataError for a value too far from those of training.
         """
         own = self.values
         if self.method == "instance":
             own = _affine(own.names, Moments.of(list(values.T.astype(np.float64))), "standard", flags=False)
-        return affine(own, values.astype(np.float64)).astype(np.float32), -own.shift / own.scale, self.values.mean
+        scaled = affine(own, values.astype(np.float64))
+        large = np.argwhere(np.abs(scaled) > LARGEST)
+        if len(large):
+            step, channel = large[0].tolist()
+            raise DataError(
+                f"SequenceScaling: step {step + 1}, channel {own.names[channel]!r}: must be finite in 32 bits when scaled, "
+                f"got {scaled[step, channel]:g}; leave the value out, or the channel, which hardly changes in training."
+            )
+        return scaled.astype(np.float32), -own.shift / own.scale, self.values.mean
 
     def labels(self, labels: Labels) -> Labels:
         """Real targets in scaled units; other labels are as they were."""

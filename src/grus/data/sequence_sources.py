@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,6 +34,8 @@ HOUR_NS = 3_600_000_000_000
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Choice = Callable[[Sequence[str]], Sequence[str]]
+UNNAMED = re.compile(r"|Unnamed: \d+")  # what pandas writes above its index, and what it reads there
+OF_TEXTS = (".zip", ".jsonl", ".ndjson", ".txt", ".json", ".xz", ".bz2")
 _ANY = Columns(time="", target=" ")  # no column of a table is asked for by these
 
 
@@ -51,10 +54,19 @@ class Asked:
     absent: Mapping[str, float] | None = None
     mean: bool = False
 
-    def make(self, values: Any, names: Sequence[str] | None, place: Place) -> Labels:
-        """Labels with the names of `like`, if it has any."""
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """The columns of labels that are read in the source itself: none where labels were given, or `like` has none."""
+        is_read = self.labels is None and (self.like is None or self.like.labels is not None)
+        return self.columns.labels if is_read else ()
+
+    def make(self, values: Any, names: Sequence[str] | None, place: Place, source: str = "") -> Labels:
+        """Labels with the names of `like`, if it has any; source: what is named in errors about all of them together."""
         known = None if self.like is None else self.like.labels
-        return make_labels(values, self.kind if known is None else known.kind, names if known is None else known.names, place=place)
+        if known is not None and self.kind not in (None, known.kind):
+            raise OptionError(f"read_sequences: kind must be that of like, {known.kind!r}, got {self.kind!r}; leave it out.")
+        kind, names = (self.kind, names) if known is None else (known.kind, known.names)
+        return make_labels(values, kind, names, place=place, source=source)
 
     def hide(self, name: str, values: Floats) -> Floats:
         """NaN where a number stands for a missing value."""
@@ -79,20 +91,25 @@ def open_columns(source: Any, columns: SequenceColumns, choose: Choice) -> Table
 
     Raises: DataError where one is not there, or there are no rows.
     """
-    if isinstance(source, str | PathLike):
-        path = Path(cast(str, source))
-        if not (path.is_dir() or path.suffix == ".parquet"):
+    is_path = isinstance(source, str | PathLike)
+    path = Path(cast(str, source)) if is_path else Path()
+    is_text = is_path and not (path.is_dir() or path.suffix == ".parquet")
+    if not columns.header and not is_text:
+        raise OptionError("read_sequences: header must be True for a table that names its columns itself, got False; leave it out.")
+    if is_path:
+        if is_text:
             delimiter = DELIMITERS.get(path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix)
             if delimiter is None:
-                raise OptionError(f"read_sequences: source must end in .ts, .ts.gz, .npz, {SUFFIXES}, got {str(path)!r}; rename or convert it.")
-            text = Delimited.of(path, delimiter)
-            wanted = _wanted(text.name, text.header, choose)
+                remedy = "read texts with read_texts" if path.suffix in OF_TEXTS else "rename or convert it"
+                raise OptionError(f"read_sequences: source must end in .ts, .ts.gz, .npz, {SUFFIXES}, got {str(path)!r}; {remedy}.")
+            text = Delimited.of(path, delimiter, columns.header)
+            wanted = _wanted(text.name, text.header, choose, has_header=columns.header)
             table = Table(text.name, text.columns(wanted), text.place)
         else:
             wanted = _wanted(str(path), open_dataset(path).schema.names, choose)
             table = open_table(path, _ANY, wanted)
     elif isinstance(source, pd.DataFrame | Mapping):
-        table = open_table(source, _ANY, _wanted("the table", [str(name) for name in source], choose))
+        table = open_table(source, _ANY, _wanted("the table", list(source), choose))
     elif hasattr(source, "__arrow_c_stream__"):
         table = open_table(source, _ANY, _wanted("the table", pa.table(source).column_names, choose))
     else:
@@ -103,21 +120,35 @@ def open_columns(source: Any, columns: SequenceColumns, choose: Choice) -> Table
     return table
 
 
-def _wanted(name: str, there: Sequence[str], choose: Choice) -> list[str]:
-    if there and all(re.fullmatch(NUMBER, column.strip()) for column in there):
-        raise DataError(
-            f"{name}: the first row must name the columns, got numbers, {some(there)}; write their names there, or give a table that has them."
-        )
-    wanted = list(choose(there))
+def _wanted(name: str, names: Sequence[Any], choose: Choice, *, has_header: bool = True) -> list[str]:
+    there = list(map(str, names))
+    if has_header and there and all(isinstance(column, str) and re.fullmatch(NUMBER, column.strip()) for column in names):
+        raise DataError(f"{name}: the first row must name the columns, got numbers, {some(there)}; write them there, or say header=False.")
+    wanted, times_there = list(choose(there)), Counter(there)
     for column in wanted:
-        if there.count(column) != 1:
+        if times_there[column] != 1:
             near = get_close_matches(column, there, 1, 0.5)
             remedy = f"perhaps {near[0]!r} was meant" if near else "name the columns with SequenceColumns(id=…, time=…, label=…, channels=…)"
-            got = f"it {there.count(column)} times" if column in there else some(there)
+            if column in times_there:
+                remedy = "rename one"
+            got = f"it {times_there[column]} times" if column in times_there else some(there)
             raise DataError(f"{name}: column {column!r} must be there once, got {got}; {remedy}.")
     if not wanted:
         raise DataError(f"{name}: must have a column of values, got {some(there)}; name the channels.")
     return wanted
+
+
+def named(there: list[str], columns: SequenceColumns) -> list[str]:
+    """The columns that are left for channels.
+
+    Raises: DataError where one has no name and none were chosen: the number of a row is no measurement, and often tells the class.
+    """
+    unnamed = [name for name in there if UNNAMED.fullmatch(name)]
+    if unnamed and not columns.channels:
+        raise DataError(
+            f"read_sequences: columns of channels must have names, got {unnamed[0]!r}, such as pandas' index has; leave it out, or name the channels."
+        )
+    return there
 
 
 def read_ids(table: Table, name: str, defects: Defects) -> tuple[list[str], Rows]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.data.sequences import Labels, Sequences, Texts, Tokens
+from grus.data.text_rows import is_missing
 from grus.errors import DataError, OptionError
 
 Rows = NDArray[np.int64]
@@ -122,6 +123,9 @@ def _by_class(labels: Labels | None, count: int, draw: np.random.Generator, *, k
 def _codes(groups: Sequence[Any], count: int) -> Rows:
     if len(groups) != count:
         raise DataError(f"split_sequences: groups must be {count}, one per sequence, got {len(groups)}; give one for each.")
+    missing = [row for row, group in enumerate(groups) if is_missing(group)]
+    if missing:
+        raise DataError(f"split_sequences: every sequence must have a group, got none in row {missing[0] + 1} (in all {len(missing)}); give it.")
     names = [str(group) for group in groups]
     return np.unique(np.array(names, object).astype(str), return_inverse=True)[1].astype(np.int64)
 

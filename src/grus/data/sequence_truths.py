@@ -10,23 +10,23 @@ import pandas as pd
 
 from grus.data.checks import Defects, Rule
 from grus.data.parsing import Column, labels
-from grus.data.sequence_sources import Asked, Rows, open_columns, read_ids
+from grus.data.sequence_sources import Asked, Rows, open_columns, read_ids, some
 from grus.data.sequences import Labels
 from grus.data.sources import Table
 from grus.errors import DataError, OptionError
 
 
-def read_labels(table: Table, ids: Sequence[str], codes: Rows, asked: Asked) -> Labels | None:
-    """The label of each id: of its rows, all of which must have the same, or of the table of labels."""
+def read_labels(table: Table, ids: Sequence[str], codes: Rows, asked: Asked) -> tuple[Labels | None, tuple[str, ...]]:
+    """The label of each id, of its rows, all of which must have the same, or of the table of labels; and what is odd."""
     names = asked.columns.labels
     if asked.labels is None:
-        return _labels_of_rows(table, codes, names, asked) if names else None
+        return with_findings(_labels_of_rows(table, codes, asked.truths, asked) if asked.truths else None)
     if isinstance(asked.labels, list | tuple | np.ndarray | pd.Series):
         if asked.columns.kind_of_row != "sequence":
             raise OptionError("read_sequences: labels must be a table of id and label where rows are steps, got a list; name its columns as here.")
         if len(asked.labels) != len(ids):
             raise DataError(f"labels: must be {len(ids)}, one per sequence, got {len(asked.labels)}; give one for each row.")
-        return asked.make(asked.labels, None, lambda row: f"labels, row {row + 1}")
+        return with_findings(asked.make(asked.labels, None, lambda row: f"labels, row {row + 1}"))
     if asked.columns.id is None or not names:
         raise OptionError("read_sequences: id and label must be named for a table of labels, got None; name them in SequenceColumns.")
     second = open_columns(asked.labels, asked.columns, lambda there: [asked.columns.id or "", *names])
@@ -41,7 +41,10 @@ def read_labels(table: Table, ids: Sequence[str], codes: Rows, asked: Asked) -> 
         raise DataError(
             f"{second.name}: every sequence must have a label, got none for {lacking[0]!r} (in all {len(lacking)} of {len(ids)}); add a row for it."
         )
-    return _labels_at(second, np.array([places[id] for id in ids], np.int64), names, asked)
+    there = set(ids)
+    unused = [id for id in known if id not in there]
+    told = (f"{second.name}: {len(unused)} of {len(known)} ids have no sequence: {some(unused)}",) if unused else ()
+    return with_findings(_labels_at(second, np.array([places[id] for id in ids], np.int64), names, asked), told)
 
 
 def _labels_of_rows(table: Table, codes: Rows, names: Sequence[str], asked: Asked) -> Labels:
@@ -68,9 +71,9 @@ def _labels_at(table: Table, rows: Rows, names: Sequence[str], asked: Asked) -> 
     numeric = len(names) > 1 or asked.kind in ("number", "labels")
     if len(names) == 1 and asked.kind == "labels":
         values = values[:, None]
-    return asked.make(values, names if numeric else None, lambda row: f"{table.place(int(rows[row]))}{where}")
+    return asked.make(values, names if numeric else None, lambda row: f"{table.place(int(rows[row]))}{where}", f"{table.name}{where}")
 
 
-def told(found: Labels | None) -> tuple[str, ...]:
-    """What is odd in the labels, if there are any."""
-    return () if found is None else found.findings
+def with_findings(found: Labels | None, told: tuple[str, ...] = ()) -> tuple[Labels | None, tuple[str, ...]]:
+    """Labels, if there are any, and what is odd in them after what was told."""
+    return found, told if found is None else (*told, *found.findings)

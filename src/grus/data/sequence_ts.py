@@ -7,15 +7,15 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grus.data.checks import Place
 from grus.data.delimited import shortened
 from grus.data.sequence_labels import LARGEST, NUMBER, Kind, make_labels
 from grus.data.sequences import Labels, Sequences
-from grus.errors import DataError
+from grus.errors import DataError, OptionError
 
 FLAGS = {"true": True, "false": False}
 MISSING = ("?", "nan")
@@ -31,8 +31,10 @@ class _Header:
     target: bool = False
 
 
-def read_ts(path: Path, kind: Kind | None = None, names: Sequence[str] = (), like: Labels | None = None) -> Sequences:
+def read_ts(path: Path, kind: Kind | None = None, names: Sequence[str] = (), like: Sequences | None = None) -> Sequences:
     """The cases of a .ts file, or .ts.gz: dimensions between ':', values between ',', the class or target last; '?' is missing.
+
+    Labels are not read where `like` has none, nor where each is '?'.
 
     Raises: DataError naming file, line and dimension.
     """
@@ -50,7 +52,7 @@ def read_ts(path: Path, kind: Kind | None = None, names: Sequence[str] = (), lik
         parts = line.strip().split(":")
         if header.classes is not None or header.target:
             truths.append(parts.pop().strip())
-        width = width or len(parts)
+        width = width or max(len(parts), 1)
         if len(parts) != width:
             raise DataError(
                 f"{where}: must hold {width} dimensions between colons, and the label last if there is one, got {len(parts)}; correct it."
@@ -70,7 +72,8 @@ def read_ts(path: Path, kind: Kind | None = None, names: Sequence[str] = (), lik
 
     if names and len(names) != width:
         raise DataError(f"{path}: channels must be {len(names)}, {', '.join(names[:10])}, got {width}; give the same.")
-    labels = _labels(header, truths, kind, like, place) if truths else None
+    is_labelled = any(truth != "?" for truth in truths) and (like is None or like.labels is not None)
+    labels = _labels(path, header, truths, kind, None if like is None else like.labels, place) if is_labelled else None
     channels = tuple(names) or tuple(f"x{number}" for number in range(width or 1))
     findings = () if labels is None else labels.findings
     return Sequences(tuple(cases), channels, tuple(map(str, range(len(cases)))), labels, None, findings)
@@ -169,10 +172,13 @@ def _number(where: str, step: int, text: str) -> float:
     return value
 
 
-def _labels(header: _Header, truths: Sequence[str], kind: Kind | None, like: Labels | None, place: Any) -> Labels:
-    if header.target:
-        return make_labels(list(truths), kind or "number", None if like is None else like.names, place=place)
-    if kind == "number" or (like is not None and like.kind == "number"):
-        return make_labels(list(truths), "number", None if like is None else like.names, place=place)
-    names = make_labels(list(header.classes or ()), "class").names if like is None else like.names
-    return make_labels(list(truths), "class", names, place=place)
+def _labels(path: Path, header: _Header, truths: Sequence[str], kind: Kind | None, like: Labels | None, place: Place) -> Labels:
+    if like is not None and kind not in (None, like.kind):
+        raise OptionError(f"read_sequences: kind must be that of like, {like.kind!r}, got {kind!r}; leave it out.")
+    known = [None if truth == "?" else truth for truth in truths]
+    kind = kind or ("number" if header.target else "class") if like is None else like.kind
+    if like is not None:
+        names = like.names
+    else:
+        names = make_labels(list(header.classes), "class", source=f"{path}, @classLabel").names if kind == "class" and header.classes else None
+    return make_labels(known, kind, names, place=place, source=str(path))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from grus.data.sequence_labels import Kind, Labels, make_labels
+from grus.data.sequence_labels import Kind, Labels, chosen, make_labels
 from grus.errors import DataError
 
 __all__ = ["Kind", "Labels", "Sequences", "Texts", "Tokens", "make_labels"]
@@ -67,9 +67,9 @@ class Sequences:
 
     def rows(self, index: ArrayLike) -> Sequences:
         """Some of the sequences, in the order of the index."""
-        chosen = _chosen(index)
-        times = None if self.times is None else _some(self.times, chosen)
-        return replace(self, values=_some(self.values, chosen), times=times, **_rows(self, chosen))
+        places = _places(self, index)
+        times = None if self.times is None else _some(self.times, places)
+        return replace(self, values=_some(self.values, places), times=times, **_rows(self, places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +101,8 @@ class Tokens:
 
     def rows(self, index: ArrayLike) -> Tokens:
         """Some of the texts, in the order of the index."""
-        chosen = _chosen(index)
-        return replace(self, values=_some(self.values, chosen), **_rows(self, chosen))
+        places = _places(self, index)
+        return replace(self, values=_some(self.values, places), **_rows(self, places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,26 +125,25 @@ class Texts:
 
     def rows(self, index: ArrayLike) -> Texts:
         """Some of the texts, in the order of the index."""
-        chosen = _chosen(index)
-        return replace(self, texts=_some(self.texts, chosen), **_rows(self, chosen))
+        places = _places(self, index)
+        return replace(self, texts=_some(self.texts, places), **_rows(self, places))
 
 
 def _lengths(values: Listed[NDArray[Any]]) -> NDArray[np.int64]:
     return np.array([len(each) for each in values], np.int64)
 
 
-def _chosen(index: ArrayLike) -> list[int]:
-    found = np.asarray(index)
-    return (np.flatnonzero(found) if found.dtype == np.bool_ else found.astype(np.int64)).tolist()
+def _places(whole: Sequences | Tokens | Texts, index: ArrayLike) -> list[int]:
+    return chosen(index, len(whole)).tolist()
 
 
-def _some(values: Listed[Any], chosen: Listed[int]) -> tuple[Any, ...]:
-    return tuple(values[row] for row in chosen)
+def _some(values: Listed[Any], places: Listed[int]) -> tuple[Any, ...]:
+    return tuple(values[row] for row in places)
 
 
-def _rows(whole: Sequences | Tokens | Texts, chosen: Listed[int]) -> dict[str, Any]:
+def _rows(whole: Sequences | Tokens | Texts, places: Listed[int]) -> dict[str, Any]:
     """What every kind of sequences has for each of them."""
-    return {"ids": _some(whole.ids, chosen), "labels": None if whole.labels is None else whole.labels.rows(chosen)}
+    return {"ids": _some(whole.ids, places), "labels": None if whole.labels is None else whole.labels.rows(places)}
 
 
 def _check(who: str, ids: Listed[str], values: Listed[Any], labels: Labels | None) -> None:

@@ -20,9 +20,10 @@ from grus.data.text_rows import LISTED, Name, TextRows, TextRules, find_columns
 from grus.errors import DataError, OptionError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-OPENERS = {".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decompress}
+DECOMPRESSORS = {".xz": lzma.LZMADecompressor, ".bz2": bz2.BZ2Decompressor}
 SUFFIXES = ".csv, .tsv, .jsonl or .ndjson, each also .gz, .xz or .bz2, a folder or .zip of a .txt per class"
 FAULTS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+UTF16, NEWLINE = (b"\xff\xfe", b"\xfe\xff"), b"\n"
 Record = tuple[int, list[str]]  # the line in which it starts, and its cells
 
 
@@ -36,19 +37,34 @@ def rows_of_file(path: Path, wanted: Sequence[Name], labels: Sequence[Name], rul
 
     Raises: DataError naming file, line, column and value; OptionError for a file of another kind.
     """
-    inner = path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
+    is_packed = path.suffix == ".gz" or path.suffix in DECOMPRESSORS
+    inner = path.with_suffix("").suffix if is_packed else path.suffix
     if inner not in SEPARATORS and inner not in (".jsonl", ".ndjson"):
         raise OptionError(f"read_texts: source must be {SUFFIXES}, got {str(path)!r}; rename or convert it.")
     data = path.read_bytes()
-    if path.suffix in OPENERS:
+    if is_packed:
         try:
-            data = OPENERS[path.suffix](data)
+            data = gzip.decompress(data) if path.suffix == ".gz" else _decompressed(data, path.suffix)
         except FAULTS as error:
             raise DataError(f"{path}: must be compressed as {path.suffix} says, got bytes that are not ({error}); compress it again.") from error
     text, findings = _decoded(str(path), data, rules)
     if inner in SEPARATORS:
         return _of_cells(str(path), text, SEPARATORS[inner], wanted, labels, rules, findings)
     return _of_objects(str(path), text, wanted, findings)
+
+
+def _decompressed(data: bytes, suffix: str) -> bytes:
+    """All streams of a file: bz2.decompress and lzma.decompress pass over what they cannot read after the first."""
+    parts: list[bytes] = []
+    while data:
+        stream = DECOMPRESSORS[suffix]()
+        parts.append(stream.decompress(data))
+        if not stream.eof:
+            raise EOFError("it ends before its stream does")
+        data = stream.unused_data
+        if suffix == ".xz":  # whose streams may be padded
+            data = data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def rows_of_classes(path: Path, rules: TextRules) -> TextRows:
@@ -75,16 +91,16 @@ def rows_of_classes(path: Path, rules: TextRules) -> TextRows:
 
 
 def _class_files(path: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
-    """The .txt files in the order of their names, and the names of what is left out."""
+    """The .txt files in the order of their names, and the names of what is left out, but for what a system hides."""
     try:
         if path.is_dir():
-            entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+            entries = sorted(entry for entry in path.iterdir() if not _is_hidden(entry.name))
             chosen = [entry for entry in entries if entry.suffix == ".txt" and entry.is_file()]
             files = [(entry.name, entry.read_bytes()) for entry in chosen]
             others = [entry.name for entry in entries if entry not in chosen]
         else:
             with zipfile.ZipFile(path) as archive:
-                names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+                names = sorted(name for name in archive.namelist() if not (name.endswith("/") or any(map(_is_hidden, Path(name).parts))))
                 files = [(name, archive.read(name)) for name in names if name.endswith(".txt")]
                 others = [name for name in names if not name.endswith(".txt")]
     except FileNotFoundError:
@@ -97,11 +113,21 @@ def _class_files(path: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
     return files, others
 
 
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def _decoded(name: str, data: bytes, rules: TextRules) -> tuple[str, tuple[str, ...]]:
     """The text of a file without a byte order mark, and what was noticed."""
     data = data.removeprefix(BOM)
-    if not data.strip():
+    ended = data.rstrip()
+    if not ended:
         raise DataError(f"{name}: must hold texts, got an empty file; check that it was written to its end.")
+    if data.startswith(UTF16) or b"\0" in data:
+        got = "the mark of UTF-16" if data.startswith(UTF16) else f"a zero byte in line {data.count(NEWLINE, 0, data.index(0)) + 1}"
+        raise DataError(f"{name}: must be text in UTF-8, got {got}; save it so, without zero bytes.")
+    if b"\r" in ended and NEWLINE not in ended:
+        raise DataError(f"{name}: must have lines that end with \\n or \\r\\n, got \\r alone; save the file with such line ends.")
     try:
         return data.decode("utf-8"), ()
     except UnicodeDecodeError as error:
@@ -146,7 +172,9 @@ def _of_cells(
         records = quoted_records(name, text, separator)
     else:
         records = [(number, line.split(separator)) for number, line in enumerate(_lines(text), 1)]
-    first = next(cells for _, cells in records if cells != [""])
+    first = next((cells for _, cells in records if cells != [""]), None)
+    if first is None:
+        raise DataError(f"{name}: must hold texts, got only empty lines; check that it was written to its end.")
     if len(first) > 1:  # in a file of one column a blank line is an empty text
         records = [record for record in records if record[1] != [""]]
     has_header = not any(isinstance(column, int) for column in wanted)

@@ -37,17 +37,13 @@ def labels_of(rows: TextRows, names: Sequence[Name], kind: Kind | None, like: Te
     flat: Any = values if are_rows else np.array([value.strip() if isinstance(value, str) else value for value in values], object)
     is_matrix = kind in ("labels", "number")
     own = None if known is None else known.names
-    try:
-        return make_labels(
-            flat[:, None] if kind == "labels" and not are_rows else flat,
-            kind,
-            own or ((name,) if is_matrix and not are_rows else None),
-            place=lambda row: f"{rows.place(row)}, column {name!r}",
-        )
-    except DataError as error:
-        if str(error).startswith("labels:"):  # of all rows together
-            raise DataError(f"{rows.name}, {error}") from error
-        raise
+    return make_labels(
+        flat[:, None] if kind == "labels" and not are_rows else flat,
+        kind,
+        own or ((name,) if is_matrix and not are_rows else None),
+        place=lambda row: f"{rows.place(row)}, column {name!r}",
+        source=rows.name,
+    )
 
 
 def _known(like: Texts | None, kind: Kind | None) -> Labels | None:
@@ -68,7 +64,7 @@ def _of_columns(rows: TextRows, names: Sequence[Name], kind: Kind | None, known:
     values = np.empty((len(rows), len(names)), object)
     for number, name in enumerate(names):
         values[:, number] = rows.columns[name]
-    return make_labels(values, kind, columns, place=rows.place)
+    return make_labels(values, kind, columns, place=rows.place, source=rows.name)
 
 
 def _of_lists(rows: TextRows, name: str, values: Sequence[Any], separator: str | None, kind: Kind | None, known: Labels | None) -> Labels:

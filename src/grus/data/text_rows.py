@@ -82,6 +82,10 @@ def find_columns(name: str, there: Sequence[str], wanted: Sequence[Name]) -> lis
         elif there.count(column) != 1:
             near = get_close_matches(column, there, 1, 0.6)
             remedy = f"perhaps {near[0]!r} was meant" if near else "name text= and label=, label=None without one, or number them without a header"
+            if len(there) == 1 and (found := [sign for sign in "\t;|," if sign in there[0]]):
+                remedy = f"its cells seem to be separated by {found[0]!r}, write commas in .csv and tabs in .tsv"
+            if column in there:
+                remedy = "rename one"
             got = f"it {there.count(column)} times" if column in there else shown
             raise DataError(f"{name}: column {column!r} must be there once, got {got}; {remedy}.")
     return [column if isinstance(column, int) else there.index(column) for column in wanted]

@@ -75,7 +75,7 @@ def read_texts(
     found = labels_of(rows, truths, kind, like, rules.separator)
     ids = tuple(map(rows.keys, range(len(rows)))) if id is None else _ids(rows, id)
     texts = tuple(map(str, rows.columns[text]))
-    findings = (*rows.findings, *_contradictions(rows, texts, found), *(() if found is None else found.findings))
+    findings = (*rows.findings, *_unseparated(rows, truths, rules), *_contradictions(rows, texts, found), *(() if found is None else found.findings))
     return Texts(texts, ids, found, findings)
 
 
@@ -153,6 +153,14 @@ def _ids(rows: TextRows, name: Name) -> tuple[str, ...]:
     defects.add(again, rule, lambda row: f"{shortened(values[row])} as in {rows.place(first[values[row]])}")
     defects.refuse()
     return tuple(values)
+
+
+def _unseparated(rows: TextRows, truths: Sequence[Name], rules: TextRules) -> tuple[str, ...]:
+    """A separator that no cell of labels holds may be the wrong one."""
+    cells = [cell for column in truths for cell in rows.columns[column] if isinstance(cell, str)]
+    if rules.separator is None or not cells or any(rules.separator in cell for cell in cells):
+        return ()
+    return (f"no cell of labels holds the separator {rules.separator!r}, so that each has one label at most",)
 
 
 def _contradictions(rows: TextRows, texts: Sequence[str], labels: Labels | None) -> tuple[str, ...]:

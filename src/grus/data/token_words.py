@@ -20,6 +20,7 @@ from grus.errors import OptionError
 
 LAST_MARK = 0x1E94B  # combining marks beyond are variation selectors of rare ideographs
 LARGEST_NGRAM = 4
+LONGEST = 3  # characters of an ending, such as n't
 
 
 def _ranges(codes: Iterable[int]) -> str:
@@ -44,7 +45,7 @@ _LETTER = f"[^\\W_{_CJK}]"
 _LETTERS = f"(?:[A-Za-z0-9]++[{_MARKS}{_JOINED}]*+|{_LETTER}[{_MARKS}{_JOINED}]*+)++"  # the first is the second, faster
 _SYMBOL = f"(?:[\U0001f1e6-\U0001f1ff]{{2}}|[^\\w\\s]|_)[{_MARKS}{_PARTS}]*+"
 _TOKEN = re.compile(
-    rf"\d+(?:[.,]\d+)++(?!{_LETTER})"  # 3.5, 1,000
+    rf"\d++(?:[.,]\d++(?!{_LETTER}))++"  # 3.5, 1,000
     rf"|{_LETTERS}((?:['’]{_LETTERS})++)?"  # don't, o'clock
     rf"|['’]{_ENDINGS}(?!{_LETTER}|['’])"  # 've, of text that was split before
     rf"|[{_CJK}][{_MARKS}]*+"
@@ -71,7 +72,7 @@ def segment(text: str) -> list[Span]:
             found.append((start, end))
             continue
         cuts: list[Span] = []
-        while (ending := _ENDING.search(text, start, end)) and ending.start() > start and text[ending.start() - 1] not in "'’":
+        while (ending := _ENDING.search(text, max(start, end - LONGEST), end)) and ending.start() > start and text[ending.start() - 1] not in "'’":
             cuts.append((ending.start(), end))
             end = ending.start()
         found += [(start, end), *reversed(cuts)]
@@ -100,8 +101,11 @@ class WordTokenizer(Tokenizer, kind="words"):
         cls, texts: Texts | Iterable[str], *, lower: bool = True, ngrams: int = 1, min_count: int = 1, max_size: int | None = None
     ) -> WordTokenizer:
         """The words that occur at least min_count times; max_size is the most tokens, with padding and unknown."""
-        blank = cls((), lower, ngrams)
-        counts = Counter(token for text in texts_of(texts) for token in blank._read(text, _grouped(text, segment(text), ngrams)))
+        blank, counts = cls((), lower, ngrams), Counter[str]()
+        stretches = Counter(stretch for text in texts_of(texts) for stretch in text.split())
+        for stretch, count in stretches.items():  # no word holds white space, and few stretches make most of a text
+            for token in blank._read(stretch, _grouped(stretch, segment(stretch), ngrams)):
+                counts[token] += count
         return cls(frequent(counts, min_count, max_size), lower, ngrams)
 
     @property

@@ -77,7 +77,7 @@ class AucDifference:
 
 
 def delong(outcome: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> AucDifference:
-    """Two-sided test of the ROC AUC of two scores of the same sequences, and the normal interval of their difference.
+    """Two-sided test of the ROC AUC of two scores of the same sequences, and the normal interval of their difference, within [−1, 1].
 
     Shapes: outcome [N] of 0 and 1, at least two of each; a and b [N], probabilities or any scores.
     Raises: ShapeError, OptionError, DataError.
@@ -100,7 +100,8 @@ def delong(outcome: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float = 0
     deviation = math.sqrt(max(variance, 0.0))
     half = float(norm.ppf((1 + confidence) / 2)) * deviation
     p_value = 2 * float(norm.sf(abs(difference) / deviation)) if deviation > 0 else math.nan
-    return AucDifference(float(areas[0]), float(areas[1]), difference, difference - half, difference + half, p_value)
+    low, high = max(difference - half, -1.0), min(difference + half, 1.0)
+    return AucDifference(float(areas[0]), float(areas[1]), difference, low, high, p_value)
 
 
 def _wins(score: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:

@@ -19,6 +19,8 @@ from grus.evaluation.metrics import mae, rmse
 from grus.evaluation.predictions import Array, Predictions
 
 HIGHER_IS_WORSE = ("hamming_loss", "log_loss", "brier", "ece", "ece_mass", "mae", "rmse")
+LIMITS = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0), "mae": (0.0, np.inf), "rmse": (0.0, np.inf), "r2": (-np.inf, 1.0)}
+SHARE = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +81,11 @@ def metric_named(truth: Labels, name: str) -> Metric:
     if name not in known:
         raise OptionError(f"score: metric must be one of {', '.join(known)}, got {name!r}; choose one of them.")
     return known[name]
+
+
+def limits_of(name: str) -> tuple[float, float]:
+    """The least and the greatest value that a metric can have."""
+    return LIMITS.get(name, SHARE)
 
 
 def r2(found: Predictions) -> Array:

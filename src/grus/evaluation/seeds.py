@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.special import stdtrit  # pyright: ignore[reportUnknownVariableType]
 from grus.errors import DataError, OptionError, ShapeError
 
 CHUNK = 1000  # draws that are in memory together
+ANY = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class Difference:
     better: float
 
 
-def spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
-    """The mean over seeds with Student's interval: x̄ ± t_{n−1} · s / √n.
+def spread(values: Sequence[float], confidence: float = 0.95, limits: tuple[float, float] = ANY) -> Spread:
+    """The mean over seeds with Student's interval: x̄ ± t_{n−1} · s / √n, as far as it lies within the limits of what such a value can be.
 
-    It speaks of seeds only: another data set or split is another matter.
+    It speaks of seeds only: another data set or split is another matter. What the limits cut off cannot be the mean, so that the interval holds as
+    often without it.
 
     Raises: OptionError; DataError for fewer than two values or one that is not finite.
     """
@@ -66,11 +68,15 @@ def spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
         raise DataError(f"spread: values must be at least two finite numbers, one per seed, got {found.tolist()}; run more seeds.")
     mean, deviation = float(found.mean()), float(found.std(ddof=1))
     half = float(stdtrit(len(found) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(found))
-    return Spread(mean, deviation, mean - half, mean + half, len(found))
+    return Spread(mean, deviation, max(mean - half, limits[0]), min(mean + half, limits[1]), len(found))
 
 
-def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95) -> Spreads:
+def spreads(
+    scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95, limits_of: Callable[[str], tuple[float, float]] = lambda name: ANY
+) -> Spreads:
     """From seed → metric → score, the spread of every metric that all seeds have a finite value of.
+
+    limits_of: the least and the greatest value that a metric can have, by its name.
 
     Raises: OptionError; DataError for fewer than two seeds.
     """
@@ -78,7 +84,7 @@ def spreads(scores: Mapping[int, Mapping[str, float]], confidence: float = 0.95)
         raise DataError(f"spreads: scores must be of at least two seeds, got {len(scores)}; run more seeds.")
     rows = list(scores.values())
     shared = [name for name in rows[0] if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
-    return Spreads((name, spread([row[name] for row in rows], confidence)) for name in shared)
+    return Spreads((name, spread([row[name] for row in rows], confidence, limits_of(name))) for name in shared)
 
 
 def compare(

@@ -38,9 +38,10 @@ class SequenceBatch(NamedTuple):
     mask and delta: where each channel was measured, 1 or 0, and how long before each step it last was; mean: its training mean. Where it was not,
         values has what was last measured, or the mean, as ``grus.data.missing.fill`` gives them for "gru_d".
     weight: of each sequence in the loss; None is 1 for all.
+    soft: what teachers say of each sequence, probabilities at the temperature or numbers; None where there are none.
 
     Shapes: values [B, T, C] float32 or [B, T] int64; lengths [B] int64; target [B] int64 or [B, K] float32; mask and delta [B, T, C]; mean [C];
-    weight [B].
+    weight [B]; soft [B, K].
     """
 
     values: Tensor
@@ -50,6 +51,7 @@ class SequenceBatch(NamedTuple):
     delta: Tensor | None = None
     mean: Tensor | None = None
     weight: Tensor | None = None
+    soft: Tensor | None = None
 
     @classmethod
     def of(cls, batch: SequenceArrays, device: torch.device | str = "cpu") -> SequenceBatch:

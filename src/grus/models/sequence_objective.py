@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -22,22 +21,23 @@ from grus.models.sequence_losses import distillation, sequence_losses, shares
 UNKNOWN = 1  # the token that stands for what is not in the vocabulary
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SequenceObjective:
     """The sum of the losses of a batch's sequences and their weight, for ``grus.training.fit``. What follows acts in training alone, in this order:
 
     word_dropout: the probability of each token to become the unknown one.
     mix_up: α of Beta(α, α), the share that a sequence of numbers keeps beside another one; see ``mix``.
     adversarial: ε, the length of a step in what the layers read of a sequence, in the direction that raises its loss most; the loss there is added.
-    teachers: networks whose mean answer to the same changed sequences is a target too.
-    temperature: T, by which their logits and the learner's are divided.
-    share: of the teachers' target in the loss; 1 − share is that of the labels.
+    temperature: T, by which the logits behind a batch's ``soft`` were divided, and the learner's are.
+    share: of that target in the loss of a batch that has one; 1 − share is that of the labels.
 
+    Teachers speak of the sequences as they are, learners read them changed; what teachers say is mixed as labels are.
     Random numbers are drawn from PyTorch's generator. Nothing is carried from batch to batch.
 
     Raises: OptionError, on construction and for what the network cannot do.
     Source: word dropout: Iyyer et al., Deep unordered composition rivals syntactic methods, 2015; adversarial: Miyato, Dai and Goodfellow,
-    Adversarial training methods for semi-supervised text classification, 2017, arXiv:1605.07725; others at ``mix`` and ``distillation``.
+    Adversarial training methods for semi-supervised text classification, 2017, arXiv:1605.07725; teachers without, learners with noise: Xie et al.,
+    Self-training with noisy student, 2020, arXiv:1911.04252; others at ``mix`` and ``distillation``.
 
     Example:
         >>> from grus.models import SequenceSettings, SequenceShape
@@ -52,7 +52,6 @@ class SequenceObjective:
     word_dropout: float = 0.0
     mix_up: float = 0.0
     adversarial: float = 0.0
-    teachers: Sequence[SequenceNetwork] = ()
     temperature: float = 2.0
     share: float = 0.5
 
@@ -68,58 +67,40 @@ class SequenceObjective:
                 raise OptionError(f"SequenceObjective: {name} must be {must}, got {value!r}; 0 turns it off.")
         if not 0 < self.temperature < inf:
             raise OptionError(f"SequenceObjective: temperature must be a finite number above 0, got {self.temperature!r}; 1 leaves the logits.")
-        if not self.teachers and (self.temperature, self.share) != (2.0, 0.5):
-            got = f"{self.temperature} and {self.share}"
-            raise OptionError(f"SequenceObjective: temperature and share must be left out without teachers, got {got}; give some teachers.")
-        if any(teacher.training for teacher in self.teachers):
-            raise OptionError("SequenceObjective: teachers must be in evaluation mode, got one in training mode; call its eval().")
 
     def __call__(self, network: Any, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         shown = batch.to(next(network.parameters()).device)
         if shown.target is None:
             raise DataError("SequenceObjective: target must be given to learn from, got None; give the sequences labels.")
         if not network.training:
-            return self._paid(network, shown, network(shown), None)
+            return self._paid(network, shown._replace(soft=None), network(shown))
         self._check(network, shown)
         if self.word_dropout:
             shown = drop_words(shown, self.word_dropout)
         if self.mix_up:
             shared = shares(_target(shown), network.shape.kind, network.shape.outputs)
             shown = mix(shown._replace(target=shared), *partners(shown, self.mix_up))
-        soft = self._soft(network, shown) if self.teachers else None
-        if not self.adversarial:
-            return self._paid(network, shown, network(shown), soft)
-        return self._attacked(network, shown, soft)
+        return self._attacked(network, shown) if self.adversarial else self._paid(network, shown, network(shown))
 
-    def _paid(self, network: SequenceNetwork, batch: SequenceBatch, output: Tensor, soft: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _paid(self, network: SequenceNetwork, batch: SequenceBatch, output: Tensor) -> tuple[Tensor, Tensor]:
         shape = network.shape
         target = shares(_target(batch), shape.kind, shape.outputs)
         losses, weights = sequence_losses(network.settings, shape.kind, output, target.to(output.dtype), network.class_weights)
-        if soft is not None:
-            losses = (1 - self.share) * losses + self.share * weights * distillation(shape.kind, output, soft, self.temperature)
+        if batch.soft is not None:
+            losses = (1 - self.share) * losses + self.share * weights * distillation(shape.kind, output, batch.soft, self.temperature)
         if batch.weight is not None:
             losses, weights = losses * batch.weight, weights * batch.weight
         return losses.sum(), weights.sum()
 
-    def _attacked(self, network: SequenceNetwork, batch: SequenceBatch, soft: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _attacked(self, network: SequenceNetwork, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """The loss, and that of the same sequences a step away in their embeddings."""
         with torch.enable_grad():  # whoever looks at an update again does it without
             read = network.embed(batch)
             read = read if read.requires_grad else read.detach().requires_grad_()
-            total, weight = self._paid(network, batch, network.judge(batch, read), soft)
+            total, weight = self._paid(network, batch, network.judge(batch, read))
             (gradient,) = torch.autograd.grad(total, read, retain_graph=True)
-        there, _ = self._paid(network, batch, network.judge(batch, read + worst_step(gradient, self.adversarial)), soft)
+        there, _ = self._paid(network, batch, network.judge(batch, read + worst_step(gradient, self.adversarial)))
         return total + there, weight
-
-    @torch.no_grad()
-    def _soft(self, network: SequenceNetwork, batch: SequenceBatch) -> Tensor:
-        """What the teachers say of the sequences, on average: probabilities at the temperature, or numbers."""
-        found: list[Tensor] = []
-        for teacher in self.teachers:
-            output = teacher.to(batch.values.device)(batch)
-            colder = output / self.temperature
-            found.append({"class": colder.softmax(-1), "labels": colder.sigmoid(), "number": output}[network.shape.kind])
-        return torch.stack(found).mean(0)
 
     def _check(self, network: SequenceNetwork, batch: SequenceBatch) -> None:
         """Raises: OptionError."""
@@ -129,11 +110,6 @@ class SequenceObjective:
         if self.mix_up and (tokens or batch.mask is not None):
             what = "tokens" if tokens else "a cell that reads what was measured"
             raise OptionError(f"SequenceObjective: mix_up must be 0 for {what}, got {self.mix_up}; leave it out.")
-        for teacher in self.teachers:
-            if teacher.shape != network.shape:
-                raise OptionError(
-                    f"SequenceObjective: teachers must be of the learner's shape, {network.shape}, got {teacher.shape}; train them on it."
-                )
 
 
 def drop_words(batch: SequenceBatch, probability: float) -> SequenceBatch:
@@ -153,16 +129,18 @@ def partners(batch: SequenceBatch, alpha: float) -> tuple[Tensor, Tensor]:
 
 
 def mix(batch: SequenceBatch, share: Tensor, other: Tensor) -> SequenceBatch:
-    """λ x_i + (1 − λ) x_j of sequences, targets and weights; the shorter of two counts as 0 behind its end, and both last as long as the longer.
+    """λ x_i + (1 − λ) x_j of sequences, targets, weights and what teachers say.
+
+    The shorter of two counts as 0 behind its end, and both last as long as the longer.
 
     Shapes: share λ and other j [B]; the batch's target [B, K].
     Source: Zhang et al., mixup: Beyond empirical risk minimization, 2018, arXiv:1710.09412, with a λ for each sequence.
     """
     real = real_steps(batch.lengths, batch.values.shape[1], batch.values.device).t().unsqueeze(-1)
     values, target, own = batch.values.masked_fill(~real, 0), _target(batch), batch.lengths
-    weight = None if batch.weight is None else _lerp(batch.weight, share, other)
+    weight, soft = (None if each is None else _lerp(each, share, other) for each in (batch.weight, batch.soft))
     lengths = torch.maximum(own, own[other.cpu()])
-    return batch._replace(values=_lerp(values, share, other), lengths=lengths, target=_lerp(target, share, other), weight=weight)
+    return batch._replace(values=_lerp(values, share, other), lengths=lengths, target=_lerp(target, share, other), weight=weight, soft=soft)
 
 
 def worst_step(gradient: Tensor, length: float) -> Tensor:

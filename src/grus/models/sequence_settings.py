@@ -118,8 +118,8 @@ class SequenceSettings(LayerSettings):
         rules = [
             *self._encoder_rules(),
             (self.bidirectional and transformer, "bidirectional", "False with encoder='transformer'", "encoder='recurrent'"),
-            (self.bidirectional and self.missing_aware, "bidirectional", "False for a cell whose gaps are counted forward", "missing_aware=False"),
-            (convolved and self.missing_aware, "convolution_filters", "0 for a cell that reads single steps", "missing_aware=False"),
+            (self.bidirectional and self.missing_aware, "bidirectional", "False for a cell whose gaps are counted forward", "another cell"),
+            (convolved and self.missing_aware, "convolution_filters", "0 for a cell that reads single steps", "another cell"),
             *((not convolved and self._is_given(name), name, "left out without filters", "convolution_filters=32") for name in _CONVOLUTION),
             (self.loss != "focal" and self._is_given("focal_gamma"), "focal_gamma", "left out without it", "loss='focal'"),
             (self.loss != "huber" and self._is_given("huber_delta"), "huber_delta", "left out without it", "loss='huber'"),
@@ -148,12 +148,17 @@ class SequenceSettings(LayerSettings):
                 raise OptionError(f"SequenceSettings: {name} must be left out for numbers, got {getattr(self, name)!r}; they have no classes.")
         return self.loss or names[0]
 
+    def check_input(self, tokens: bool) -> None:
+        """Raises: OptionError where tokens, or numbers, have no use for an option."""
+        for name in _EMBEDDING:
+            if not tokens and self._is_given(name):
+                got = f"{getattr(self, name)!r}"
+                raise OptionError(f"SequenceSettings: {name} must be left out for numbers, which are read as they are, got {got}; leave it out.")
+        if tokens and self.missing_aware:
+            cell = self.cell if isinstance(self.cell, str) else self.cell.name
+            raise OptionError(f"SequenceSettings: cell must be one that reads no gaps, of which tokens have none, got {cell!r}; take another cell.")
+
     def check_fits(self, shape: SequenceShape) -> None:
         """Raises: OptionError where sequences of this shape have no use for an option."""
         self.loss_for(shape.kind)
-        for name in _EMBEDDING:
-            if not shape.tokens and self._is_given(name):
-                got = f"{getattr(self, name)!r} for {shape.channels} channels"
-                raise OptionError(f"SequenceSettings: {name} must be left out for numbers, which are read as they are, got {got}; or give tokens.")
-        if shape.tokens and self.missing_aware:
-            raise OptionError("SequenceSettings: missing_aware must be False for tokens, none of which is missing, got True; take another cell.")
+        self.check_input(shape.tokens)

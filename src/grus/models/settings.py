@@ -100,7 +100,9 @@ class LayerSettings(BaseModel):
                 + ("set it, and hand over measured values as they are." if aware else "take cell='gru_d', or leave it out.")
             )
         if aware and self.num_layers > 1:
-            raise OptionError(f"{who}: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask has no layer above.")
+            raise OptionError(
+                f"{who}: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask has no layer above: take 1, or another cell."
+            )
         return self
 
     def _encoder_rules(self) -> list[Rule]:

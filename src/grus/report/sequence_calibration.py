@@ -59,8 +59,8 @@ def pooled(found: Predictions) -> tuple[Array, Array]:
 
 
 def uncalibrated(record: SequenceRecord) -> Predictions | None:
-    """What the network said before its temperature; None where it has none."""
-    if record.logits is None or record.temperature is None:
+    """What the network said before its temperature; None where it has none, or one of 1, which changes nothing."""
+    if record.logits is None or record.temperature is None or all(value == 1 for value in record.temperature):
         return None
     raw: Array = softmax(record.logits, axis=1) if record.kind == "class" else expit(record.logits)
     return Predictions.of(record.truth, raw)

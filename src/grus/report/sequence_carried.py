@@ -8,6 +8,7 @@ from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Bars, Chart, Table
 from grus.report.page import Section
 from grus.report.records import cells
+from grus.report.sequence_examples import untempered
 from grus.report.sequence_records import Carried
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import figure, percent, sequences
@@ -19,10 +20,11 @@ MOST_CHANNELS = 15
 def carried_section(judged: Judged, carried: Carried) -> Section:
     """By gradient × input, summed over many sequences."""
     record = judged.record
-    what = f"{record.names[0]}, in scaled units," if record.kind == "number" else "the log-odds of the answer"
-    other = "the unknown token" if carried.tokens else "the channel's mean of training"
+    answer = "most probable label" if record.kind == "labels" else "answer"
+    what = f"{record.names[0]}, in scaled units," if record.kind == "number" else f"the log-odds of the {answer}{untempered(judged)}"
     looked = sequences(carried.count) + ("" if carried.count == len(record) else f" of {len(record)}, drawn at random")
-    how = f"By gradient × input over {looked}: an estimate of what {what} would lose with {other} in place."
+    unit = "token" if carried.tokens else "step"
+    how = f"By gradient × input over {looked}: an estimate of what {what} would lose with a {unit} replaced by {carried.other}."
     if carried.tokens:
         return Section("Words that carried the answers", (how, *_first_words(carried)), facts=_words(carried, record.kind == "number"))
     charts = () if carried.steps is None else (_along(carried),)

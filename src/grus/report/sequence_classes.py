@@ -10,7 +10,7 @@ from grus.report.charts import Chart, Heat, Table
 from grus.report.page import Section
 from grus.report.records import cells
 from grus.report.sequence_scores import Judged
-from grus.report.sequence_words import metric_of, percent, sequences
+from grus.report.sequence_words import brief, metric_of, percent, sequences
 
 MOST_IN_TABLE = 12  # classes whose confusion fits into a table
 MOST_IN_CHART = 40  # classes that are still told apart in a chart
@@ -30,7 +30,7 @@ def class_sections(judged: Judged) -> list[Section]:
 
 def confusion_section(judged: Judged) -> Section:
     """What the classes are taken for."""
-    names, counts = judged.record.names, _confusion(judged)
+    names, counts = brief(judged.record.names), _confusion(judged)
     text, pairs = (confusion_sentence(names, counts),), pair_table(names, counts)
     if len(names) <= MOST_IN_TABLE:
         tables = (confusion_table(names, counts), *((pairs,) if pairs.rows and len(names) > 3 else ()))
@@ -146,4 +146,5 @@ def worst_class(judged: Judged) -> str:
     row = _confusion(judged)[record.names.index(name)].copy()
     row[record.names.index(name)] = 0
     told = record.names[int(row.argmax())]
-    return f"{said}; {int(row.max())} were predicted as {told}." if len(record.names) > 2 else f"{said}."
+    most = int(row.max())
+    return f"{said}; {most} {'was' if most == 1 else 'were'} predicted as {told}." if len(record.names) > 2 else f"{said}."

@@ -9,14 +9,15 @@ import numpy as np
 
 from grus.evaluation.classification import average_precision, roc_auc
 from grus.report.axes import Array, Axis
-from grus.report.charts import Chart, Line, Mark, Rule, Table
+from grus.report.charts import Band, Chart, Line, Mark, Rule, Table
 from grus.report.page import Section
 from grus.report.records import cells
 from grus.report.sequence_scores import Judged, rivals
-from grus.report.sequence_words import percent
+from grus.report.sequence_words import brief, percent
 
 GRID = np.linspace(0, 1, 101)
 MOST_POINTS = 160  # of a curve
+MOST_LINES = 12  # classes that are still told apart; of more the range is drawn
 
 
 class Kind(NamedTuple):
@@ -38,10 +39,12 @@ def roc_points(truth: Array, probability: Array) -> tuple[Array, Array]:
 
 
 def precision_points(truth: Array, probability: Array) -> tuple[Array, Array]:
-    """Recall and precision, from the highest threshold on."""
+    """Recall and precision, from the highest threshold on, in steps: up to each recall the precision with which it is reached, so that the average
+    precision lies below."""
     right, wrong = _counts(truth, probability)
-    precision = right / (right + wrong)
-    return np.append(0.0, right / right[-1]), np.append(precision[0], precision)
+    reached = np.diff(right, prepend=0.0) > 0
+    recall, precision = (right / right[-1])[reached], (right / (right + wrong))[reached]
+    return np.append(0.0, np.repeat(recall, 2)[:-1]), np.repeat(precision, 2)
 
 
 ROC = Kind("roc", "ROC", roc_points, roc_auc, "false positives (share)", "true positives (share)", "AUC")
@@ -90,19 +93,23 @@ def _of_two(judged: Judged, kind: Kind) -> Chart:
 
 
 def _of_many(judged: Judged, kind: Kind, drawn: list[int]) -> Chart:
-    """Each class thin, the worst dashed, the mean over them."""
-    found, names = judged.found, judged.record.names
+    """Each class thin, or the range of many, the worst dashed, the mean over them."""
+    found, names = judged.found, brief(judged.record.names)
     scores = np.array([kind.score(found.truth[:, k], found.predicted[:, k]) for k in drawn])
     curves = [kind.points(found.truth[:, k], found.predicted[:, k]) for k in drawn]
     rows = np.stack([_on_grid(kind, x, y) for x, y in curves])
-    worst = int(scores.argmin())
+    worst, many = int(scores.argmin()), len(drawn) > MOST_LINES
     marks: list[Mark] = [_chance(kind, 0.0)] if kind is ROC else []
-    marks += [Line(*thinned(x, y), "other", "the others" if place else "") for place, (x, y) in enumerate(curves) if place != worst]
+    if many:
+        marks.append(Band(GRID, rows.min(0), rows.max(0), "least to greatest"))
+    else:
+        marks += [Line(*thinned(x, y), "other", "the others") for place, (x, y) in enumerate(curves) if place != worst]
     marks.append(Line(*thinned(*curves[worst]), "best", f"worst: {names[drawn[worst]]}, {kind.below} {percent(scores[worst])}"))
     marks.append(Line(GRID, rows.mean(0), "model", f"mean, {kind.below} {percent(float(scores.mean()))}"))
     places = np.linspace(0, len(GRID) - 1, 11).astype(int)
-    columns = [cells(rows.mean(0)[places]), *(cells(row[places]) for row in rows)]
-    table = Table((kind.across, "mean", *(names[k] for k in drawn)), tuple(zip(cells(GRID[places]), *columns, strict=True)))
+    shown = [rows.mean(0), *((rows.min(0), rows.max(0)) if many else rows)]
+    head = (kind.across, "mean", *(("least", "greatest") if many else (names[k] for k in drawn)))
+    table = Table(head, tuple(zip(cells(GRID[places]), *(cells(row[places]) for row in shown), strict=True)))
     least = f"{percent(scores.min())} ({names[drawn[worst]]})"
     text = f"{kind.title} of {len(drawn)} against the rest: {kind.below} from {least} to {percent(scores.max())}."
     return Chart(kind.name, kind.title, text, Axis(0.0, 1.0, kind.across), Axis(0.0, 1.02, kind.up), marks, table)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +12,18 @@ from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Bars, Chart, Line, Mark, Spans, Table, half_step, missing_spans
 from grus.report.gates import gate_chart, in_order, read_meanings
 from grus.report.page import Section
-from grus.report.passages import MOST_TOKENS, Passage, pieces, strongest
+from grus.report.passages import Passage, pieces, strongest
 from grus.report.records import GateTrace, Words, cells
+from grus.report.sequence_calibration import uncalibrated
 from grus.report.sequence_records import Traced
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import figure, percent
 
 SHOWN = 3
 NAMED = 3  # steps or tokens that a sentence names
-MARKED = 0.5  # of the strongest effect: from there on a step is marked
+MARKED = 0.5  # of the strongest effect: from there on a step is marked, if it is
+FEW = 0.25  # one of the strongest quarter
+LEAST = 0.01  # of the strongest effect: one that is smaller is not named, as rounding may make it
 
 
 class Sides(NamedTuple):
@@ -93,16 +97,21 @@ def _gates_are(traced: Sequence[Traced]) -> str:
 
 def _how(judged: Judged, traced: Sequence[Traced]) -> str:
     """What the marks mean, and how they were found."""
-    what, other = ("token", "the unknown one") if traced[0].is_text else ("step", "the channels' means of training")
-    amount = "the number, in scaled units," if judged.record.kind == "number" else "the log-odds of the answer"
+    what = "token" if traced[0].is_text else "step"
+    amount = "the number, in scaled units," if judged.record.kind == "number" else f"the log-odds of the answer{untempered(judged)}"
     colours = "Blue raises it, orange lowers it." if judged.record.kind == "number" else "Blue speaks for the answer, orange against it."
     methods = {each.method for each in traced}
-    means = f"by how much {amount} would change with another {what} in its place, {other}"
+    means = f"by how much {amount} would change with another {what} in its place, {traced[0].other}"
     if methods == {"occlusion"}:
         return f"Marked by occlusion: {means}. {colours}"
     if methods == {"gradient × input"}:
         return f"Marked by gradient × input, an estimate of {means}. {colours}"
     return f"Marked by occlusion, {means}, or, where the sequence is long, by gradient × input, an estimate of the same; each says which. {colours}"
+
+
+def untempered(judged: Judged) -> str:
+    """What the log-odds of networks lack, where the page's probabilities have it."""
+    return "" if uncalibrated(judged.record) is None else ", before the temperature,"
 
 
 def _part(judged: Judged, each: Traced, place: int) -> Section:
@@ -125,9 +134,9 @@ def _title(judged: Judged, each: Traced) -> str:
 
 def _carried(each: Traced, way: Sides) -> str:
     """The strongest steps for and against, named."""
-    order = np.argsort(-each.effect, kind="stable")
-    above = [_step(each, int(step)) for step in order[:NAMED] if each.effect[step] > 0]
-    below = [_step(each, int(step)) for step in order[::-1][:NAMED] if each.effect[step] < 0]
+    order, least = np.argsort(-each.effect, kind="stable"), LEAST * float(np.abs(each.effect).max())
+    above = [_step(each, int(step)) for step in order[:NAMED] if each.effect[step] > least]
+    below = [_step(each, int(step)) for step in order[::-1][:NAMED] if each.effect[step] < -least]
     told = [f"{what} {', '.join(steps)}" for what, steps in ((way.most_above, above), (way.most_below, below)) if steps]
     return f"By {each.method}: {'; '.join(told) or 'no step has an effect'}."
 
@@ -152,12 +161,17 @@ def _passage(each: Traced, place: int, way: Sides) -> Passage:
     whole = (*((("… ", 0.0),) if first else ()), *marked, *(((" …", 0.0),) if last < len(each.text) else ()))
     tokens = [each.text[slice(*span)].strip() for span in each.spans]
     table = Table(("token", "place", "effect"), tuple(zip(tokens, map(str, range(1, len(tokens) + 1)), cells(each.effect), strict=True)))
-    cut = (
-        f"The {MOST_TOKENS} neighbouring tokens, of {len(each.effect)} that were read, whose effects are the largest."
-        if stop - start < len(each.effect)
-        else ""
-    )
-    return Passage(f"example-{place}", whole, (way.above, way.below), table, cut)
+    return Passage(f"example-{place}", whole, (way.above, way.below), table, " ".join(_shown(each, stop - start)))
+
+
+def _shown(each: Traced, count: int) -> Iterator[str]:
+    """What the marks on a text do not tell."""
+    if count < len(each.effect):
+        yield f"The {count} neighbouring tokens, of {len(each.effect)} that were read, whose effects are the largest."
+    if each.unread:
+        yield f"Cut off, and not read: {each.unread} of its {len(each.effect) + each.unread} tokens."
+    if any(later < end for (_, end), (later, _) in pairwise(each.spans)):
+        yield "What several tokens cover has the sum of their effects."
 
 
 def _positions(each: Traced) -> tuple[Array, Array, Axis]:
@@ -177,10 +191,9 @@ def _input(each: Traced, place: int, way: Sides) -> Chart:
     """The channels that count most, the steps marked that carried what was said."""
     assert each.values is not None
     x, edges, across = _positions(each)
-    most = float(np.abs(each.effect).max())
-    strong = {
-        role: np.flatnonzero(sign * each.effect >= MARKED * most) if most else np.zeros(0, np.int64) for role, sign in (("towards", 1), ("away", -1))
-    }
+    size = np.abs(each.effect)
+    marked = (size > 0) & (size >= max(MARKED * float(size.max()), float(np.quantile(size, 1 - FEW))))
+    strong = {role: np.flatnonzero(marked & (sign * each.effect > 0)) for role, sign in (("towards", 1), ("away", -1))}
     names = {"towards": f"strongest steps: {way.above}", "away": f"strongest steps: {way.below}"}
     marks: list[Mark] = [Spans(tuple((float(edges[s]), float(edges[s + 1])) for s in steps), names[role], role) for role, steps in strong.items()]
     if len(each.channels) == 1:

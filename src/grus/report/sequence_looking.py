@@ -50,11 +50,13 @@ def trace(model: SequenceModel, data: Data, row: int, output: int, place: int, *
             output,
             effect,
             method,
+            stand_in(model),
             data.texts[row],
             [spans[step] for step in read.tolist()],
             gates=gates,
             cell=settings.cell,
             both=settings.bidirectional,
+            unread=len(spans) - len(read),
         )
     assert isinstance(model.reader, NumberReader)
     strength = np.abs(slopes[:, : len(data.names)]).sum(0)
@@ -62,7 +64,10 @@ def trace(model: SequenceModel, data: Data, row: int, output: int, place: int, *
     raw = data.values[row][read]
     values = (raw if len(data.names) == 1 else model.reader.scaling.apply(raw)[0]).astype(np.float64)[:, chosen]
     names, times = tuple(data.names[channel] for channel in chosen), None if data.times is None else data.times[row][read]
-    return Traced(place, output, effect, method, "", (), values, names, len(data.names) > 1, times, gates, settings.cell, settings.bidirectional)
+    other = stand_in(model)
+    return Traced(
+        place, output, effect, method, other, "", (), values, names, len(data.names) > 1, times, gates, settings.cell, settings.bidirectional
+    )
 
 
 def gates_of(model: SequenceModel, data: Data, row: int) -> dict[str, Array]:
@@ -81,6 +86,13 @@ def replacement_of(model: SequenceModel, data: Data) -> Array | None:
         return None
     mean = model.reader.scaling.values.mean
     return np.append(mean, np.full(model.network.shape.channels - len(mean), np.nan))
+
+
+def stand_in(model: SequenceModel) -> str:
+    """What `replacement_of` is called."""
+    if not isinstance(model.reader, NumberReader):
+        return "the unknown one"
+    return "the sequence's own means" if model.reader.scaling.method == "instance" else "the channels' means of training"
 
 
 def steps_read(model: SequenceModel, data: Data, row: int) -> Index:
@@ -117,14 +129,16 @@ def what_carried(model: SequenceModel, data: Data, rows: Index, record: Sequence
     found = effects(model, data, rows[chosen], output[chosen])
     if isinstance(data, Texts):
         said = [record.names[k] for k in output[chosen].tolist()]
-        return Carried(len(chosen), tokens_of(model, data, rows[chosen], said, found))
+        return Carried(len(chosen), stand_in(model), tokens_of(model, data, rows[chosen], said, found))
     width = len(data.names)
     sizes = [np.abs(effect[:, :width]) for effect in found]
     total = sum(size.sum(0) for size in sizes)
     share = np.asarray(total) / max(float(np.sum(total)), np.finfo(np.float64).tiny)
     steps, by_share = along([size.sum(1) for size in sizes])
     order = np.argsort(-share, kind="stable")
-    return Carried(len(chosen), steps=steps, by_share=by_share, channels={data.names[channel]: float(share[channel]) for channel in order})
+    return Carried(
+        len(chosen), stand_in(model), steps=steps, by_share=by_share, channels={data.names[channel]: float(share[channel]) for channel in order}
+    )
 
 
 def effects(model: SequenceModel, data: Data, rows: Index, output: Index) -> list[Array]:

@@ -24,14 +24,14 @@ def number_sections(judged: Judged) -> list[Section]:
     shown = range(min(len(names), MOST_TARGETS))
     pairs = [(names[k], found.truth[:, k], found.predicted[:, k]) for k in shown]
     more = (f"Shown: {MOST_TARGETS} of {len(names)} targets.",) if len(names) > MOST_TARGETS else ()
-    charts = tuple(chart for name, truth, told in pairs for chart in (told_against_true(name, truth, told), residuals(name, truth, told)))
+    charts = tuple(chart for place, pair in enumerate(pairs, 1) for chart in (told_against_true(*pair, place), residuals(*pair, place)))
     sections = [Section("Predicted against true", (*more, *(bias(*pair) for pair in pairs)), charts=charts, small=True)]
     if len(names) > 1:
         sections.append(Section("Each target by itself", tables=(_each(judged),)))
     return sections
 
 
-def told_against_true(name: str, truth: Array, told: Array) -> Chart:
+def told_against_true(name: str, truth: Array, told: Array, place: int) -> Chart:
     """One dot per sequence, beside the line on which all would be right."""
     chosen = _chosen(len(truth))
     both = np.concatenate([truth, told])
@@ -41,10 +41,10 @@ def told_against_true(name: str, truth: Array, told: Array) -> Chart:
     table = Table((f"{name}, true", "predicted"), tuple(zip(cells(truth[chosen]), cells(told[chosen]), strict=True)))
     text = f"{name}: predicted from {figure(told.min())} to {figure(told.max())}, true from {figure(truth.min())} to {figure(truth.max())}."
     up = value_axis(f"{name}, predicted", both)
-    return Chart(f"told-{name}", f"{name}: predicted against true", text, axis, up, marks, table, _drawn(chosen, truth))
+    return Chart(f"told-{place}", f"{name}: predicted against true", text, axis, up, marks, table, _drawn(chosen, truth))
 
 
-def residuals(name: str, truth: Array, told: Array) -> Chart:
+def residuals(name: str, truth: Array, told: Array, place: int) -> Chart:
     """All errors against the normal density of the same mean and spread."""
     errors = truth - told
     counts, edges = np.histogram(errors, bins=min(40, max(8, round(math.sqrt(errors.size)))))
@@ -56,7 +56,7 @@ def residuals(name: str, truth: Array, told: Array) -> Chart:
     text = f"Histogram of {errors.size} errors of {name}: mean {figure(mean)}, standard deviation {figure(spread)}."
     table = Table(("error from", "to", "count"), tuple(zip(cells(edges[:-1]), cells(edges[1:]), map(str, counts), strict=True)))
     across, up = value_axis("error, true less predicted", edges), value_axis("density", density, normal, zero=True)
-    return Chart(f"errors-{name}", f"{name}: errors", text, across, up, marks, table)
+    return Chart(f"errors-{place}", f"{name}: errors", text, across, up, marks, table)
 
 
 def bias(name: str, truth: Array, told: Array) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from grus.evaluation.bootstrap import Draws, Interval, difference_interval
+from grus.evaluation.bootstrap import UNDRAWN, Draws, Interval, difference_interval
 from grus.evaluation.comparison import McNemar, delong
 from grus.evaluation.predictions import Predictions
 from grus.evaluation.scores import Scores, score
@@ -18,7 +18,7 @@ from grus.report.axes import Array, number
 from grus.report.charts import Table
 from grus.report.page import Section
 from grus.report.records import cells
-from grus.report.sequence_words import REPEATED, chance, figure, is_better_low, metric_of, percent, said, sequences, span
+from grus.report.sequence_words import REPEATED, brief, chance, figure, is_better_low, metric_of, percent, said, sequences, span
 from grus.tasks.sequence_record import SequenceRecord
 
 MOST = 0.75  # of the sequences in one class: from there on accuracy says little of the others
@@ -75,8 +75,8 @@ class Judged:
 
     @cached_property
     def gaps(self) -> list[Gap]:
-        """The network beside each baseline, the best one first."""
-        return [gap(self, name, self.metric) for name in rivals(self, self.metric)]
+        """The network beside each baseline, the best one first; none where its own score is undefined."""
+        return [gap(self, name, self.metric) for name in rivals(self, self.metric)] if math.isfinite(self.own[self.metric]) else []
 
 
 def main_metric(record: SequenceRecord) -> str:
@@ -103,6 +103,8 @@ def gap(judged: Judged, rival: str, metric: str) -> Gap:
         assert isinstance(found, McNemar)
         right = f"only {record.model} was right on {found.only_a}, only {rival} on {found.only_b}"
         return Gap(metric, rival, ours, theirs, f"{right}; McNemar's test, {chance(found.p_value)}", found.p_value < SURE)
+    if len(record) < 2:
+        return Gap(metric, rival, ours, theirs, "one sequence is too little to tell chance by", sure=False)
     interval = _interval(judged, rival, metric)
     between = span(metric, interval.low, interval.high)
     return Gap(metric, rival, ours, theirs, f"95 % interval of the difference {between}", interval.low > 0 or interval.high < 0)
@@ -124,7 +126,9 @@ def _interval(judged: Judged, rival: str, metric: str) -> Interval:
 def answer(judged: Judged) -> str:
     """How much better, or worse, than the best baseline, and whether chance may explain it."""
     record, metric = judged.record, judged.metric
-    ours = _told(record, metric, judged.scores[record.model][metric]) + _bounds(record, metric)
+    if not math.isfinite(judged.own[metric]):
+        return f"{record.model} was tested on {sequences(len(record))}, of which its {metric_of(metric).label} is undefined."
+    ours = _told(record, metric, judged.own[metric]) + _bounds(record, metric)
     if not judged.gaps:
         return f"{ours}; no baseline was run beside it, so nothing says whether that is good."
     return f"{ours}, {beside(judged.gaps[0])}."
@@ -156,8 +160,14 @@ def _told(record: SequenceRecord, metric: str, value: float) -> str:
 
 
 def _bounds(record: SequenceRecord, metric: str) -> str:
-    found = record.intervals.get(metric)
+    found = drawn(record, metric)
     return "" if found is None else f" (95 % interval {span(metric, found.low, found.high)})"
+
+
+def drawn(record: SequenceRecord, metric: str) -> Interval | None:
+    """The interval; None where there is none, or where every draw gives the same score, which says nothing of how far off it may be."""
+    found = record.intervals.get(metric)
+    return None if found is None or found.low == found.high else found
 
 
 def why_metric(judged: Judged) -> str:
@@ -206,7 +216,7 @@ def scope(record: SequenceRecord) -> str:
         ranges = ", ".join(f"{name} from {figure(a)} to {figure(b)}" for name, a, b in zip(record.names[:3], low, high, strict=False))
         more = f" and {len(record.names) - 3} more" if len(record.names) > 3 else ""
         return f"Tested on {sequences(len(record))} that had no part in training: {ranges}{more}."
-    counts = sorted(record.truth.counts.items(), key=lambda entry: -entry[1])
+    counts = sorted(zip(brief(record.names), record.truth.counts.values(), strict=True), key=lambda entry: -entry[1])
     listed = ", ".join(f"{name} ({count})" for name, count in counts[:6])
     more = f" and {len(counts) - 6} more" if len(counts) > 6 else ""
     what = "classes" if record.kind == "class" else "labels"
@@ -220,7 +230,7 @@ def score_table(judged: Judged) -> Table:
     metrics = [metric for metric in scores[record.model] if metric not in REPEATED[record.kind]]
     rows, strong = list[tuple[str, ...]](), set[tuple[int, int]]()
     for row, metric in enumerate(metrics):
-        values, bounds = np.array([scores[name][metric] for name in names]), record.intervals.get(metric)
+        values, bounds = np.array([scores[name][metric] for name in names]), drawn(record, metric)
         ends = np.array([math.nan] * 2 if bounds is None else [bounds.low, bounds.high])
         *texts, low, high = _texts(metric, np.concatenate([values, ends]))
         between = [] if not record.intervals else ["–" if bounds is None else f"{low} to {high}"]
@@ -231,8 +241,20 @@ def score_table(judged: Judged) -> Table:
     interval = ["95 % interval"] if record.intervals else []
     smaller = [metric_of(metric).label for metric in metrics if is_better_low(metric)]
     meanings = "; ".join(f"{metric_of(metric).label}: {metric_of(metric).meaning}" for metric in metrics)
-    caption = f"The best in bold; smaller is better for {', '.join(smaller)}. {meanings}."
+    caption = f"The best in bold; smaller is better for {', '.join(smaller)}. {meanings}.{_told_of_draws(record, metrics)}"
     return Table(("", record.model, *interval, *names[1:]), tuple(rows), caption, frozenset(strong))
+
+
+def _told_of_draws(record: SequenceRecord, metrics: list[str]) -> str:
+    """What a reader must know of the intervals: of which scores it holds, unless of all."""
+    known = {metric: record.intervals[metric] for metric in metrics if metric in record.intervals}
+    told: dict[str, list[str]] = {}
+    for metric, found in known.items():
+        for finding in found.findings:
+            told.setdefault(finding, []).append(metric_of(metric).label)
+    listed = [finding if len(of) == len(known) else f"{finding} ({', '.join(of)})" for finding, of in told.items()]
+    listed += [f"there is none of the {metric_of(metric).label}, to which every draw adds" for metric in metrics if known and metric in UNDRAWN]
+    return f" Of the intervals: {'; '.join(listed)}." if listed else ""
 
 
 def _texts(metric: str, values: Array) -> list[str]:
@@ -250,12 +272,16 @@ def seed_section(judged: Judged) -> Section | None:
         others = rivals(judged, name)
         rival = f"{said(name, scores[others[0]][name])}, {others[0]}" if others else "–"
         rows.append((metric_of(name).label, *(said(name, value) for value in (spread.mean, spread.low, spread.high)), rival))
+    caption = "The interval is over the seeds alone: other data or another split is another matter. Baselines have no seed."
+    table = Table(("", "mean", "95 % from", "to", "best baseline"), tuple(rows), caption)
+    times = f"{record.model} was trained and tested {len(record.tested_seeds)} times, each with its own seed"
+    if metric not in found:
+        return Section("Over seeds", (f"{times}; {metric_of(metric).label} is undefined for one of them.",), tables=(table,))
     spread, others = found[metric], rivals(judged, metric)
-    text = f"{record.model} was trained and tested {spread.count} times, each with its own seed; {metric_of(metric).label} on average "
-    text += f"{said(metric, spread.mean)}, Student's interval of the mean {span(metric, spread.low, spread.high)}."
+    text = f"{times}; {metric_of(metric).label} on average {said(metric, spread.mean)}, "
+    text += f"Student's interval of the mean {span(metric, spread.low, spread.high)}."
     if others:
         score = scores[others[0]][metric]
         where = "below" if spread.high < score else "above" if spread.low > score else "on both sides of"
         text += f" That lies {where} the best baseline, {others[0]} ({said(metric, score)})."
-    caption = "The interval is over the seeds alone: other data or another split is another matter. Baselines have no seed."
-    return Section("Over seeds", (text,), tables=(Table(("", "mean", "95 % from", "to", "best baseline"), tuple(rows), caption),))
+    return Section("Over seeds", (text,), tables=(table,))

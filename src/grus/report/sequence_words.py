@@ -17,7 +17,8 @@ class Metric(NamedTuple):
 
 # Metrics that say what another one does.
 REPEATED = {"class": ("recall_macro", "f1_micro", "ece_mass"), "labels": ("ece_mass",), "number": ()}
-MEAN, ALL = "mean over the classes", "over all together"
+LONGEST = 36  # letters of a name
+MEAN, ALL = "mean over the classes, or labels", "over all together"
 METRICS = {
     "accuracy": Metric("accuracy", "share of sequences whose class was predicted"),
     "subset_accuracy": Metric("exact sets", "share of sequences of which every label is right"),
@@ -25,7 +26,7 @@ METRICS = {
     "hamming_loss": Metric("Hamming loss", "share of all labels that are wrong"),
     "precision": Metric("precision", "of those predicted as the second class, the share that are of it"),
     "recall": Metric("recall", "of those of the second class, the share that were found"),
-    "precision_macro": Metric("macro precision", MEAN),
+    "precision_macro": Metric("macro precision", "mean over those that were predicted at all"),
     "recall_macro": Metric("macro recall", MEAN),
     "precision_micro": Metric("micro precision", ALL),
     "recall_micro": Metric("micro recall", ALL),
@@ -58,6 +59,16 @@ def metric_of(name: str) -> Metric:
 
 def is_better_low(name: str) -> bool:
     return name in HIGHER_IS_WORSE
+
+
+def brief(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of classes as tables and lists have room for: long ones without their middle, unless two would be alike.
+
+    >>> brief(("short", "x" * 30 + "y" * 30))
+    ('short', 'xxxxxxxxxxxxxxxxxxxxxxxx…yyyyyyyyyyyy')
+    """
+    found = tuple(name if len(name) <= LONGEST else f"{name[: 2 * LONGEST // 3]}…{name[-(LONGEST // 3) :]}" for name in names)
+    return found if len(set(found)) == len(set(names)) else names
 
 
 def percent(share: float, decimals: int = 1) -> str:

@@ -36,18 +36,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         what was read      by ``grus.data.read_sequences`` or ``read_texts``, with its times and labels
     NaN is not measured. y is one class per sequence, or [N, K] of 0 and 1 for K labels.
 
-    cell, hidden_size, num_layers, bidirectional, pooling, dropout: of the network, as in ``grus.models.SequenceSettings``.
+    cell, hidden_size, num_layers, bidirectional, pooling, dropout: of the network, as in ``grus.models.SequenceSettings``; pooling and dropout None
+        are "last" and 0, of texts "mean+max" and 0.5.
     missing: what stands for values that are not measured, as in ``grus.data.prepare``; None is "gru_d" for a cell that reads what is missing, else
         "mean+mask".
-    scaling: of each channel, as in ``grus.data.SequenceScaling``. tokenizer: of texts, "words", "characters" or "subwords".
-    max_steps, truncate: what is longer is refused, or its "head", "tail" or "middle" cut off.
+    scaling: of each channel, as in ``grus.data.SequenceScaling``. tokenizer: of texts, "words", "characters" or "subwords"; "auto" goes by the texts.
+    max_steps, truncate: what is longer is refused, or its "head", "tail" or "middle" cut off; None is 512 of a text, the middle of longer ones cut
+        out, and all of numbers; "all" cuts nothing.
     class_weight: "balanced" gives each class the same weight in the loss; {class: weight} gives its own; None counts sequences.
     validation_split: a fraction or a number of sequences, drawn class by class, that choose the best epoch and measure the temperature of the
         probabilities; 0 learns from all, for all epochs.
+    epochs, batch_size: None are 100 passes over the sequences at most, and 32; where both are, fewer than 320 sequences are read in smaller batches,
+        so that a run makes some 1000 updates, and it does not stop early.
     n_networks: trained one after the other, with seeds that follow one another; their mean probability counts.
     random_state: decides every random draw; None draws a seed, which ``seed_`` records.
     model, reading, training, additions: further settings by name, of ``SequenceSettings``, ``Reading`` (tokenizer_options, elapsed),
-        ``TrainingSettings`` and ``Additions`` (word_dropout, mix_up, adversarial, distillation).
+        ``TrainingSettings`` and ``Additions`` (word_dropout, mix_up, adversarial, teachers).
     verbose: 0 is silent, 1 draws a progress bar on stderr.
 
     Learnt: classes_ (of labels 0 … K − 1, or their names), n_features_in_ (columns of a table, else channels; texts have none), model_, history_ (of
@@ -71,18 +75,18 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         hidden_size: int = 64,
         num_layers: int = 1,
         bidirectional: bool = False,
-        pooling: str = "last",
-        dropout: float = 0.0,
+        pooling: str | None = None,
+        dropout: float | None = None,
         layout: Layout = "NTC",
         missing: str | None = None,
         scaling: str = "standard",
-        tokenizer: str = "words",
-        max_steps: int | None = None,
+        tokenizer: str = "auto",
+        max_steps: int | Literal["all"] | None = None,
         truncate: Literal["head", "tail", "middle"] | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         validation_split: float | int = 0.1,
-        epochs: int = 100,
-        batch_size: int = 32,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         n_networks: int = 1,
         random_state: int | np.random.RandomState | None = 0,
         model: Mapping[str, Any] | None = None,
@@ -205,8 +209,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _is_balanced(self) -> bool:
         return isinstance(self.class_weight, str) and self.class_weight == "balanced"
 
-    def _own_model(self) -> dict[str, Any]:
-        return {**super()._own_model(), "class_weights": "balanced" if self._is_balanced() else "none"}
+    def _own_model(self, texts: bool) -> dict[str, Any]:
+        return {**super()._own_model(texts), "class_weights": "balanced" if self._is_balanced() else "none"}
 
     def _kept(self) -> dict[str, Any]:
         own = [[plain(name), plain(value)] for name, value in self.class_weight.items()] if isinstance(self.class_weight, Mapping) else None

@@ -61,6 +61,8 @@ def read_as(form: Form, X: Any, layout: Layout, channels: tuple[str, ...]) -> Da
     columns = SequenceColumns(channels=channels)
     if form == "table":
         return read_sequences(X[:, :, None], columns)
+    if is_panel_frame(X):  # which says itself what its channels are
+        return read_sequences(X, columns)
     return read_sequences(X if hasattr(X, "shape") and len(X.shape) > 1 else list(X), columns, layout=layout)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -13,7 +14,7 @@ from grus.errors import OptionError
 from grus.models.sequence_settings import LOSSES, SequenceSettings
 from grus.tasks.config import Config, LoggingConfig, Name, Part, check_gru_d, check_schedule, checked_by, with_gru_d
 from grus.tasks.forecast_config import Missing
-from grus.tasks.sequence_learning import Additions
+from grus.tasks.sequence_additions import Additions
 from grus.training.settings import TrainingSettings
 
 Column = Name | Annotated[int, Field(ge=0)]  # by its number in a file without a header
@@ -22,11 +23,30 @@ Baseline = Literal[
     "ridge on summary features", "gradient boosting on summary features", "1-NN DTW",
 ]  # fmt: skip
 
-MOST_STEPS = 512  # of a text that are read unless something else is asked for
-VOCABULARY = {"min_count": 2, "max_size": 30_000}  # of a tokenizer, unless something else is asked for
-FOR_TEXTS = {"pooling": "mean+max", "dropout": 0.5}  # of the model, unless something else is asked for: a few words decide, wherever they stand
+# What is taken where nothing else is asked for, by the commands and by the estimators.
+MOST_STEPS = 512  # of a text that are read
+VOCABULARY = {"min_count": 2, "max_size": 30_000}  # of a tokenizer
+FOR_TEXTS = {"pooling": "mean+max", "dropout": 0.5}  # of the model: a few words decide, wherever they stand
+LEAST_UPDATES = 1000  # of a run, where neither epochs nor batches are asked for
+LENGTH = ("epochs", "batch_size", "patience", "steps_per_epoch")  # what decides how many updates a run makes
+SECTIONS = {"SequenceSettings": "model", "Additions": "additions"}
 OF_TEXTS = ("separator", "quoting", "empty", "undecodable", "tokenizer", "tokenizer_options")
-OF_NUMBERS = ("time", "channels", "variable", "value", "row", "length", "layout", "labels", "absent", "at_one_time", "missing", "scaling", "elapsed")
+OF_NUMBERS = (
+    "time",
+    "channels",
+    "variable",
+    "value",
+    "row",
+    "header",
+    "length",
+    "layout",
+    "labels",
+    "absent",
+    "at_one_time",
+    "missing",
+    "scaling",
+    "elapsed",
+)
 
 
 def _share(value: Any, info: ValidationInfo) -> float | int | str:
@@ -54,6 +74,8 @@ class SequenceData(Part):
     variable: column that names what was measured, where a row is one measurement.
     value: column of the measurements; in .npz the array of the numbers.
     row: what a row of numbers is, step, sequence or value; null finds it by the columns that are named.
+    header: whether the first row of numbers in .csv or .tsv names the columns; if not, they are 0, 1, 2, …, and channels x and y of rows that hold
+        whole sequences stand in turn, x, y, x, y. Texts have none where text is a number.
     length: in .npz, the array of the lengths.
     layout: in .npz, NCT where channels come before steps.
     labels: a table of id and label, where they are not in the data itself.
@@ -86,6 +108,7 @@ class SequenceData(Part):
     variable: Name | None = None
     value: Name | None = None
     row: Literal["step", "sequence", "value"] | None = None
+    header: bool = True
     length: Name | None = None
     layout: Literal["NTC", "NCT"] = "NTC"
     labels: Path | None = None
@@ -119,6 +142,8 @@ class SequenceData(Part):
             if getattr(self, name) != type(self).model_fields[name].default:
                 remedy = "leave it out" if self.text is not None else "name the column of the texts with data.text, or leave it out"
                 raise ValueError(f"data.{name} must be left out for {other}, got {getattr(self, name)!r}; {remedy}.")
+        if self.truncate is not None and (self.max_steps == "all" or (self.max_steps is None and self.text is None)):
+            raise ValueError(f"data.truncate must be left out where nothing is cut, got {self.truncate!r}; give data.max_steps, or leave it out.")
         if self.groups is not None and self.files:
             raise ValueError(f"data.groups must be left out where a part has its own file, got {self.groups!r} beside {self.files[0]}; leave it out.")
         return self
@@ -171,6 +196,21 @@ class JudgingConfig(Part):
         return draws
 
 
+@contextmanager
+def in_keys() -> Generator[None]:
+    """What a section refuses in Python's words, in those of a configuration.
+
+    Raises: OptionError.
+    """
+    try:
+        yield
+    except OptionError as error:
+        who, _, rest = str(error).partition(": ")
+        if who not in SECTIONS:
+            raise
+        raise OptionError(f"{SECTIONS[who]}.{rest}") from error
+
+
 class SequenceConfig(Config):
     """What the configurations of both tasks have in common."""
 
@@ -185,12 +225,11 @@ class SequenceConfig(Config):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         data: SequenceData = self.data
-        model = self.model
-        if data.text is None:
+        model, texts, numbers = self.model, data.text is not None, self.task == "regress"
+        if not texts:
             check_gru_d(data.missing, model)
         check_schedule(data.validation, self.training)
-        kinds = ("class", "labels") if self.task == "classify" else ("number",)
-        losses = [loss for kind in kinds for loss in LOSSES[kind]]
+        losses = [loss for kind in (("number",) if numbers else ("class", "labels")) for loss in LOSSES[kind]]
         if model.loss is not None and model.loss not in losses:
             raise ValueError(f"model.loss must be one of {', '.join(losses)} for task {self.task}, got {model.loss!r}; leave it out.")
         for name in ("input_noise", "window_warping"):
@@ -198,7 +237,17 @@ class SequenceConfig(Config):
                 raise ValueError(
                     f"training.{name} must be 0 for task {self.task}, got {getattr(self.training, name)}; it is for windows of forecasts."
                 )
+        with in_keys():
+            model.check_input(texts)
+            if numbers:
+                model.loss_for("number")
+            self.additions.check_for(texts=texts, measures=model.missing_aware, numbers=numbers, taught=bool(self.additions.teachers))
         return self
+
+    def located(self) -> Self:
+        found = super().located()
+        places = tuple(place.absolute() for place in self.additions.teachers)
+        return found.model_copy(update={"additions": self.additions.model_copy(update={"teachers": places})})
 
     @property
     def subject(self) -> str:
@@ -214,11 +263,14 @@ class SequenceConfig(Config):
 
     @classmethod
     def completed(cls, tree: dict[str, Any]) -> dict[str, Any]:
-        """The tree with what goes with gru_d, and with texts, where nothing else is written."""
-        found = with_gru_d(tree)
-        data, model = found.get("data"), found.get("model", {})
-        if isinstance(data, dict) and isinstance(model, dict) and cast(dict[str, Any], data).get("text") is not None:
-            return {**found, "model": FOR_TEXTS | cast(dict[str, Any], model)}
+        """The tree with what goes with gru_d, with texts and with a length of training that is left open, where nothing else is written."""
+        names = ("data", "model", "training", "additions")
+        data, model, training, additions = (cast(dict[str, Any], part) if isinstance(part := tree.get(name, {}), dict) else None for name in names)
+        found = dict(with_gru_d(tree))
+        if data is not None and data.get("text") is not None and model is not None:
+            found |= {"data": data, "model": FOR_TEXTS | found.get("model", {})}
+        if training is not None and additions is not None and not set(training) & set(LENGTH):
+            found["additions"] = {"least_updates": LEAST_UPDATES, **additions}
         return found
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from grus.data.sequence_columns import SequenceColumns
+from grus.data.sequence_cutting import Truncate
 from grus.data.sequence_reading import read_sequences
-from grus.data.sequence_sources import open_columns
+from grus.data.sequence_sources import named, open_columns
 from grus.data.sequence_splitting import split_sequences
 from grus.data.sequences import Kind, Labels, Sequences, Texts
 from grus.data.text_rows import TextRules
 from grus.data.texts import read_texts
-from grus.errors import DataError
+from grus.errors import DataError, OptionError
 from grus.evaluation.text_baselines import is_unspaced, units_of
 from grus.tasks.sequence_config import MOST_STEPS, VOCABULARY, ClassifyConfig, ClassifyData, RegressConfig, SequenceData
 from grus.tasks.sequence_model import SequenceModel
@@ -32,6 +33,8 @@ _IN_PYTHON = (
     ("or read it with TextRules(undecodable='replace')", "or give --set data.undecodable=replace"),
     ("or read it with undecodable='replace'", "or give --set data.undecodable=replace"),
     ("or leave empty ones out with TextRules(empty='drop')", "or leave empty ones out with --set data.empty=drop"),
+    ("or say header=False", "or give --set data.header=false"),
+    ("read texts with read_texts", "name the column of the texts with --text"),
     ("say kind='number' for amounts or kind='class' for classes", "give --task regress for amounts, or --set data.kind=class for classes"),
     ("or say kind='class' where these are names of classes", "or give --set data.kind=class where these are names of classes"),
     ("or read with quoting=True where cells are quoted", "or give --set data.quoting=true where cells are quoted"),
@@ -82,11 +85,27 @@ def parts_of(config: RunConfig) -> SequenceParts:
     cut = split_sequences(whole, shares["validation"], shares["test"], seed=given.split_seed, groups=groups)
     learnt = whole.rows(cut.train)
     held, test = (_part(config, whole, given.validation, cut.validation), _part(config, whole, given.test, cut.test))
-    reading, findings = reading_of(given, learnt)
-    findings = (*findings, *cut.findings, *_shared(learnt, held, "validation"), *_shared(learnt, test, "test"))
+    of_numbers = {} if given.text is not None else {"missing": given.missing, "scaling": given.scaling, "elapsed": given.elapsed}
+    reading, tokens = reading_of(learnt, of_numbers, given.tokenizer, given.tokenizer_options, given.max_steps, given.truncate)
+    _check_steps(given, [part for part in (learnt, held, test) if part is not None])
+    findings = () if tokens is None else (f"{tokens}; --set data.tokenizer gives others",)
+    findings += (*cut.findings, *_shared(learnt, held, "validation"), *_shared(learnt, test, "test"))
     for name, part, value in (("validation", held, given.validation), ("test", test, given.test)):
         findings += tuple(f"{name}: {finding}" for finding in part.findings) if part is not None and isinstance(value, str) else ()
     return SequenceParts(learnt, held, test, reading, findings)
+
+
+def _check_steps(given: SequenceData, parts: Sequence[Data]) -> None:
+    """Raises: OptionError for times that there are not, and for sequences of numbers that are too long."""
+    for part in parts:
+        if isinstance(part, Texts):
+            continue
+        if given.elapsed and part.times is None:
+            raise OptionError("data.elapsed must be false for sequences without times, got true; leave it out.")
+        longest = int(part.lengths.max(initial=0))
+        if isinstance(given.max_steps, int) and given.truncate is None and longest > given.max_steps:
+            must = f"at least {longest}, the steps of the longest sequence, as data.truncate does not say what is cut off"
+            raise OptionError(f"data.max_steps must be {must}, got {given.max_steps}; raise it, or give data.truncate.")
 
 
 def _part(config: RunConfig, whole: Data, asked: float | int | str, rows: Any) -> Data | None:
@@ -123,11 +142,11 @@ def read_data(config: RunConfig, path: Path | None, like: Data | None = None, *,
     kind: Kind | None = "number" if config.task == "regress" else given.kind if isinstance(given, ClassifyData) else None
     try:
         found = _read_texts(given, path, kind, like, labelled) if given.text is not None else _read_numbers(given, path, kind, like, labelled)
-    except DataError as error:
+    except (DataError, OptionError) as error:
         sentence = str(error)
         for theirs, ours in _IN_PYTHON:
             sentence = sentence.replace(theirs, ours)
-        raise DataError(sentence) from error
+        raise type(error)(sentence) from error
     if config.task == "classify" and found.labels is not None and found.labels.kind == "number":
         raise DataError(
             f"{path}: labels must be classes for task classify, got numbers such as {found.labels.values[0, 0]:g}; "
@@ -163,12 +182,12 @@ def _read_numbers(given: SequenceData, path: Path, kind: Kind | None, like: Data
 
 
 def _columns(given: SequenceData, path: Path, like: Sequences | None, labelled: bool, is_table: bool) -> SequenceColumns:
-    """Which column is what; of a table without labels that are wanted, a column of these may be there or not."""
-    named = {name: None if (value := getattr(given, name)) is None else str(value) for name in ("id", "time", "variable", "value", "length")}
+    """Which column is what; labels that are not wanted are passed over, as `like` has none then."""
+    roles = {name: None if (value := getattr(given, name)) is None else str(value) for name in ("id", "time", "variable", "value", "length")}
     labels = _names(given.label)
-    found = SequenceColumns(**named, channels=given.channels, row=given.row)
+    found = SequenceColumns(**roles, channels=given.channels, row=given.row, header=given.header)
     aside = _names(given.groups)
-    if is_table and found.kind_of_row != "value" and not given.channels and (aside or not labelled):
+    if is_table and found.kind_of_row != "value" and not given.channels and aside:
         there: list[str] = []
 
         def choose(names: Sequence[str]) -> Sequence[str]:
@@ -178,11 +197,11 @@ def _columns(given: SequenceData, path: Path, like: Sequences | None, labelled: 
         open_columns(path, found, choose)
         left = [name for name in there if name not in (*labels, *aside, found.id, found.time)]
         if found.kind_of_row == "step":
-            found = replace(found, channels=tuple(left) if like is None else like.names)
-        elif aside or (not labelled and set(labels) & set(there)):
-            remedy = "name --channels" if aside else f"leave {', '.join(labels)} out of the table"
-            raise DataError(f"{path}: columns of steps must be told from others where a row is a whole sequence, got {there[:8]}; {remedy}.")
-    if not labelled or not labels:
+            found = replace(found, channels=tuple(named(left, found)) if like is None else like.names)
+        else:
+            got = f"{there[:8]}; name --channels"
+            raise DataError(f"{path}: columns of steps must be told from others where a row is a whole sequence, got {got}.")
+    if not labels or (not labelled and like is None):
         return found
     return replace(found, label=labels[0] if len(labels) == 1 else labels)
 
@@ -220,29 +239,36 @@ def like_of(known: Data | SequenceModel) -> Data:
     return Sequences((), known.reader.scaling.values.names, (), labels) if isinstance(known.reader, NumberReader) else Texts((), (), labels)
 
 
-def reading_of(given: SequenceData, learnt: Data) -> tuple[Reading, tuple[str, ...]]:
-    """How such data is read, and what was chosen that was left open."""
-    cut: dict[Literal["max_steps", "truncate"], Any] = {
-        "max_steps": None if given.max_steps == "all" else given.max_steps,
-        "truncate": given.truncate,
-    }
+def reading_of(
+    learnt: Data,
+    given: Mapping[str, Any],
+    tokenizer: str = "auto",
+    tokenizer_options: Mapping[str, Any] | None = None,
+    max_steps: int | Literal["all"] | None = None,
+    truncate: Truncate | None = None,
+) -> tuple[Reading, str | None]:
+    """How such data is read, and of texts what a token is where "auto" chose it.
+
+    given: further options of ``Reading``. max_steps, truncate: None is 512 of a text, the middle of longer ones cut out, and all of numbers.
+    """
+    own, steps = dict(tokenizer_options or {}), None if max_steps == "all" else max_steps
     if isinstance(learnt, Sequences):
-        return Reading(missing=given.missing, scaling=given.scaling, elapsed=given.elapsed, **cut), ()
-    if given.max_steps is None:
-        cut["max_steps"] = MOST_STEPS
-    if given.truncate is None and cut["max_steps"] is not None:
-        cut["truncate"] = "middle"
-    kind, chosen, told = given.tokenizer, dict(VOCABULARY), ()
+        kind = Reading.tokenizer if tokenizer == "auto" else tokenizer
+        return Reading(**given, tokenizer=kind, tokenizer_options=own, max_steps=steps, truncate=truncate), None
+    if max_steps is None:
+        steps = MOST_STEPS
+    if truncate is None and steps is not None:
+        truncate = "middle"
+    kind, chosen, told = tokenizer, dict[str, Any](VOCABULARY), None
     if kind == "auto" and is_unspaced(learnt.texts):
         kind, chosen["ngrams"] = "words", 2
-        told = ("tokens are characters and pairs of neighbours, as the texts are written without spaces; --set data.tokenizer gives others",)
+        told = "tokens are characters and pairs of neighbours, as the texts are written without spaces"
     elif kind == "auto":
         kind, why = units_of(learnt.texts)
-        told = (f"tokens are {kind}{why}; --set data.tokenizer gives others",)
+        told = f"tokens are {kind}{why}"
     if kind == "subwords":  # which have a size of their own
         del chosen["max_size"]
-    options = chosen | dict(given.tokenizer_options)
-    return Reading(tokenizer=kind, tokenizer_options=options, **cut), told
+    return Reading(**given, tokenizer=kind, tokenizer_options=chosen | own, max_steps=steps, truncate=truncate), told
 
 
 def _shared(learnt: Data, part: Data | None, name: str) -> tuple[str, ...]:

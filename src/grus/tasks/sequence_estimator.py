@@ -18,16 +18,19 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from grus.data.sequence_splitting import SequenceSplit, split_sequences
-from grus.data.sequences import Labels, Sequences
+from grus.data.sequences import Labels, Sequences, Texts
 from grus.errors import DataError, OptionError
 from grus.models.sequence_settings import SequenceSettings
 from grus.tasks import sequence_stored as stored
 from grus.tasks.card import make_card
 from grus.tasks.estimator_data import Data, form_of, read_as, read_weights
 from grus.tasks.estimator_settings import plain
+from grus.tasks.sequence_additions import Additions
 from grus.tasks.sequence_learning import train
 from grus.tasks.sequence_model import SequenceModel, ensemble
-from grus.tasks.sequence_options import MADE_OF, READ_BY, SequenceOptions
+from grus.tasks.sequence_options import MADE_OF, READ_BY, SequenceOptions, open_of
+from grus.tasks.sequence_reading import NumberReader
+from grus.tasks.sequence_teachers import model_folder
 from grus.training import History
 
 IMPLIED = ("missing_aware", "class_weights")  # by the cell and by class_weight
@@ -46,7 +49,7 @@ class SequenceEstimator(SequenceOptions, ABC):
         """Learn from sequences or texts; what was learnt before is forgotten.
 
         X: sequences or texts, in any form that the class names. y: the truth, one for each; None where X was read with labels.
-        sample_weight: of each sequence in the loss; one of weight 0 is left out.
+        sample_weight: of each sequence in the loss, and in that of validation; one of weight 0 is left out.
         teacher: a fitted estimator, or its ``model_``, whose answers are learnt from too (distillation); see ``additions``.
         """
         data, truth, weights = self._given(X, y, sample_weight, reset=True)
@@ -134,13 +137,25 @@ class SequenceEstimator(SequenceOptions, ABC):
         weights = self._weights_of(data.labels, weights)
         parts = self._split(data, seed)
         learnt, held = data.rows(parts.train), data.rows(parts.validation) if len(parts.validation) else None
-        given = None if weights is None else weights[parts.train]
-        settings, reading, additions = self._model_settings(), self._reading(), self._additions()
+        given, judged = (None if weights is None else weights[rows] for rows in (parts.train, parts.validation))
+        reading, tokens = self._reading(learnt, starts[0].reader.reading if starts else None)
+        learnt = learnt if tokens is None else replace(learnt, findings=(*learnt.findings, tokens))
+        settings, additions = self._model_settings(isinstance(data, Texts)), self._additions()
         models, histories = list[SequenceModel](), list[History]()
         for number in range(len(starts) or self._count()):
             training, start = self._training_settings(seed + number), starts[number] if starts else None
             model, history = train(
-                learnt, held, reading, settings, training, additions, start=start, teachers=teacher, reporter=reporter, weights=given
+                learnt,
+                held,
+                reading,
+                settings,
+                training,
+                additions,
+                weights=given,
+                held_weights=None if held is None else judged,
+                start=start,
+                teachers=teacher,
+                reporter=reporter,
             )
             models.append(model)
             histories.append(history)
@@ -182,26 +197,30 @@ class SequenceEstimator(SequenceOptions, ABC):
         card = make_card(f"{type(self).__name__}: {self.model_.name}", self.facts(), scores or {}, self.model_.findings)
         training: dict[str, Any] = {name: plain(getattr(self, name)) for name in TRAINED_WITH} | {"random_state": self.seed_}
         own = self._training_settings(self.seed_).model_dump(mode="json", exclude_defaults=True, exclude={"epochs", "batch_size", "seed"})
-        training |= {"training": own or None, "additions": self._additions().model_dump(exclude_defaults=True) or None}
+        added = Additions(**(self.additions or {}))
+        training |= {"training": own or None, "additions": added.model_dump(mode="json", exclude_unset=True) or None}
         learnt = {name: getattr(self, name).tolist() for name in ("feature_names_in_",) if hasattr(self, name)}
         learnt |= {name: getattr(self, name) for name in ("n_features_in_", "_is_table") if hasattr(self, name)}
         return stored.save(self.model_, path, card, overwrite=overwrite, training={**training, "learnt": {**learnt, **self._kept()}})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """An estimator from a folder that ``save`` or a run wrote; the training data and its history are not in it."""
-        model, given = stored.load(path), stored.load_training(path)
+        """An estimator from a folder that ``save`` wrote, or of a run; the training data and its history are not in it."""
+        folder = model_folder(Path(path))
+        model, given = stored.load(folder), stored.load_training(folder)
         if model.kind not in cls.kinds:
             other = "SequenceRegressor" if model.kind == "number" else "SequenceClassifier"
             raise DataError(f"{path}: must hold a {cls.__name__}'s model, got one of kind {model.kind!r}; load it with {other}.")
         settings, how, learnt = model.network.settings.model_dump(), model.reader.reading, given.pop("learnt", {})
-        found = cls(**{name: settings.pop(name) for name in MADE_OF}, **{name: getattr(how, name) for name in READ_BY})
+        read: dict[str, Any] = {name: getattr(how, name) for name in READ_BY}
+        read |= {"tokenizer": "auto"} if isinstance(model.reader, NumberReader) else open_of(how)
+        found = cls(**{name: settings.pop(name) for name in MADE_OF}, **read)
         fields = SequenceSettings.model_fields
         further = {name: settings[name] for name in settings if name not in IMPLIED and settings[name] != fields[name].default}
-        read = {name: value for name, value in (("elapsed", how.elapsed), ("tokenizer_options", dict(how.tokenizer_options))) if value}
+        more = {name: value for name, value in (("elapsed", how.elapsed), ("tokenizer_options", dict(how.tokenizer_options))) if value}
         if (options := (given.get("training") or {}).get("optimiser_options")) is not None:  # JSON has lists for tuples
             given["training"]["optimiser_options"] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        found.set_params(model=further or None, reading=read or None)
+        found.set_params(model=further or None, reading=more or None)
         found.set_params(**{name: value for name, value in given.items() if name in found.get_params(deep=False)}, n_networks=len(model.networks))
         found.model_, found.history_, found.histories_, found.seed_ = model, History(), (), found.random_state
         found._put_back(learnt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from grus.data.sequences import Labels, Sequences, Texts
@@ -26,7 +28,8 @@ def training_facts(
     network, settings = model.network, model.network.settings
     what = "texts" if isinstance(learnt, Texts) else "sequences"
     parts = f"{len(learnt)} for training, {'none' if held is None else len(held)} for validation"
-    added = ", ".join(f"{name} {value:g}" for name, value in additions.model_dump(exclude_defaults=True).items())
+    given = additions.model_dump(exclude_defaults=True)
+    added = ", ".join(f"{name} {_plainly(value)}" for name, value in given.items())
     both = "bidirectional " if settings.bidirectional else ""
     layers = f"{both}{model.name}, {settings.num_layers} × {settings.hidden_size} units, {settings.pooling} pooling, {model.size} weights"
     return (
@@ -56,6 +59,10 @@ def _read(learnt: Sequences | Texts, model: SequenceModel) -> list[tuple[str, st
         ]
     assert isinstance(reader, TextReader)
     return [("tokens", f"{reader.tokenizer.kind}, {reader.vocabulary} of them"), *longest]
+
+
+def _plainly(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else ", ".join(map(str, value))
 
 
 def _answers(labels: Labels) -> str:

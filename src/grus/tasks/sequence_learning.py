@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +17,19 @@ from grus.errors import DataError, OptionError, ShapeError
 from grus.models import SequenceBatch, SequenceNetwork, SequenceObjective, SequenceSettings, SequenceShape
 from grus.models.sequence import build
 from grus.models.sequence_losses import balanced
-from grus.models.tensors import as_tensor
 from grus.nn.memory import fit_memory
 from grus.tasks.learning import check_missing
-from grus.tasks.sequence_additions import Additions, objective_of
+from grus.tasks.sequence_additions import Additions
 from grus.tasks.sequence_facts import training_facts
 from grus.tasks.sequence_model import PREDICTED, SequenceModel, calibrate_on, check_labels, ensemble
-from grus.tasks.sequence_reading import Reader, Reading, fit_reader, read_alike
+from grus.tasks.sequence_reading import Reader, Reading, fit_reader
+from grus.tasks.sequence_source import SequenceSource
+from grus.tasks.sequence_teachers import Teacher, check_teachers, load_teachers, mean_answer
 from grus.training import History, Reporter, TrainingSettings, fit, quiet, seeded
+from grus.training.ranks import count_of_processes
 from grus.training.rate_finder import RateSearch, find_rate
 
 __all__ = ["Additions", "SequenceSource", "ensemble", "search_rate", "train"]
-
-
-class SequenceSource:
-    """Sequences as the batches of a training run.
-
-    weights: of each sequence in the loss, [N]; None is 1 for all. extra: what else a run that is resumed must find the same.
-    """
-
-    def __init__(
-        self, batches: SequenceBatches, batch_size: int, *, shuffle: bool = True, weights: NDArray[np.float32] | None = None, extra: bytes = b""
-    ) -> None:
-        self.batches, self.batch_size, self.shuffle, self.weights, self.extra = batches, batch_size, shuffle, weights, extra
-        self._share = (0, 1)
-
-    def __len__(self) -> int:
-        return self.batches.count(self.batch_size)
-
-    @cached_property
-    def digest(self) -> str:
-        """Of all that decides the batches."""
-        weights = b"" if self.weights is None else self.weights.tobytes()
-        return sha256(self.batches.digest().encode() + weights + self.extra).hexdigest()
-
-    def share(self, rank: int, ranks: int) -> SequenceSource:
-        """A rank's part of batches that are so many times as large.
-
-        Raises: OptionError where there are fewer sequences than ranks.
-        """
-        if len(self.batches) < ranks:
-            raise OptionError(f"fit: every process must have a sequence, got {len(self.batches)} for {ranks} processes; start fewer of them.")
-        found = SequenceSource(self.batches, self.batch_size * ranks, shuffle=self.shuffle, weights=self.weights, extra=self.extra)
-        found._share = (rank, ranks)
-        return found
-
-    def epoch(self, number: int, seed: int) -> Iterator[SequenceBatch | None]:
-        """The sequences of one epoch."""
-        for padded in self.batches.batches(number, seed, self.batch_size, self.shuffle, self._share):
-            if padded is None:
-                yield None
-                continue
-            batch = SequenceBatch.of(padded)
-            yield batch if self.weights is None else batch._replace(weight=as_tensor(self.weights[padded.rows], "cpu"))
 
 
 def train(
@@ -83,6 +41,7 @@ def train(
     additions: Additions | None = None,
     *,
     weights: ArrayLike | None = None,
+    held_weights: ArrayLike | None = None,
     start: SequenceModel | None = None,
     teachers: SequenceModel | None = None,
     folder: Path | None = None,
@@ -91,28 +50,24 @@ def train(
 ) -> tuple[SequenceModel, History]:
     """A network trained on labelled sequences; held out ones choose the best epoch, and measure the temperature of its probabilities.
 
-    weights: of each sequence of `learnt` in the loss; None is 1 for all.
+    weights, held_weights: of each sequence of `learnt` in the loss, and of those held out in theirs; None is 1 for all.
     start: a model whose weights, units and answers training goes on from; it stays as it is.
-    teachers: a model whose answers are learnt too; the network reads as it does.
+    teachers: a model whose answers are learnt too, beside those that the additions name.
     Units, tokens and class weights are measured on `learnt` alone. An interrupted run with a folder gives the best network so far, for ``resume``
     to go on with.
 
     Raises: DataError, OptionError, ShapeError; KeyboardInterrupt for an interrupted run without a folder.
     """
     additions = Additions() if additions is None else additions
-    course = _prepare(learnt, held, reading, settings, training, additions, weights, start, teachers)
+    course = _prepare(learnt, held, reading, settings, training, additions, (weights, held_weights), start, teachers)
     network = course.network
-    try:
-        history = fit(network, course.objective, course.source, course.checked, training, folder=folder, reporter=reporter, resume=resume)
-    finally:
-        for teacher in () if teachers is None else teachers.networks:
-            teacher.cpu()  # they went to the device of the learner
+    history = fit(network, additions.objective, course.source, course.checked, course.training, folder=folder, reporter=reporter, resume=resume)
     if history.interrupted and folder is None:
         raise KeyboardInterrupt  # half-trained and nothing to resume from: no model
     model = SequenceModel((network.cpu(),), course.reader, course.labels.kind, course.labels.names, findings=course.findings)
     if course.truth is not None and model.kind != "number" and course.checked is not None:
         model = calibrate_on(model, course.truth, model.logits_of(course.checked.batches))
-    return replace(model, facts=training_facts(learnt, held, model, additions, training, history)), history
+    return replace(model, facts=training_facts(learnt, held, model, additions, course.training, history)), history
 
 
 def search_rate(
@@ -131,8 +86,29 @@ def search_rate(
 
     Raises: DataError, OptionError, ShapeError.
     """
-    course = _prepare(learnt, held, reading, settings, training, additions or Additions(), weights, start, teachers)
-    return find_rate(course.network, course.objective, course.source, training)
+    additions = Additions() if additions is None else additions
+    course = _prepare(learnt, held, reading, settings, training, additions, (weights, None), start, teachers)
+    return find_rate(course.network, additions.objective, course.source, course.training)
+
+
+def check_training(
+    learnt: Sequences | Texts, settings: SequenceSettings, training: TrainingSettings, additions: Additions, teachers: SequenceModel | None = None
+) -> tuple[Teacher, ...]:
+    """The teachers of such a training, where all that was asked for can be done with such sequences.
+
+    Raises: DataError, OptionError.
+    """
+    if learnt.labels is None:
+        raise DataError("train: sequences must be some with labels, got no labels; give them.")
+    kind, channels = learnt.labels.kind, 0 if isinstance(learnt, Texts) else len(learnt.names)
+    for name in ("input_noise", "window_warping"):
+        if getattr(training, name):
+            raise OptionError(f"train: {name} must be 0 for whole sequences, as it is of windows, got {getattr(training, name)}; see mix_up.")
+    settings.check_fits(SequenceShape(kind, len(learnt.labels.names), channels, int(not channels)))
+    found = (*(() if teachers is None else (Teacher(teachers.name, teachers),)), *load_teachers(additions.teachers))
+    additions.check_for(texts=not channels, measures=settings.missing_aware, numbers=kind == "number", taught=bool(found))
+    check_teachers(found, learnt, learnt.labels)
+    return found
 
 
 @dataclass(frozen=True)
@@ -140,7 +116,7 @@ class _Course:
     """What a training begins with."""
 
     network: SequenceNetwork
-    objective: SequenceObjective
+    training: TrainingSettings
     source: SequenceSource
     checked: SequenceSource | None
     reader: Reader
@@ -156,28 +132,27 @@ def _prepare(
     settings: SequenceSettings,
     training: TrainingSettings,
     additions: Additions,
-    weights: ArrayLike | None,
+    weights: tuple[ArrayLike | None, ArrayLike | None],
     start: SequenceModel | None,
     teachers: SequenceModel | None,
 ) -> _Course:
-    _check_settings(learnt, reading, settings, training)
-    labels = check_labels("train", learnt, *_answers(learnt, start, teachers))
-    objective = objective_of(additions, teachers)
-    given = next((model for model in (start, teachers) if model is not None), None)
-    if given is None:
+    labels = check_labels("train", learnt, *_answers(learnt, start))
+    asked = check_training(learnt, settings, training, additions, teachers)
+    if isinstance(learnt, Sequences):
+        check_missing(reading.missing, settings)
+    if start is None:
         reader, findings = fit_reader(learnt, reading)
     else:
-        reader, findings = _reader_of(given, reading), ()
-    if start is not None and teachers is not None and not read_alike(start.reader, teachers.reader):
-        raise OptionError("train: teachers must read as the model to go on from does, got others; train them on the same data.")
+        reader, findings = _reader_of(start, reading), ()
     inputs = reader.inputs(learnt)
-    findings = (*learnt.findings, *labels.findings, *findings, *inputs.findings)
+    training, few = for_few(len(learnt), training, additions.least_updates)
+    findings = (*learnt.findings, *labels.findings, *findings, *inputs.findings, *few)
     checked = truth = None
     if held is not None:
         truth = check_labels("train", held, labels.kind, labels.names)
         judged = reader.inputs(held)
         findings += tuple(f"validation: {finding}" for finding in (*held.findings, *judged.findings))
-        checked = SequenceSource(SequenceBatches(judged), PREDICTED, shuffle=False)
+        checked = SequenceSource(SequenceBatches(judged), PREDICTED, shuffle=False, weights=_checked_weights(weights[1], len(held)))
     shape = SequenceShape(labels.kind, len(labels.names), len(inputs.names), reader.vocabulary)
     with seeded(training.seed):
         if start is None:
@@ -185,22 +160,45 @@ def _prepare(
             network = build(settings, shape, balance)
         else:
             network = _goes_on(start, settings)
-    batches = SequenceBatches(inputs)
-    source = SequenceSource(batches, training.batch_size, weights=_checked_weights(weights, len(learnt)), extra=_digest_of(teachers))
+    batches, loss = SequenceBatches(inputs), _checked_weights(weights[0], len(learnt))
+    soft = _soft(asked, learnt, reader, additions.distillation_temperature)
+    extra = b"" if additions.objective == SequenceObjective() else repr(additions.objective).encode()
+    source = SequenceSource(batches, training.batch_size, weights=loss, soft=soft, extra=extra)
     if training.max_memory_gb is not None:
         with seeded(training.seed):  # on the longest sequence, in as many rows as a batch has
             longest = SequenceBatch.of(batches.batch([int(batches.lengths.argmax())]))
-            fit_memory(network.train(), partial(objective, network, longest), training.max_memory_gb, rows=min(training.batch_size, len(learnt)))
-    return _Course(network, objective, source, checked, reader, labels, truth, tuple(dict.fromkeys(findings)))
+            fit_memory(
+                network.train(), partial(additions.objective, network, longest), training.max_memory_gb, rows=min(training.batch_size, len(learnt))
+            )
+    return _Course(network, training, source, checked, reader, labels, truth, tuple(dict.fromkeys(findings)))
 
 
-def _answers(learnt: Sequences | Texts, start: SequenceModel | None, teachers: SequenceModel | None) -> tuple[Any, tuple[str, ...]]:
-    """The kind and names that labels must have: those of a model that is given, else their own."""
-    known = [(model.kind, model.names) for model in (start, teachers) if model is not None]
-    if len(set(known)) > 1:
-        raise OptionError("train: teachers must answer as the model to go on from does, got others; train them on the same labels.")
-    if known:
-        return known[0]
+def for_few(count: int, training: TrainingSettings, least: int) -> tuple[TrainingSettings, tuple[str, ...]]:
+    """How so many sequences are learnt in at least so many updates, as far as batches of one can, and what there is to say of it.
+
+    Source: Hoffer, Hubara and Soudry, Train longer, generalize better, 2017, arXiv:1705.08741: what counts is the number of updates.
+    """
+    each = -(-least // training.epochs) * training.accumulate * count_of_processes()
+    size = max(1, count // each) if least else training.batch_size
+    if size >= training.batch_size:
+        return training, ()
+    told = f"{count} sequences are few: they are read in batches of {size}, for all epochs, to learn in some {least} updates or more"
+    return training.model_copy(update={"batch_size": size, "patience": None}), (f"{told}; additions.least_updates=0 leaves that",)
+
+
+def _soft(teachers: tuple[Teacher, ...], learnt: Sequences | Texts, reader: Reader, temperature: float) -> NDArray[np.float32] | None:
+    """What teachers say of the sequences, as the network is to say it."""
+    if not teachers:
+        return None
+    said = mean_answer(teachers, learnt, temperature)
+    kind, names = teachers[0].model.kind, teachers[0].model.names
+    return (reader.scaled(Labels(kind, names, said)).values if kind == "number" else said).astype(np.float32)
+
+
+def _answers(learnt: Sequences | Texts, start: SequenceModel | None) -> tuple[Any, tuple[str, ...]]:
+    """The kind and names that labels must have: those of a model to go on from, else their own."""
+    if start is not None:
+        return start.kind, start.names
     return ("class", ()) if learnt.labels is None else (learnt.labels.kind, learnt.labels.names)
 
 
@@ -230,14 +228,6 @@ def _goes_on(start: SequenceModel, settings: SequenceSettings) -> SequenceNetwor
     return deepcopy(start.network)
 
 
-def _check_settings(learnt: Sequences | Texts, reading: Reading, settings: SequenceSettings, training: TrainingSettings) -> None:
-    if isinstance(learnt, Sequences):
-        check_missing(reading.missing, settings)
-    for name, instead in (("input_noise", "mix_up"), ("window_warping", "mix_up")):
-        if getattr(training, name):
-            raise OptionError(f"train: {name} must be 0 for whole sequences, as it is of windows, got {getattr(training, name)}; see {instead}.")
-
-
 def _checked_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float32] | None:
     """Raises: ShapeError, DataError."""
     if weights is None:
@@ -248,12 +238,3 @@ def _checked_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float3
     if not np.isfinite(found).all() or (found < 0).any() or not found.any():
         raise DataError("train: weights must be finite numbers of at least 0, and one above 0, got others; leave out what is not to be learnt.")
     return found
-
-
-def _digest_of(teachers: SequenceModel | None) -> bytes:
-    """What they say is learnt as labels are."""
-    found = sha256()
-    for network in () if teachers is None else teachers.networks:
-        for name, weight in network.state_dict().items():
-            found.update(name.encode() + weight.numpy().tobytes())
-    return b"" if teachers is None else found.digest()

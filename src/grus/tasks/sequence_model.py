@@ -200,13 +200,14 @@ def check_labels(who: str, data: Sequences | Texts, kind: Kind, names: Sequence[
         raise DataError(f"{who}: sequences must be some with labels, got {'none' if labels is not None else 'no labels'}; give them.")
     if (labels.kind, labels.names) != (kind, tuple(names)):
         raise DataError(
-            f"{who}: labels must be those of training, {kind!r} of {_listed(names)}, got {labels.kind!r} of {_listed(labels.names)}; "
+            f"{who}: labels must be those of training, {kind!r} of {listed(names)}, got {labels.kind!r} of {listed(labels.names)}; "
             "read them by the names of training."
         )
     return labels
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, for a message."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 

@@ -76,6 +76,10 @@ class NumberReader:
         how = self.reading
         return prepare(data, self.scaling, how.missing, elapsed=how.elapsed, max_steps=how.max_steps, truncate=how.truncate)
 
+    def scaled(self, labels: Labels) -> Labels:
+        """Real targets in the units of a network; other labels are as they were."""
+        return self.scaling.labels(labels)
+
     def numbers(self, outputs: Array) -> Array:
         """What a network says of real targets, [N, K], in their own units."""
         return self.scaling.invert(outputs)
@@ -106,7 +110,12 @@ class TextReader:
             raise DataError("TextReader: data must be texts, as in training, got sequences of numbers; give such.")
         tokens = tokenize(replace(data, findings=()), self.tokenizer, self.reading.max_steps, self.reading.truncate)
         found = of_tokens(tokens)
-        return replace(found, labels=self._scaled(data.labels), findings=(*tokens.findings, *notice_unknown(tokens, "texts")))
+        labels = None if data.labels is None else self.scaled(data.labels)
+        return replace(found, labels=labels, findings=(*tokens.findings, *notice_unknown(tokens, "texts")))
+
+    def scaled(self, labels: Labels) -> Labels:
+        """Real targets in the units of a network; other labels are as they were."""
+        return labels if self.targets is None else Labels("number", labels.names, affine(self.targets, labels.values))
 
     def numbers(self, outputs: Array) -> Array:
         """What a network says of real targets, [N, K], in their own units."""
@@ -116,9 +125,6 @@ class TextReader:
         """All that was fitted, as JSON by the name of its file, with exact floats."""
         scalers = {} if self.targets is None else {"scalers.json": json.dumps(self.targets.to_dict())}
         return {"tokenizer.json": self.tokenizer.to_json(), **scalers}
-
-    def _scaled(self, labels: Labels | None) -> Labels | None:
-        return labels if labels is None or self.targets is None else Labels("number", labels.names, affine(self.targets, labels.values))
 
 
 Reader = NumberReader | TextReader

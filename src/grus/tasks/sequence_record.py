@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from grus.data.sequence_labels import DTYPES
 from grus.data.sequences import Kind, Labels, Sequences, Texts
 from grus.errors import DataError
-from grus.evaluation.bootstrap import Draws, Interval, difference_interval, score_interval
+from grus.evaluation.bootstrap import Draws, Interval, difference_interval, drawn_metrics, score_interval
 from grus.evaluation.comparison import McNemar, mcnemar
 from grus.evaluation.predictions import Predictions
-from grus.evaluation.scores import Scores, metrics_of, score
+from grus.evaluation.scores import Scores, limits_of, score
 from grus.evaluation.seeds import Spreads, spreads
 from grus.evaluation.sequence_judging import baselines_for, judge_baselines
 
@@ -87,12 +87,14 @@ class SequenceRecord:
         Raises: DataError where there is no other seed.
         """
         found = {self.seed: self.predicted[self.model], **self.seeds}
-        return spreads({seed: score(self.truth, predicted).values for seed, predicted in found.items()})
+        return spreads({seed: score(self.truth, predicted).values for seed, predicted in found.items()}, limits_of=limits_of)
 
     def compared(self) -> dict[str, McNemar | Interval]:
-        """The network beside each baseline: who was right where; of numbers, the mean absolute error less the baseline's and its interval."""
+        """The network beside each baseline: who was right where; of numbers, the mean absolute error less the baseline's and its interval, which
+        takes two sequences."""
         others = [name for name in self.predicted if name != self.model]
         if self.kind == "number":
+            others = others if len(self) > 1 else []
             return {name: difference_interval(self.truth, self.predicted[self.model], self.predicted[name], DIFFERENCE) for name in others}
         right = {name: Predictions.of(self.truth, predicted).right for name, predicted in self.predicted.items()}
         return {name: mcnemar(right[self.model], right[name]) for name in others}
@@ -196,10 +198,10 @@ def judge(
 
 
 def with_intervals(record: SequenceRecord, draws: Draws, on_progress: Progress | None = None) -> SequenceRecord:
-    """The record with an interval of each of the network's metrics that is defined; those that cannot be drawn are told."""
+    """The record with an interval of each of the network's `drawn_metrics` that is defined; those that cannot be drawn are told."""
     intervals: dict[str, Interval] = {}
     findings = list(record.findings)
-    values, metrics = record.scores_of(record.model).values, list(metrics_of(record.truth))
+    values, metrics = record.scores_of(record.model).values, drawn_metrics(record.truth)
     for number, metric in enumerate(metrics):
         if on_progress is not None:
             on_progress(number, len(metrics), "intervals")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from grus.data.sequence_batches import SequenceBatches
 from grus.data.sequences import Texts
 from grus.errors import DataError, OptionError
 from grus.evaluation.bootstrap import Draws
@@ -27,11 +28,12 @@ from grus.tasks.folder import RunFolder, write_text
 from grus.tasks.progress import judging_progress, training_reporter
 from grus.tasks.run_record import check_out, digest_of, leave_place, place_for, write_judgement
 from grus.tasks.seeds import check_seeds
-from grus.tasks.sequence_config import of_sequences
+from grus.tasks.sequence_config import in_keys, of_sequences
 from grus.tasks.sequence_data import Data, RunConfig, SequenceParts, content_of, like_of, parts_of, read_data, read_labelled
-from grus.tasks.sequence_learning import search_rate, train
+from grus.tasks.sequence_learning import check_training, for_few, search_rate, train
 from grus.tasks.sequence_model import SequenceModel
 from grus.tasks.sequence_record import Progress, SequenceRecord, compared_sentences, judge
+from grus.tasks.sequence_teachers import teacher_findings
 from grus.training import History
 from grus.training.ranks import rank_of_process
 from grus.training.rate_finder import RateSearch
@@ -46,7 +48,12 @@ def prepare_run(config: RunConfig) -> SequenceParts:
 
     Raises: DataError, OptionError.
     """
-    return parts_of(of_sequences(config))
+    config = of_sequences(config)
+    parts = parts_of(config)
+    with in_keys():
+        check_training(parts.learnt, config.model, config.training, config.additions)
+    findings = (*parts.findings, *teacher_findings(config), *for_few(len(parts.learnt), config.training, config.additions.least_updates)[1])
+    return replace(parts, findings=findings)
 
 
 def noticed(parts: SequenceParts) -> tuple[str, ...]:
@@ -190,10 +197,11 @@ def predict_run(
     if levels is not None:
         raise OptionError(f"predict: --levels must be left out for task {config.task}, got {', '.join(map(str, levels))}; it is for forecasts.")
     found = _unlabelled(config, model, data)
-    said = model.predict(found)
-    for finding in (*found.findings, *model.reader.inputs(replace(found, labels=None)).findings):
+    inputs = model.reader.inputs(replace(found, labels=None))
+    logits = model.logits_of(SequenceBatches(inputs))
+    for finding in (*found.findings, *inputs.findings):
         tell(finding)
-    return answers_frame(model, found.ids, said)
+    return answers_frame(model, found.ids, logits if model.kind == "number" else model.probabilities(logits))
 
 
 def answers_frame(model: SequenceModel, ids: Sequence[str], said: NDArray[np.float64]) -> pd.DataFrame:
@@ -259,5 +267,6 @@ def _test_name(config: RunConfig) -> str:
 
 def _data(config: RunConfig, parts: SequenceParts) -> str:
     learnt = parts.learnt
-    size = "" if isinstance(learnt, Texts) else f", {int(learnt.lengths.sum()):,} steps of {len(learnt.names)} channels"
+    channels = 0 if isinstance(learnt, Texts) else len(learnt.names)
+    size = "" if isinstance(learnt, Texts) else f", {int(learnt.lengths.sum()):,} steps of {channels} channel{'s' * (channels != 1)}"
     return f"{_name(config)} ({len(learnt):,} {parts.noun}{size})"

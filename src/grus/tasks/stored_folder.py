@@ -110,7 +110,7 @@ class Store:
             raise OptionError(f"save: {folder} must hold a saved {self.noun} and nothing else to be replaced, got other files; choose another name.")
 
     def _is_known(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.files)
+        return Path(name).name == name and any(fnmatchcase(name, pattern) for pattern in self.files)  # * would match a path elsewhere
 
     def _read(self, path: Path) -> bytes:
         try:

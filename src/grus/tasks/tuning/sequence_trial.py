@@ -9,8 +9,9 @@ from grus.evaluation.classification import CLASSES, LABELS, TWO_CLASSES
 from grus.evaluation.scores import HIGHER_IS_WORSE, NUMBERS, score
 from grus.tasks.config import Config
 from grus.tasks.sequence_config import of_sequences
-from grus.tasks.sequence_data import RunConfig, SequenceParts, parts_of
+from grus.tasks.sequence_data import RunConfig, SequenceParts
 from grus.tasks.sequence_learning import train
+from grus.tasks.sequence_run import prepare_run
 from grus.tasks.tuning.outcome import LOSS, Asking, Found, GoOn
 
 METRICS: tuple[str, ...] = (LOSS, *dict.fromkeys((*TWO_CLASSES, *CLASSES, *LABELS, *NUMBERS)))
@@ -22,7 +23,7 @@ def read(config: Config) -> SequenceParts:
 
     Raises: DataError, OptionError.
     """
-    return replace(parts_of(of_sequences(config)), test=None)
+    return replace(prepare_run(of_sequences(config)), test=None)
 
 
 def digest_of(parts: SequenceParts) -> str:
