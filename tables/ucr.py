@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from grus.data import SequenceColumns, Sequences, read_sequences
 from grus.evaluation.warping import NearestNeighbour
 from grus.models import SequenceSettings
@@ -18,15 +16,12 @@ from tables.bend import Bend, Slant
 from tables.classified import ACCURACY, Recipe, rows
 from tables.table import Row, Table
 
-STROKES = SequenceColumns(label="digit", channels=("x", "y"))
-POINTS = [*(f"{axis}{number}" for number in range(1, 9) for axis in "xy"), "digit"]
+STROKES = SequenceColumns(label="16", channels=("x", "y"), header=False)
 
 
 def read(path: Path, like: Sequences | None = None) -> Sequences:
-    """A .ts file of the archives, or a table without a header of x1, y1, … x8, y8 and the digit."""
-    if ".ts" in path.suffixes:
-        return read_sequences(path, like=like)
-    return read_sequences(pd.read_csv(path, names=POINTS), STROKES, kind="class", like=like)
+    """A .ts file of the archives, or a table without a header of x and y eight times and the digit."""
+    return read_sequences(path, like=like) if ".ts" in path.suffixes else read_sequences(path, STROKES, kind="class", like=like)
 
 
 def run(files: tuple[str, str], recipe: Recipe, folder: Path, seeds: Sequence[int]) -> Iterator[Row]:

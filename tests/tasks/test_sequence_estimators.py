@@ -348,7 +348,7 @@ def test_partial_fit_goes_on_in_the_units_of_the_first_call() -> None:
 def test_partial_fit_of_numbers_and_after_loading(tmp_path: Path) -> None:
     X, _ = sequences(60)
     level = X.mean(1)[:, 0] * 50
-    estimator = small(SequenceRegressor, epochs=5, training={"learning_rate": 0.03, "optimiser": "adam", "optimiser_options": {"betas": (0.9, 0.99)}})
+    estimator = small(SequenceRegressor, epochs=5, training={"learning_rate": 0.03, "optimiser": "adam", "optimiser_options": {"betas": [0.9, 0.99]}})
     estimator.partial_fit(X, level).save(tmp_path / "model")
     loaded = SequenceRegressor.load(tmp_path / "model")
     assert loaded.get_params() == estimator.set_params(missing="mean+mask", pooling="last", dropout=0.0).get_params()

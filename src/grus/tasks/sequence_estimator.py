@@ -218,8 +218,6 @@ class SequenceEstimator(SequenceOptions, ABC):
         fields = SequenceSettings.model_fields
         further = {name: settings[name] for name in settings if name not in IMPLIED and settings[name] != fields[name].default}
         more = {name: value for name, value in (("elapsed", how.elapsed), ("tokenizer_options", dict(how.tokenizer_options))) if value}
-        if (options := (given.get("training") or {}).get("optimiser_options")) is not None:  # JSON has lists for tuples
-            given["training"]["optimiser_options"] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         found.set_params(model=further or None, reading=more or None)
         found.set_params(**{name: value for name, value in given.items() if name in found.get_params(deep=False)}, n_networks=len(model.networks))
         found.model_, found.history_, found.histories_, found.seed_ = model, History(), (), found.random_state
