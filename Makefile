@@ -29,6 +29,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.forecasting
+	$(BIN)/python -m benchmarks.epochs
 	$(BIN)/python -m benchmarks.regularisers
 	$(BIN)/python -m benchmarks.distributed
 

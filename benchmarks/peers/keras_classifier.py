@@ -1,0 +1,167 @@
+"""Keras: its ``GRU`` layer, masked by the embedding, and ``Model.fit``; on TensorFlow, with XLA and without, and on JAX in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.classifiers import EPSILON, KERAS, KERAS_JAX, XLA, Array, Arrays, Learnt, Task, compared, directions
+from grus.convert import from_keras, to_keras
+from grus.data.sequence_batches import PaddedBatch
+
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras  # noqa: E402  (reads the variable above)
+
+# The maximum takes no mask, nor needs it: behind the end of a text its last output stands again.
+warnings.filterwarnings("ignore", "Layer 'global_max_pooling1d", UserWarning)
+MULTIPLE = 64  # XLA compiles anew for each number of steps, so texts are padded to a multiple
+RATE = 1024.0  # of the one step of gradient descent that tells a gradient: high, so that it is not rounded away beside the weight
+Batch = tuple[Array, Array]
+
+
+class Learner:
+    """The batches are arrays before the clock runs, which then runs through ``Model.fit``."""
+
+    def __init__(self, task: Task, threads: int, xla: bool = True) -> None:
+        if BACKEND == "tensorflow":
+            _restrict(threads)
+        self.task, self.xla = task, xla
+        self.model, self.plain = _models(task, unroll=task.steps is not None and not xla)  # it is faster without XLA alone
+        self._load()
+        self.start = [variable.numpy() for variable in self.model.variables]
+        self.weights = self.model.count_params()
+        self.compiled: set[Any] = set()
+
+    def gradients(self, batch: PaddedBatch) -> Arrays:
+        self._reset()
+        self._compile(self.plain, keras.optimizers.SGD(RATE))
+        before = self._arrays()
+        loss = float(self.plain.train_on_batch(*self._batch(batch)))
+        found = {path: (before[path] - after) / RATE for path, after in self._arrays().items()}
+        embedding = {"embedding.weight": found.pop("embedding/embeddings")} if self.task.shape.tokens else {}
+        plain = embedding | {"output.weight": found.pop("output/kernel").T, "output.bias": found.pop("output/bias")}
+        return compared(loss, plain, from_keras(list(found.values()), "gru"))
+
+    def epoch(self, seed: int, count: int) -> Learnt:
+        batches, training = [self._batch(batch) for batch in self.task.batches(seed, count)], self.task.training
+        if not self.compiled:
+            self._compile(self.model, keras.optimizers.Adam(training.learning_rate, epsilon=EPSILON, global_clipnorm=training.clip_norm))
+        # XLA compiles for each shape, TensorFlow alone for all numbers of steps at once.
+        shapes = {values.shape if self.xla else len(values): (values, target) for values, target in batches}
+        new = [shapes[shape] for shape in shapes.keys() - self.compiled]
+        if new:
+            self._fit(new)
+            self.compiled |= shapes.keys()
+        self._reset()
+        optimiser = self.model.optimizer
+        for variable in optimiser.variables:
+            if variable is not optimiser.learning_rate:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+        started = time.perf_counter()
+        loss = self._fit(batches)
+        return Learnt(time.perf_counter() - started, loss)
+
+    def _fit(self, batches: Sequence[Batch]) -> float:
+        def each() -> Iterator[Batch]:
+            yield from batches
+
+        data = _dataset(each, self.task) if BACKEND == "tensorflow" else each()
+        return float(self.model.fit(data, steps_per_epoch=len(batches), shuffle=False, verbose=0).history["loss"][0])
+
+    def _compile(self, model: Any, optimiser: Any) -> None:
+        model.compile(optimiser, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=self.xla)
+
+    def _reset(self) -> None:
+        """The weights as at the beginning."""
+        for variable, value in zip(self.model.variables, self.start, strict=True):
+            variable.assign(value)
+
+    def _arrays(self) -> Arrays:
+        return {weight.path: weight.numpy() for weight in self.model.trainable_variables}
+
+    def _load(self) -> None:
+        weights, layer = self.task.weights(), self.model.get_layer
+        layer("output").set_weights([weights["output.weight"].T, weights["output.bias"]])
+        if self.task.shape.tokens:
+            layer("embedding").set_weights([weights["embedding.weight"]])
+        layer("recurrent").set_weights(to_keras(directions(weights), "gru"))
+
+    def _batch(self, batch: PaddedBatch) -> Batch:
+        values = batch.values
+        if self.task.shape.tokens:
+            behind = -values.shape[1] % MULTIPLE if self.xla else 0
+            values = np.pad(values.astype(np.int32), ((0, 0), (0, behind)))
+        return values, batch.target
+
+
+def _models(task: Task, unroll: bool) -> tuple[Any, Any]:
+    """The network, and the same layers without dropout."""
+    settings, shape = task.settings, task.shape
+    if shape.tokens:
+        given = keras.Input((None,), dtype="int32")
+        read = keras.layers.Embedding(shape.vocabulary, settings.embedding_size, mask_zero=True, name="embedding")(given)
+    else:
+        given = read = keras.Input((task.steps, shape.channels))
+    layer = keras.layers.GRU(settings.hidden_size, return_sequences=True, unroll=unroll, name=None if settings.bidirectional else "recurrent")
+    steps = (keras.layers.Bidirectional(layer, name="recurrent") if settings.bidirectional else layer)(read)
+    pooled = keras.layers.concatenate([keras.layers.GlobalAveragePooling1D()(steps), keras.layers.GlobalMaxPooling1D()(steps)])
+    output = keras.layers.Dense(shape.outputs, name="output")
+    return keras.Model(given, output(keras.layers.Dropout(settings.dropout)(pooled))), keras.Model(given, output(pooled))
+
+
+def _restrict(threads: int) -> None:
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # it warns of compiling for each number of steps, which is meant
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)  # the two directions run side by side
+
+
+def _dataset(each: Callable[[], Iterator[Batch]], task: Task) -> Any:
+    """The batches with their shapes told: of a plain generator Keras takes the first two batches' for those of all."""
+    import tensorflow as tf
+
+    values = tf.TensorSpec((None, None), tf.int32) if task.shape.tokens else tf.TensorSpec((None, task.steps, task.shape.channels), tf.float32)
+    return tf.data.Dataset.from_generator(each, output_signature=(values, tf.TensorSpec((None,), tf.int64)))
+
+
+class Remote:
+    """A learner on JAX: a process has one backend of Keras."""
+
+    def __init__(self, task: Task, threads: int) -> None:
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (task, threads))
+        os.environ["KERAS_BACKEND"] = "jax"  # the process reads it when it starts, which is at the first question
+        try:
+            self.weights: int = self.pool.submit(_ask, "weights").result()
+        finally:
+            os.environ["KERAS_BACKEND"] = BACKEND
+
+    def gradients(self, batch: PaddedBatch) -> Arrays:
+        return self.pool.submit(_ask, "gradients", batch).result()
+
+    def epoch(self, seed: int, count: int) -> Learnt:
+        return self.pool.submit(_ask, "epoch", seed, count).result()
+
+
+_here: list[Learner] = []  # in the process of a Remote, its learner
+
+
+def _begin(task: Task, threads: int) -> None:
+    _here.append(Learner(task, threads))
+
+
+def _ask(name: str, *given: Any) -> Any:
+    found = getattr(_here[0], name)
+    return found(*given) if given else found
+
+
+LEARNERS = {KERAS: partial(Learner, xla=False), XLA: Learner, KERAS_JAX: Remote}
