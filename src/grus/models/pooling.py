@@ -1,6 +1,10 @@
 """One vector of all steps of a sequence; padding has no part in it."""
 
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
+
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +16,30 @@ def real_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     Shapes: lengths [B]; result [steps, B].
     """
     return torch.arange(steps, device=device).unsqueeze(1) < lengths.to(device)
+
+
+class _Largest(torch.autograd.Function):
+    """The gradient is made by arithmetic alone: masks of booleans take nine times as long as a product, and PyTorch's own amax makes them."""
+
+    @staticmethod
+    def forward(ctx: Any, sequence: Tensor) -> Tensor:
+        found = sequence.amax(0)
+        ctx.save_for_backward(sequence, found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        sequence, found = ctx.saved_tensors
+        ties = (sequence - found).sign_().add_(1)
+        return ties.mul_(upstream[0] / ties.sum(0))
+
+
+def largest(sequence: Tensor) -> Tensor:
+    """The largest of all steps, unit by unit; steps that tie share the gradient evenly, as those of ``torch.amax`` do.
+
+    Shapes: sequence [T, ...]; result [...].
+    """
+    return cast(Tensor, _Largest.apply(sequence))
 
 
 class Pooling(nn.Module):
@@ -36,15 +64,16 @@ class Pooling(nn.Module):
         own = lengths.to(sequence.device)
         if self.kind == "last":
             return sequence[own - 1, torch.arange(len(own), device=own.device)], None
-        padded = ~real_steps(lengths, len(sequence), sequence.device).unsqueeze(-1)
+        real = None if bool((lengths == len(sequence)).all()) else real_steps(lengths, len(sequence), sequence.device).unsqueeze(-1)
         if self.kind == "attention":
-            weights = self.score(torch.tanh(self.hidden(sequence))).masked_fill(padded, -torch.inf).softmax(0)
-            return (weights * sequence.masked_fill(padded, 0)).sum(0), weights.squeeze(-1).t()
+            scores = self.score(torch.tanh(self.hidden(sequence)))
+            weights = (scores if real is None else scores.masked_fill(~real, -torch.inf)).softmax(0)
+            return (weights * sequence).sum(0), weights.squeeze(-1).t()
         found: list[Tensor] = []
         if "mean" in self.kind:
-            found.append(sequence.masked_fill(padded, 0).sum(0) / own.unsqueeze(-1))
+            found.append((sequence if real is None else sequence * real.to(sequence.dtype)).sum(0) / own.unsqueeze(-1))
         if "max" in self.kind:
-            found.append(sequence.masked_fill(padded, -torch.inf).amax(0))
+            found.append(largest(sequence if real is None else sequence + real.to(sequence.dtype).log()))
         return torch.cat(found, -1), None
 
     def extra_repr(self) -> str:

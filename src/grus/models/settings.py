@@ -101,7 +101,7 @@ class LayerSettings(BaseModel):
             )
         if aware and self.num_layers > 1:
             raise OptionError(
-                f"{who}: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask has no layer above: take 1, or another cell."
+                f"{who}: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask goes no higher: take 1, or another cell."
             )
         return self
 
