@@ -102,6 +102,24 @@ def test_evaluation_in_json_and_of_other_data(run: Path, capsys: pytest.CaptureF
     assert contents(run) == before
 
 
+def test_what_is_of_one_group_is_judged_together(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = write_texts(Path("a.tsv"), 90).read_text("utf-8").splitlines()
+    who = ["who", *(f"w{number // 3}" for number in range(90))]
+    Path("a.tsv").write_text("".join(f"{name}\t{line}\n" for name, line in zip(who, lines, strict=True)), encoding="utf-8")
+    assert main(["fit", "a.tsv", *TEXTS, "--set=data.groups=who", "--test", "0.7", "--valid", "0", "--out", "run", *SMALL]) == 0
+    assert main(["evaluate", "run", *FEW]) == 0
+    assert " interval " in capsys.readouterr().err.partition("gru beside majority class: accuracy ")[2]
+    record = SequenceRecord.from_json(Path("run/evaluation.json").read_text("utf-8"))
+    assert record.groups == tuple(f"w{(int(id) - 2) // 3}" for id in record.ids)
+    assert record.intervals["log_loss"].findings == ("the sequences of a group are drawn together, 21 groups in every draw",)
+    assert main(["evaluate", "run", "--data", "a.tsv", "--out", "whole.json", *FEW]) == 0
+    assert SequenceRecord.from_json(Path("whole.json").read_text("utf-8")).groups == tuple(who[1:])
+    write_texts(Path("other.tsv"), 12, 7)
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--data", "other.tsv", "--out", "other.json", *FEW]) == 1
+    assert "other.tsv: column 'who' must be there once, got 'label', 'text_a'" in capsys.readouterr().err
+
+
 def test_networks_of_other_seeds_are_tested_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "run", "--quiet", "--seeds", "0,1", *FEW]) == 0
     assert "gru over seeds 0, 1:\n  accuracy " in capsys.readouterr().out

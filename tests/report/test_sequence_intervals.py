@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from grus.data.sequences import Kind, Labels
-from grus.evaluation.bootstrap import Draws
+from grus.evaluation.bootstrap import Draws, Interval, difference_interval
 from grus.report import render
-from grus.report.sequence_scores import Judged, answer, comparisons, score_table, seed_section
+from grus.report.sequence_calibration import calibration_sentence, judge_calibration
+from grus.report.sequence_scores import DRAWS, Judged, answer, comparisons, scope, score_table, seed_section
 from grus.tasks.sequence_record import with_intervals
 from tests.report.answers import classes, labels, numbers, of_kind, page, right_on
 
@@ -27,6 +28,37 @@ def test_table_has_no_interval_where_every_draw_is_alike_and_tells_of_the_draws(
         "there is none of the calibration error, to which every draw adds."
     )
     assert "Of the intervals" not in score_table(Judged(of_kind("number"))).caption
+
+
+def test_groups_are_compared_by_intervals_and_the_page_says_so() -> None:
+    made = replace(right_on(90, 60, 60), groups=tuple(str(n // 4) for n in range(100)))
+    judged = Judged(with_intervals(made, Draws(100, confidence=0.9)))
+    bounds = made.compared()["rival"]
+    assert isinstance(bounds, Interval)
+    between = f"{100 * bounds.low:.1f} to {100 * bounds.high:.1f} %"
+    assert comparisons(judged) == [
+        f"gru is better than rival: accuracy 90.0 % against 60.0 % (95 % interval of the difference {between}, groups drawn as wholes)."
+    ]
+    assert " (90 % interval " in answer(judged)
+    assert scope(judged.record).startswith("Tested on 100 sequences in 25 groups that had no part in training; ")
+    table = score_table(judged)
+    assert table.head[2] == "90 % interval"
+    assert " Of the intervals: the sequences of a group are drawn together, 25 groups in every draw; " in table.caption
+    assert " if no sequence depended on another" in calibration_sentence(judged, judge_calibration(judged))
+    few = Judged(with_intervals(replace(made, groups=tuple(str(n % 2) for n in range(100))), Draws(100)))
+    assert comparisons(few)[0].endswith("(2 groups are fewer than the 20 that it takes to tell chance by).")
+    assert answer(few).endswith("better, but chance may explain it.")
+    assert "no intervals: bootstrap: there must be at least 20 groups of sequences, got 2; test on more." in few.record.findings
+
+
+def test_roc_auc_of_groups_is_compared_by_whole_groups() -> None:
+    made = classes(2, 400, share=0.9)
+    alone, groups = Judged(made), Judged(replace(made, groups=tuple(str(n // 8) for n in range(400))))
+    assert alone.metric == groups.metric == "roc_auc"
+    assert comparisons(groups)[0].split(" (")[0] == comparisons(alone)[0].split(" (")[0]
+    assert comparisons(groups)[0].endswith(", groups drawn as wholes).")
+    found = difference_interval(made.truth, made.predicted["gru"], made.predicted["rival"], "roc_auc", DRAWS, groups.record.groups)
+    assert f"95 % interval of the difference {100 * found.low:.1f} to {100 * found.high:.1f} %" in comparisons(groups)[0]
 
 
 @pytest.mark.parametrize("kind", ["class", "labels", "number"])

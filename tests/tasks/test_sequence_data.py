@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from grus.data.sequences import Labels, Sequences, Texts
 from grus.errors import DataError, OptionError
 from grus.tasks.config import check
 from grus.tasks.draft import Draft
-from grus.tasks.sequence_data import RunConfig, SequenceParts, content_of, like_of, parts_of, read_data
+from grus.tasks.sequence_data import RunConfig, SequenceParts, content_of, groups_in, like_of, parts_of, read_data
 from grus.tasks.sequence_reading import Reading
 from tests.tasks.written_sequences import write_steps, write_texts
 
@@ -141,10 +142,20 @@ def test_groups_stay_together_and_are_no_channel(elsewhere: Path) -> None:
     patients = [{int(id[1:]) // 3 for id in part.ids} for part in (found.learnt, found.held, found.test)]
     assert not (patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2])
     assert sum(map(len, patients)) == 10
+    assert found.test_groups == tuple(f"p{int(id[1:]) // 3}" for id in found.test.ids)
+    assert parts(**given | {"test": 0}).test_groups is None
+    assert parts(**STEPS, label="kind").test_groups is None
     (elsewhere / "b.tsv").write_text("who\tlabel\ttext\n" + "".join(f"p{at // 4}\t{at % 2}\tfine film {at}\n" for at in range(24)), encoding="utf-8")
     texts = parts(path="b.tsv", text="text", groups="who", test=0.2, validation=0.2)
     assert texts.test is not None
     assert not {(int(id) - 2) // 4 for id in texts.learnt.ids} & {(int(id) - 2) // 4 for id in texts.test.ids}
+    assert texts.test_groups == tuple(f"p{(int(id) - 2) // 4}" for id in texts.test.ids)
+    assert list(texts.content()) != list(replace(texts, test_groups=None).content())
+    write_steps(elsewhere / "other.csv", 4, 1)
+    assert groups_in(config_of(**given), Path("other.csv")) == ("p0", "p0", "p0", "p1")
+    (elsewhere / "other.csv").write_text("id,time,a,b,kind\ns0,0,1,2,up\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"other.csv: column 'patient' must be there once, got 'id', 'time', 'a', 'b', 'kind'"):
+        groups_in(config_of(**given), Path("other.csv"))
 
 
 def test_labels_come_from_a_table_of_their_own(elsewhere: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from grus.data.sequences import Labels, Texts
 from grus.errors import DataError
-from grus.evaluation.bootstrap import Draws, Interval
+from grus.evaluation.bootstrap import Draws, Interval, difference_interval, score_intervals
 from grus.evaluation.comparison import McNemar
 from grus.models import SequenceSettings, SequenceShape
 from grus.models.sequence import build
@@ -57,6 +58,37 @@ def test_numbers_are_compared_by_their_errors() -> None:
     assert compared_sentences(found) == ["gru beside mean: mae -2, 95 % interval -2 to -2"]
 
 
+def grouped(groups: int, N: int = 120) -> SequenceRecord:
+    """The network is right on nine sequences of ten, the rival on those of two groups of three."""
+    rng = np.random.default_rng(0)
+    truth, of = Labels("class", ("a", "b"), np.arange(N) % 2), np.arange(N) % groups
+    right = {"gru": rng.random(N) < 0.9, "rival": of % 3 > 0}
+    predicted = {name: np.where((truth.values[:, None] == [0, 1]) == good[:, None], 0.8, 0.2) for name, good in right.items()}
+    return SequenceRecord("gru", "class", truth.names, tuple(map(str, range(N))), truth, predicted, groups=tuple(f"p{group}" for group in of))
+
+
+def test_sequences_in_groups_are_compared_by_the_interval_of_the_difference() -> None:
+    record = grouped(30)
+    (found,) = record.compared().values()
+    ours, theirs = record.predicted.values()
+    assert found == difference_interval(record.truth, ours, theirs, "accuracy", groups=record.groups)
+    alone = difference_interval(record.truth, ours, theirs, "accuracy")
+    assert found.high - found.low > 1.3 * (alone.high - alone.low)
+    assert compared_sentences(record) == [
+        f"gru beside rival: accuracy {found.value:+.4g}, 95 % interval {found.low:+.4g} to {found.high:+.4g} "
+        "(the sequences of a group are drawn together, 30 groups in every draw)"
+    ]
+    intervals = with_intervals(record, Draws(100)).intervals
+    assert intervals["accuracy"] == score_intervals(record.truth, ours, Draws(100), record.groups).found["accuracy"]
+
+
+def test_few_groups_have_no_interval_and_say_why() -> None:
+    record = with_intervals(grouped(6), Draws(100))
+    assert (dict(record.intervals), record.compared()) == ({}, {})
+    assert record.findings == ("no intervals: bootstrap: there must be at least 20 groups of sequences, got 6; test on more.",)
+    assert compared_sentences(record) == ["gru is compared with no baseline: 6 groups are fewer than the 20 that it takes to tell chance by"]
+
+
 def test_seeds_spread_with_its_own() -> None:
     found = record_of(seed=3, seeds={1: of_b(0.9, 0.2, 0.9, 0.9, 0.8)})
     assert found.tested_seeds == (1, 3)
@@ -74,7 +106,8 @@ def test_record_is_the_same_after_json() -> None:
         temperature=[1 / 3],
         seed=2,
     )
-    made = with_intervals(made, Draws(100))
+    assert "groups" not in made.to_dict()
+    made = with_intervals(made, Draws(100, confidence=0.9))
     found = SequenceRecord.from_json(made.to_json())
     assert found.to_dict() == made.to_dict()
     assert found.intervals["accuracy"] == made.intervals["accuracy"]
@@ -83,6 +116,16 @@ def test_record_is_the_same_after_json() -> None:
         np.testing.assert_array_equal(found.predicted[name], made.predicted[name])
     np.testing.assert_array_equal(found.seeds[5], made.seeds[5])
     assert found.truth.values.dtype == np.int64
+    assert (found.groups, found.intervals["accuracy"].confidence) == (None, 0.9)
+    groups = replace(made, groups=("1", "1", "2", "2", "ф"))
+    assert SequenceRecord.from_json(groups.to_json()).groups == groups.groups
+
+
+def test_record_without_confidences_had_the_usual_one() -> None:
+    tree = json.loads(with_intervals(record_of(), Draws(100)).to_json())
+    for interval in tree["intervals"].values():
+        del interval["confidence"]
+    assert {found.confidence for found in SequenceRecord.from_dict(tree).intervals.values()} == {0.95}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +138,8 @@ def test_record_is_the_same_after_json() -> None:
         (lambda tree: tree.update(model="lstm"), "must be as grus evaluate wrote it"),
         (lambda tree: tree.update(truth=[0, 0, 1, 1, 7]), "must be as grus evaluate wrote it"),
         (lambda tree: tree.update(intervals=3), "must be as grus evaluate wrote it"),
+        (lambda tree: tree.update(groups=["p", "q"]), "2 groups of 5 sequences"),
+        (lambda tree: tree.update(groups=[]), "0 groups of 5 sequences"),
     ],
 )
 def test_damaged_record_is_refused(change: Any, sentence: str) -> None:
@@ -122,5 +167,9 @@ def test_judgement_has_the_network_and_each_baseline_or_why_not() -> None:
     assert any("class 'z' has no example" in finding for finding in found.findings)
     assert set(found.intervals) <= set(found.scores()["gru"])
     assert told[-1][2] == "intervals"
+    assert judge(model, few, texts, baselines=(), groups="aabbccdd").groups == tuple("aabbccdd")
+    for groups in (["p", "q"], ["p", "q", *[None] * 6]):
+        with pytest.raises(DataError, match="evaluate: groups must be 8, one per test sequence, got 2; give one for each"):
+            judge(model, few, texts, groups=groups)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="test sequences must have labels"):
         judge(model, texts, Texts(("a b",), ("0",)))

@@ -1,6 +1,6 @@
 """Whether one of two classifiers is better on the same sequences: McNemar's test of their mistakes, DeLong's of their ROC AUC.
 
-For any other score, `grus.evaluation.bootstrap.difference_interval`.
+For any other score, and for sequences that belong together in groups, `grus.evaluation.bootstrap.difference_interval`.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
@@ -42,7 +42,7 @@ class McNemar:
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> McNemar:
-    """Two-sided test of the sequences that only one of two had right, n_A and n_B of them.
+    """Two-sided test of the sequences that only one of two had right, n_A and n_B of them; they must be independent of one another.
 
     Exactly by the binomial below 25 of them, else by χ² = max(|n_A − n_B| − 1, 0)² / (n_A + n_B) with one degree of freedom.
 
@@ -78,6 +78,8 @@ class AucDifference:
 
 def delong(outcome: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> AucDifference:
     """Two-sided test of the ROC AUC of two scores of the same sequences, and the normal interval of their difference, within [−1, 1].
+
+    The sequences must be independent of one another.
 
     Shapes: outcome [N] of 0 and 1, at least two of each; a and b [N], probabilities or any scores.
     Raises: ShapeError, OptionError, DataError.

@@ -69,6 +69,7 @@ def uncalibrated(record: SequenceRecord) -> Predictions | None:
 def calibration_sentence(judged: Judged, verdict: Verdict) -> str:
     """Whether it is calibrated, and in which direction it is not."""
     model, error, honest = judged.record.model, percent(verdict.error), percent(verdict.honest)
+    honest += "" if judged.record.groups is None else " if no sequence depended on another"
     if not verdict.is_off:
         said = (
             f"As far as {sequences(len(judged.found))} can tell, {model} is calibrated: its error is {error}, and chance alone gives up to {honest}."

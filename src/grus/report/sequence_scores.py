@@ -19,7 +19,7 @@ from grus.report.charts import Table
 from grus.report.page import Section
 from grus.report.records import cells
 from grus.report.sequence_words import REPEATED, brief, chance, figure, is_better_low, metric_of, percent, said, sequences, span
-from grus.tasks.sequence_record import SequenceRecord
+from grus.tasks.sequence_record import DIFFERENCES, SequenceRecord
 
 MOST = 0.75  # of the sequences in one class: from there on accuracy says little of the others
 SURE = 0.05  # probability below which chance is not called an explanation
@@ -95,32 +95,31 @@ def rivals(judged: Judged, metric: str) -> list[str]:
 
 
 def gap(judged: Judged, rival: str, metric: str) -> Gap:
-    """The network beside a baseline: McNemar's test of accuracy, DeLong's of the ROC AUC, a bootstrap of any other score."""
+    """The network beside a baseline: McNemar's test of accuracy, DeLong's of the ROC AUC, a bootstrap of any other score and of groups."""
     scores, record = judged.scores, judged.record
     ours, theirs = scores[record.model][metric], scores[rival][metric]
-    if metric in ("accuracy", "subset_accuracy"):
-        found = judged.compared[rival]
-        assert isinstance(found, McNemar)
+    if record.too_few:
+        return Gap(metric, rival, ours, theirs, record.too_few, sure=False)
+    found = judged.compared[rival] if metric == DIFFERENCES[record.kind] else _interval(record, rival, metric)
+    if isinstance(found, McNemar):
         right = f"only {record.model} was right on {found.only_a}, only {rival} on {found.only_b}"
         return Gap(metric, rival, ours, theirs, f"{right}; McNemar's test, {chance(found.p_value)}", found.p_value < SURE)
-    if len(record) < 2:
-        return Gap(metric, rival, ours, theirs, "one sequence is too little to tell chance by", sure=False)
-    interval = _interval(judged, rival, metric)
-    between = span(metric, interval.low, interval.high)
-    return Gap(metric, rival, ours, theirs, f"95 % interval of the difference {between}", interval.low > 0 or interval.high < 0)
+    between = f"{_level(found)} interval of the difference {span(metric, found.low, found.high)}"
+    between += ", groups drawn as wholes" if record.groups is not None else ""
+    return Gap(metric, rival, ours, theirs, between, found.low > 0 or found.high < 0)
 
 
-def _interval(judged: Judged, rival: str, metric: str) -> Interval:
-    record = judged.record
+def _interval(record: SequenceRecord, rival: str, metric: str) -> Interval:
     mine, other = record.predicted[record.model], record.predicted[rival]
-    if metric == "roc_auc":
-        found = delong(record.truth.values, mine[:, 1], other[:, 1])
-        return Interval(found.difference, found.low, found.high, math.nan)
-    if metric == "mae":
-        compared = judged.compared[rival]
-        assert isinstance(compared, Interval)
-        return compared
-    return difference_interval(record.truth, mine, other, metric, DRAWS)
+    if metric == "roc_auc" and record.groups is None:
+        found = delong(record.truth.values, mine[:, 1], other[:, 1], DRAWS.confidence)
+        return Interval(found.difference, found.low, found.high, math.nan, confidence=DRAWS.confidence)
+    return difference_interval(record.truth, mine, other, metric, DRAWS, record.groups)
+
+
+def _level(found: Interval) -> str:
+    """How often such an interval should hold: "95 %"."""
+    return f"{100 * found.confidence:g} %"
 
 
 def answer(judged: Judged) -> str:
@@ -161,7 +160,7 @@ def _told(record: SequenceRecord, metric: str, value: float) -> str:
 
 def _bounds(record: SequenceRecord, metric: str) -> str:
     found = drawn(record, metric)
-    return "" if found is None else f" (95 % interval {span(metric, found.low, found.high)})"
+    return "" if found is None else f" ({_level(found)} interval {span(metric, found.low, found.high)})"
 
 
 def drawn(record: SequenceRecord, metric: str) -> Interval | None:
@@ -211,16 +210,22 @@ def without_seen(judged: Judged, seen: NDArray[np.bool_]) -> str:
 
 def scope(record: SequenceRecord) -> str:
     """On what the answer rests."""
+    tested = f"Tested on {sequences(len(record))}{_in_groups(record)} that had no part in training"
     if record.kind == "number":
         low, high = record.truth.values.min(0), record.truth.values.max(0)
         ranges = ", ".join(f"{name} from {figure(a)} to {figure(b)}" for name, a, b in zip(record.names[:3], low, high, strict=False))
         more = f" and {len(record.names) - 3} more" if len(record.names) > 3 else ""
-        return f"Tested on {sequences(len(record))} that had no part in training: {ranges}{more}."
+        return f"{tested}: {ranges}{more}."
     counts = sorted(zip(brief(record.names), record.truth.counts.values(), strict=True), key=lambda entry: -entry[1])
     listed = ", ".join(f"{name} ({count})" for name, count in counts[:6])
     more = f" and {len(counts) - 6} more" if len(counts) > 6 else ""
     what = "classes" if record.kind == "class" else "labels"
-    return f"Tested on {sequences(len(record))} that had no part in training; {len(counts)} {what}: {listed}{more}."
+    return f"{tested}; {len(counts)} {what}: {listed}{more}."
+
+
+def _in_groups(record: SequenceRecord) -> str:
+    count = len(set(record.groups or ()))
+    return f" in {count} group{'s' * (count != 1)}" if count else ""
 
 
 def score_table(judged: Judged) -> Table:
@@ -238,7 +243,7 @@ def score_table(judged: Judged) -> Table:
         if np.isfinite(values).sum() > 1:
             best = np.flatnonzero(values == (np.nanmin(values) if is_better_low(metric) else np.nanmax(values))).tolist()
             strong |= {(row, place + 1 + (len(between) if place else 0)) for place in best}
-    interval = ["95 % interval"] if record.intervals else []
+    interval = [f"{_level(next(iter(record.intervals.values())))} interval"] if record.intervals else []
     smaller = [metric_of(metric).label for metric in metrics if is_better_low(metric)]
     meanings = "; ".join(f"{metric_of(metric).label}: {metric_of(metric).meaning}" for metric in metrics)
     caption = f"The best in bold; smaller is better for {', '.join(smaller)}. {meanings}.{_told_of_draws(record, metrics)}"

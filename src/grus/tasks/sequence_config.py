@@ -95,7 +95,7 @@ class SequenceData(Part):
     elapsed: a channel tells how much time has gone by since the step before.
     validation: what chooses the best epoch and the temperature, drawn at random, class by class; a fraction below 1, a number of sequences or a file.
     test: what the network is judged by, given likewise; 0 learns from all.
-    groups: column whose values stay together in one part, such as the patient.
+    groups: column whose values stay together in one part, such as the patient, and are drawn together where intervals are made.
     split_seed: of that draw.
     """
 

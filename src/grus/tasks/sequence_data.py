@@ -47,13 +47,17 @@ _IN_PYTHON = (
 
 @dataclass(frozen=True, eq=False)
 class SequenceParts:
-    """What a run learns from, what chooses its best epoch, and what it is judged by; the latter two may be none."""
+    """What a run learns from, what chooses its best epoch, and what it is judged by; the latter two may be none.
+
+    test_groups: the group of each test sequence, where there are groups.
+    """
 
     learnt: Data
     held: Data | None
     test: Data | None
     reading: Reading
     findings: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] | None = None
 
     @property
     def noun(self) -> str:
@@ -64,6 +68,8 @@ class SequenceParts:
         yield repr(self.reading).encode()
         for part in (self.learnt, self.held, self.test):
             yield from () if part is None else content_of(part)
+        if self.test_groups is not None:
+            yield repr(self.test_groups).encode()
 
 
 def content_of(data: Data) -> Iterator[bytes]:
@@ -80,7 +86,7 @@ def parts_of(config: RunConfig) -> SequenceParts:
     Raises: DataError, OptionError.
     """
     given = config.data
-    whole, groups = read_labelled(config), _groups(given)
+    whole, groups = read_labelled(config), groups_in(config)
     shares = {name: 0 if isinstance(value, str) else value for name, value in (("validation", given.validation), ("test", given.test))}
     cut = split_sequences(whole, shares["validation"], shares["test"], seed=given.split_seed, groups=groups)
     learnt = whole.rows(cut.train)
@@ -92,7 +98,9 @@ def parts_of(config: RunConfig) -> SequenceParts:
     findings += (*cut.findings, *_shared(learnt, held, "validation"), *_shared(learnt, test, "test"))
     for name, part, value in (("validation", held, given.validation), ("test", test, given.test)):
         findings += tuple(f"{name}: {finding}" for finding in part.findings) if part is not None and isinstance(value, str) else ()
-    return SequenceParts(learnt, held, test, reading, findings)
+    rows: list[int] = cut.test.tolist()
+    test_groups = None if groups is None or test is None else tuple(groups[row] for row in rows)
+    return SequenceParts(learnt, held, test, reading, findings, test_groups)
 
 
 def _check_steps(given: SequenceData, parts: Sequence[Data]) -> None:
@@ -210,22 +218,25 @@ def _names(columns: Any) -> tuple[str, ...]:
     return () if columns is None else tuple(map(str, columns)) if isinstance(columns, tuple) else (str(columns),)
 
 
-def _groups(given: SequenceData) -> list[str] | None:
-    """The group of each sequence, in the order of the sequences."""
-    if given.groups is None or given.path is None:
+def groups_in(config: RunConfig, path: Path | None = None) -> tuple[str, ...] | None:
+    """The group of each sequence of the run's data, or of another file; None where data.groups names no column.
+
+    Raises: DataError.
+    """
+    given, path = config.data, config.data.path if path is None else path
+    if given.groups is None or path is None:
         return None
     if given.text is not None:
         rules = TextRules(given.quoting, None, given.empty, given.undecodable)
-        labels = read_texts(given.path, given.text, given.groups, given.id, kind="class", rules=rules).labels
+        labels = read_texts(path, given.text, given.groups, given.id, kind="class", rules=rules).labels
     else:
-        if given.path.name.endswith((".ts", ".ts.gz")):
-            raise DataError(
-                f"{given.path}: data.groups must be left out for a .ts file, which has no such column, got {given.groups!r}; leave it out."
-            )
+        if path.name.endswith((".ts", ".ts.gz")):
+            raise DataError(f"{path}: data.groups must be left out for a .ts file, which has no such column, got {given.groups!r}; leave it out.")
         own = given.model_copy(update={"label": given.groups, "groups": given.label, "labels": None})
-        labels = _read_numbers(own, given.path, "class", None, True).labels
+        labels = _read_numbers(own, path, "class", None, True).labels
     assert labels is not None
-    return [labels.names[number] for number in labels.values.tolist()]
+    numbers: list[int] = labels.values.tolist()
+    return tuple(labels.names[number] for number in numbers)
 
 
 def like_of(known: Data | SequenceModel) -> Data:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from grus.data.sequence_labels import DTYPES
 from grus.data.sequences import Kind, Labels, Sequences, Texts
+from grus.data.text_rows import is_missing
 from grus.errors import DataError
-from grus.evaluation.bootstrap import Draws, Interval, difference_interval, drawn_metrics, score_interval
+from grus.evaluation.bootstrap import LEAST_GROUPS, Draws, Interval, difference_interval, score_intervals
 from grus.evaluation.comparison import McNemar, mcnemar
 from grus.evaluation.predictions import Predictions
 from grus.evaluation.scores import Scores, limits_of, score
@@ -28,7 +29,8 @@ Progress = Callable[[int, int, str], None]
 
 VERSION = 1
 SHOWN = 5  # classes that a sentence names
-DIFFERENCE = "mae"  # by which networks of numbers are compared
+# By which networks are compared where the interval of the difference is drawn.
+DIFFERENCES: Mapping[Kind, str] = {"class": "accuracy", "labels": "subset_accuracy", "number": "mae"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class SequenceRecord:
     failures: why a baseline could not be judged, by name. findings: what a reader of the scores must know.
     intervals: of the network, by metric. seeds: what networks of other seeds said, by seed. seed: the network's own.
     temperature: the network's, one or one for each label; None where there is none.
+    groups: of which patient, speaker or the like each sequence is, where those of one belong together; they are judged together then.
 
     Shapes: arrays [N, K].
     """
@@ -58,6 +61,7 @@ class SequenceRecord:
     seeds: Mapping[int, Array] = field(default_factory=dict[int, Array])
     temperature: list[float] | None = None
     seed: int = 0
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,13 +93,22 @@ class SequenceRecord:
         found = {self.seed: self.predicted[self.model], **self.seeds}
         return spreads({seed: score(self.truth, predicted).values for seed, predicted in found.items()}, limits_of=limits_of)
 
+    @property
+    def too_few(self) -> str:
+        """What of the test part is too little to tell chance by; "" where it is enough."""
+        if len(self) < 2:
+            return "one sequence is too little to tell chance by"
+        few = self.groups is not None and len(set(self.groups)) < LEAST_GROUPS
+        return f"{len(set(self.groups or ()))} groups are fewer than the {LEAST_GROUPS} that it takes to tell chance by" if few else ""
+
     def compared(self) -> dict[str, McNemar | Interval]:
-        """The network beside each baseline: who was right where; of numbers, the mean absolute error less the baseline's and its interval, which
-        takes two sequences."""
+        """The network beside each baseline: who was right where; of numbers, and of sequences in groups, the mean absolute error or the accuracy less
+        the baseline's with its interval, unless they are `too_few`."""
         others = [name for name in self.predicted if name != self.model]
-        if self.kind == "number":
-            others = others if len(self) > 1 else []
-            return {name: difference_interval(self.truth, self.predicted[self.model], self.predicted[name], DIFFERENCE) for name in others}
+        if self.kind == "number" or self.groups is not None:
+            ours, metric = self.predicted[self.model], DIFFERENCES[self.kind]
+            others = [] if self.too_few else others
+            return {name: difference_interval(self.truth, ours, self.predicted[name], metric, groups=self.groups) for name in others}
         right = {name: Predictions.of(self.truth, predicted).right for name, predicted in self.predicted.items()}
         return {name: mcnemar(right[self.model], right[name]) for name in others}
 
@@ -106,7 +119,7 @@ class SequenceRecord:
         facts |= {"logits": None if self.logits is None else self.logits.tolist(), "failures": dict(self.failures), "findings": list(self.findings)}
         facts |= {"intervals": {metric: asdict(found) for metric, found in self.intervals.items()}}
         facts |= {"seeds": {str(seed): values.tolist() for seed, values in self.seeds.items()}, "temperature": self.temperature, "seed": self.seed}
-        return facts
+        return facts if self.groups is None else facts | {"groups": list(self.groups)}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=False)
@@ -138,9 +151,12 @@ class SequenceRecord:
                 {int(seed): _array(given, count, len(names)) for seed, given in values["seeds"].items()},
                 None if values["temperature"] is None else list(map(float, values["temperature"])),
                 int(values["seed"]),
+                None if "groups" not in values else tuple(map(str, values["groups"])),
             )
             if len(truth) != count or found.model not in found.predicted:
                 raise ValueError(f"{len(truth)} truths of {count} sequences")
+            if found.groups is not None and len(found.groups) != count:
+                raise ValueError(f"{len(found.groups)} groups of {count} sequences")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, DataError) and str(error).startswith("SequenceRecord"):
                 raise
@@ -168,11 +184,13 @@ def judge(
     seed: int = 0,
     limit_s: float | None = None,
     draws: Draws | None = None,
+    groups: Sequence[str] | None = None,
     on_progress: Progress | None = None,
 ) -> SequenceRecord:
     """The network on test sequences, beside baselines that learn from all of `learnt`.
 
     baselines: None takes all that there are for such data. limit_s: the time each of them may take. draws: None draws no intervals.
+    groups: of which patient, speaker or the like each test sequence is: those of one are drawn and compared together.
     on_progress: steps done, all steps, what they are of.
 
     Raises: DataError, OptionError.
@@ -180,6 +198,9 @@ def judge(
     truth = test.labels
     if truth is None or not len(test):
         raise DataError(f"evaluate: test sequences must have labels, and there must be one, got {len(test)} without; give some with labels.")
+    known = len(test) if groups is None else len(groups) - sum(map(is_missing, groups))
+    if known != len(test):
+        raise DataError(f"evaluate: groups must be {len(test)}, one per test sequence, got {known}; give one for each.")
     name, said = model.name, model.logits(test)
     logits = None if model.kind == "number" else said
     predicted: dict[str, Array] = {name: said if logits is None else model.probabilities(logits)}
@@ -191,26 +212,22 @@ def judge(
         *(f"{each.name}: {finding}" for each in found for finding in each.findings),
     ]
     temperature = None if model.temperature is None else list(model.temperature.values)
-    record = SequenceRecord(
-        name, truth.kind, truth.names, tuple(test.ids), truth, predicted, logits, failures, tuple(findings), temperature=temperature, seed=seed
-    )
+    own = None if groups is None else tuple(map(str, groups))
+    given = (name, truth.kind, truth.names, tuple(test.ids), truth, predicted, logits, failures, tuple(findings))
+    record = SequenceRecord(*given, temperature=temperature, seed=seed, groups=own)
     return record if draws is None else with_intervals(record, draws, on_progress)
 
 
 def with_intervals(record: SequenceRecord, draws: Draws, on_progress: Progress | None = None) -> SequenceRecord:
     """The record with an interval of each of the network's `drawn_metrics` that is defined; those that cannot be drawn are told."""
-    intervals: dict[str, Interval] = {}
-    findings = list(record.findings)
-    values, metrics = record.scores_of(record.model).values, drawn_metrics(record.truth)
-    for number, metric in enumerate(metrics):
-        if on_progress is not None:
-            on_progress(number, len(metrics), "intervals")
-        if np.isfinite(values[metric]):
-            try:
-                intervals[metric] = score_interval(record.truth, record.predicted[record.model], metric, draws)
-            except DataError as error:
-                findings.append(f"no interval of {metric}: {error}")
-    return replace(record, intervals=intervals, findings=tuple(findings))
+    if on_progress is not None:
+        on_progress(0, 1, "intervals")
+    try:
+        found, none = score_intervals(record.truth, record.predicted[record.model], draws, record.groups)
+    except DataError as error:
+        return replace(record, intervals={}, findings=(*record.findings, f"no intervals: {error}"))
+    findings = (*record.findings, *(f"no interval of {metric}: {why}" for metric, why in none.items()))
+    return replace(record, intervals=found, findings=findings)
 
 
 def _together(truth: Labels, sentences: Sequence[str]) -> list[str]:
@@ -226,6 +243,8 @@ def _together(truth: Labels, sentences: Sequence[str]) -> list[str]:
 def compared_sentences(record: SequenceRecord) -> list[str]:
     """The network beside each baseline, for a reader."""
     found: list[str] = []
+    if record.groups is not None and record.too_few:
+        found.append(f"{record.model} is compared with no baseline: {record.too_few}")
     for name, told in record.compared().items():
         beside = f"{record.model} beside {name}"
         if isinstance(told, McNemar):
@@ -233,7 +252,9 @@ def compared_sentences(record: SequenceRecord) -> list[str]:
             more = f"right where the other is wrong {told.only_a} times, wrong where it is right {told.only_b} times"
             found.append(f"{beside}: {more}; p = {told.p_value:.2g} ({how})")
         else:
-            found.append(f"{beside}: {DIFFERENCE} {told.value:+.4g}, 95 % interval {told.low:+.4g} to {told.high:+.4g}")
+            between = f"{100 * told.confidence:g} % interval {told.low:+.4g} to {told.high:+.4g}"
+            drawn = "" if record.groups is None else f" ({'; '.join(told.findings)})"
+            found.append(f"{beside}: {DIFFERENCES[record.kind]} {told.value:+.4g}, {between}{drawn}")
     return found
 
 
@@ -246,4 +267,4 @@ def _array(values: Sequence[Any], count: int, width: int) -> Array:
 
 def _interval(values: Mapping[str, Any]) -> Interval:
     value, low, high, above = (float(values[name]) for name in ("value", "low", "high", "above"))
-    return Interval(value, low, high, above, tuple(map(str, values["findings"])))
+    return Interval(value, low, high, above, tuple(map(str, values["findings"])), float(values.get("confidence", 0.95)))  # all had that one before

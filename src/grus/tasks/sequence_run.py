@@ -29,7 +29,7 @@ from grus.tasks.progress import judging_progress, training_reporter
 from grus.tasks.run_record import check_out, digest_of, leave_place, place_for, write_judgement
 from grus.tasks.seeds import check_seeds
 from grus.tasks.sequence_config import in_keys, of_sequences
-from grus.tasks.sequence_data import Data, RunConfig, SequenceParts, content_of, like_of, parts_of, read_data, read_labelled
+from grus.tasks.sequence_data import Data, RunConfig, SequenceParts, content_of, groups_in, like_of, parts_of, read_data, read_labelled
 from grus.tasks.sequence_learning import check_training, for_few, search_rate, train
 from grus.tasks.sequence_model import SequenceModel
 from grus.tasks.sequence_record import Progress, SequenceRecord, compared_sentences, judge
@@ -115,7 +115,7 @@ def evaluate_run(
 ) -> SequenceRecord:
     """Judge the run's model on its test part, beside baselines; what an interruption left of the same evaluation is gone on with.
 
-    data: other data, all of which is tested; the run's own record stays as it is.
+    data: other data, all of which is tested; the run's own record stays as it is. It has the column data.groups too, where the run has one.
     seeds: networks trained anew with these are tested as well.
     assignments: "judging.key=value" in place of what the run's configuration has.
     out: a JSON file for the record, in place of the run's own. tell: is told what a reader of the scores must know.
@@ -128,6 +128,7 @@ def evaluate_run(
     check_out(folder, out)
     others, parts = check_seeds(seeds, config.training.seed, "evaluate"), parts_of(config)
     test = parts.test if data is None else read_labelled(config, data, like_of(model))
+    parts = parts if data is None else replace(parts, test_groups=groups_in(config, data))
     assert test is not None
     digest = digest_of(folder, config, [*parts.content(), *content_of(test)])
     partial = place_for(folder, digest, tell)
@@ -153,8 +154,8 @@ def evaluate_run(
 def _judged(config: RunConfig, model: SequenceModel, parts: SequenceParts, test: Data, progress: Progress, place: Path) -> SequenceRecord:
     given, seed = config.judging, config.training.seed
     draws = Draws(given.draws, seed=seed) if given.draws else None
-    learnt = parts.learnt
-    found = judge(model, learnt, test, baselines=given.baselines, seed=seed, limit_s=given.limit_s, draws=draws, on_progress=progress)
+    learnt, groups, names, limit_s = parts.learnt, parts.test_groups, given.baselines, given.limit_s
+    found = judge(model, learnt, test, baselines=names, seed=seed, limit_s=limit_s, draws=draws, groups=groups, on_progress=progress)
     write_text(place, found.to_json())
     return found
 
