@@ -78,8 +78,8 @@ def small(chosen: str, *, segment_length: int, dropout: float, epochs: int, stri
     )
 
 
-def published(before: str) -> Recipe:
-    """SegRNN's own settings.
+def published(before: str, decay: float | None = None) -> Recipe:
+    """SegRNN's own settings; with a decay, the weights are averaged, which its authors' are not.
 
     Source: the authors' script for a lookback of 96 on ETTh1, github.com/lss-1138/SegRNN.
     """
@@ -95,8 +95,10 @@ def published(before: str) -> Recipe:
             patience=10,
             batch_size=256 * 7,
             threads=1,
+            average="none" if decay is None else "ema",
+            average_options={} if decay is None else {"decay": decay},
         ),
-        "SegRNN's own settings, none of ours: 512 units, segments of 24, a dropout of a half, squared errors, Adam, 256 windows of seven series a\n"
+        "SegRNN's own settings: 512 units, segments of 24, a dropout of a half, squared errors, Adam, 256 windows of seven series a\n"
         f"step, at most 30 epochs; the epoch is the best on validation. {before}",
     )
 
@@ -179,7 +181,11 @@ TABLES = (
     table(
         HOURS,
         720,
-        published(f"{TWICE} 0.4736."),
+        published(
+            "The weights are averaged\nover updates, with a decay of 0.98: validation MSE 1.5566, 1.5576 without, one seed each. "
+            "The test part was read three times:\n128 units, chosen on validation, had 0.4736, and these without averages 0.4620 ± 0.0088.",
+            decay=0.98,
+        ),
         Row("SegRNN", {MSE: (0.446,), MAE: (0.457,)}),
         Row("PatchTST", {MSE: (0.500,)}),
         Row("iTransformer", {MSE: (0.503,)}),
