@@ -265,7 +265,7 @@ def test_rates_are_tried_and_drawn_beside_the_folder_and_nothing_is_trained(job:
         ["1.00e-01", "8", "8"],
         [],
         ["suggestion", "0.013"],
-        "stopped at 0.1, where the loss rose".split(),
+        ["stopped", "at", "0.1,", "where", "the", "loss", "rose"],
         ["page", "runs/a-rate.html"],
     ]
     assert printed.err == "grus: next: --set training.learning_rate=0.013 in place of --find-rate; 0.001 is set now.\n"
