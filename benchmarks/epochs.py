@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import report, threads
-from benchmarks.forecasting import BESIDE, numbers
+from benchmarks.forecasting import BESIDE
 from benchmarks.layers import difference
 
 if TYPE_CHECKING:
@@ -63,7 +59,7 @@ def main() -> None:
     rows: list[EpochRow] = []
     about: dict[str, Any] = {}
     for count in arguments.threads:
-        content = run_part(count)
+        content = threads.run_part("benchmarks.epochs", count)
         about = content["machine"]
         rows += [EpochRow(**row) for row in content["rows"]]
     lines = epoch_lines(rows)
@@ -76,7 +72,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.epochs", description=__doc__)
-    parser.add_argument("--threads", type=numbers, default=(1, 2), help="joined by commas (default 1,2)")
+    parser.add_argument("--threads", type=threads.numbers, default=(1, 2), help="joined by commas (default 1,2)")
     parser.add_argument("--batches", type=int, default=30, help="of an epoch that are timed (default 30)")
     parser.add_argument("--rounds", type=int, default=3, help="epochs that each peer begins (default 3)")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GRUS_DATA", BESIDE)), metavar="FOLDER")
@@ -91,17 +87,6 @@ def parse() -> argparse.Namespace:
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}.")
     return arguments
-
-
-def run_part(count: int) -> dict[str, Any]:
-    """The same command for one number of threads, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.json"
-        own = ["--only", str(count), "--rows", str(path)]
-        done = subprocess.run([sys.executable, "-m", "benchmarks.epochs", *sys.argv[1:], *own], check=False)
-        if done.returncode:
-            raise SystemExit(done.returncode)
-        return json.loads(path.read_text())
 
 
 def measure(arguments: argparse.Namespace) -> None:

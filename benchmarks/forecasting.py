@@ -10,12 +10,8 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.metadata
-import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +61,7 @@ def main() -> None:
     rows: list[ForecastRow] = []
     about: dict[str, Any] = {}
     for count in arguments.threads:
-        content = run_part(count)
+        content = threads.run_part("benchmarks.forecasting", count)
         about = content["machine"]
         rows += [ForecastRow(**row) for row in content["rows"]]
     lines = forecast_lines(rows, arguments)
@@ -77,8 +73,8 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasting", description=__doc__)
-    parser.add_argument("--threads", type=numbers, default=(1, 2), help="joined by commas (default 1,2)")
-    parser.add_argument("--hidden", type=numbers, default=(64, 128), help="units, joined by commas (default 64,128)")
+    parser.add_argument("--threads", type=threads.numbers, default=(1, 2), help="joined by commas (default 1,2)")
+    parser.add_argument("--hidden", type=threads.numbers, default=(64, 128), help="units, joined by commas (default 64,128)")
     parser.add_argument("--steps", type=int, default=300, help=f"optimiser steps of a fit, below {STEPS_PER_EPOCH} or a multiple of it (default 300)")
     parser.add_argument("--windows", type=int, default=128, help="windows of a step (default 128, neuralforecast's)")
     parser.add_argument("--rounds", type=int, default=3, help="fits of each forecaster, each with its own seed (default 3)")
@@ -95,24 +91,6 @@ def parse() -> argparse.Namespace:
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}.")
     return arguments
-
-
-def run_part(count: int) -> dict[str, Any]:
-    """The same command for one number of threads, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.json"
-        own = ["--only", str(count), "--rows", str(path)]
-        done = subprocess.run([sys.executable, "-m", "benchmarks.forecasting", *sys.argv[1:], *own], check=False)
-        if done.returncode:
-            raise SystemExit(done.returncode)
-        return json.loads(path.read_text())
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    found = tuple(int(part) for part in text.split(","))
-    if min(found) < 1:
-        raise argparse.ArgumentTypeError(f"must be numbers of at least 1 joined by commas, got {text!r}.")
-    return found
 
 
 def measure(arguments: argparse.Namespace) -> None:

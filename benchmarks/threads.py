@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 MARK = "GRUS_BENCHMARK_THREADS"
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -36,3 +42,22 @@ def environment(threads: int) -> dict[str, str]:
 def active() -> int:
     """The number of threads that :func:`restrict` set."""
     return int(os.environ.get(MARK, "1"))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """An option's whole numbers, joined by commas."""
+    found = tuple(int(part) for part in text.split(","))
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"must be numbers of at least 1 joined by commas, got {text!r}.")
+    return found
+
+
+def run_part(module: str, count: int) -> dict[str, Any]:
+    """The same command for one number of threads, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        own = ["--only", str(count), "--rows", str(path)]
+        done = subprocess.run([sys.executable, "-m", module, *sys.argv[1:], *own], check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+        return json.loads(path.read_text())
