@@ -14,7 +14,8 @@ import pytest
 
 from grus.cli import main
 from grus.tasks.config import Config
-from grus.tasks.folder import RunFolder, write_text
+from grus.tasks.files import write_text
+from grus.tasks.folder import RunFolder
 from grus.training.rate_finder import RateSearch
 
 SCORES = {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase": float("nan")}}

@@ -226,22 +226,6 @@ def test_run_that_made_something_is_not_withdrawn(place: Path, part: str) -> Non
     assert run.config == CONFIG
 
 
-def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "metrics.json"
-    folder.write_text(target, "old ü\n")
-    assert target.read_bytes() == "old ü\n".encode()
-
-    def fail(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(folder.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left") as error:
-        folder.write_text(target, "new")
-    assert error.value.filename == str(target)
-    assert target.read_bytes() == "old ü\n".encode()
-    assert contents(tmp_path) == {"metrics.json"}
-
-
 def test_run_that_is_trained_is_neither_replaced_nor_trained_by_another(tmp_path: Path) -> None:
     run = folder.create(tmp_path / "run", CONFIG)
     with run.held():
@@ -266,20 +250,6 @@ def test_lock_is_no_part_of_a_run(place: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got an empty folder"):
         folder.open(place)
     assert folder.create(place, CONFIG).config == CONFIG
-
-
-def test_lock_whose_file_is_taken_away_is_not_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its opening and its locking another process has removed the file and made it anew."""
-    file, lock = tmp_path / ".lock", folder.fcntl.flock
-
-    def late(opened: object, how: int) -> None:
-        file.unlink()
-        file.touch()
-        lock(opened, how)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(folder.fcntl, "flock", late)
-    with pytest.raises(OptionError, match="wait for it"), folder.alone(file, "wait for it"):
-        pass
 
 
 @pytest.mark.parametrize(("file", "text"), [("diverged/note.json", "{}"), ("state.json", '{"tally": {"steps": 3}}'), ("state.json", "torn")])

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from grus.cli.console import load_module, print_note
+from grus.tasks.files import check_file, write_text
 
 EXAMPLE = "Example: grus predict runs/sales --data - --levels 0.1,0.9 < sales.csv > forecast.csv"
 
@@ -23,17 +24,16 @@ def predict(
 ) -> None:
     """Forecast the steps after the end of each series, or tell the class or the numbers of each sequence, as CSV."""
     chosen = _levels(levels)
-    folders = load_module("grus.tasks.folder", "predict")
-    folder = folders.open(run, needs=["model"])
+    folder = load_module("grus.tasks.folder", "predict").open(run, needs=["model"])
     if out != "-":
-        folders.check_file(Path(out))
+        check_file(Path(out))
     source = sys.stdin.buffer if data == "-" else None if data is None else Path(data)
     table = load_module(folder.task.job, "predict").predict_run(folder, source, chosen, print_note)
     text: str = table.to_csv(index=False, lineterminator="\n")
     if out == "-":
         sys.stdout.write(text)
     else:
-        folders.write_text(Path(out), text)
+        write_text(Path(out), text)
 
 
 def _levels(text: str | None) -> tuple[float, ...] | None:

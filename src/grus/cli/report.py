@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grus.cli.console import command_line, load_module, print_note
+from grus.tasks.files import check_file
 
 if TYPE_CHECKING:
     from grus.tasks.folder import RunFolder
@@ -24,7 +25,7 @@ def report(
     folders = load_module("grus.tasks.folder", "report")
     folder: RunFolder = folders.open(run, needs=["model", folders.open(run).record.name])
     if out is not None:
-        folders.check_file(out)
+        check_file(out)
     if pictures is not None and pictures.exists() and not pictures.is_dir():
         raise typer.BadParameter(f"--pictures must be a folder, got the file {pictures}; name another")
     print(load_module(folder.task.page, "report").report_run(folder, out or folder.report, pictures))

@@ -23,7 +23,8 @@ from grus.tasks.course import RunSummary, check_test_part, describe, finished_hi
 from grus.tasks.course import read_history as read_history
 from grus.tasks.ends import blank_ends, check_ahead, known_and_ahead
 from grus.tasks.facts import training_facts
-from grus.tasks.folder import RunFolder, write_text
+from grus.tasks.files import write_text
+from grus.tasks.folder import RunFolder
 from grus.tasks.forecast import ForecastModel, WindowSettings, default_lookback
 from grus.tasks.forecast_config import ForecastConfig, forecasting
 from grus.tasks.frames import prediction_frame

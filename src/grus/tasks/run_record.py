@@ -17,7 +17,8 @@ from grus.evaluation.backtest import Backtest
 from grus.tasks import stored
 from grus.tasks.card import make_card
 from grus.tasks.config import Config
-from grus.tasks.folder import RunFolder, check_file, write_text
+from grus.tasks.files import check_file, write_text
+from grus.tasks.folder import RunFolder
 from grus.tasks.forecast import ForecastModel
 from grus.tasks.forecast_config import ForecastConfig
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from grus.errors import DataError, OptionError
 from grus.evaluation.backtest import Backtest
-from grus.tasks.folder import write_text
+from grus.tasks.files import write_text
 
 KEPT = "backtest.json"
 

@@ -24,7 +24,8 @@ from grus.tasks import sequence_stored
 from grus.tasks.card import make_card
 from grus.tasks.course import RunSummary, check_test_part, describe, finished_history, has_checkpoint, judged_by, load_from, told_training
 from grus.tasks.course import read_history as read_history
-from grus.tasks.folder import RunFolder, write_text
+from grus.tasks.files import write_text
+from grus.tasks.folder import RunFolder
 from grus.tasks.progress import judging_progress, training_reporter
 from grus.tasks.run_record import check_out, digest_of, leave_place, place_for, write_judgement
 from grus.tasks.seeds import check_seeds

@@ -10,7 +10,7 @@ from typing import Any
 
 from grus.errors import DataError, OptionError
 from grus.tasks.draft import Draft, dump
-from grus.tasks.folder import alone, write_text
+from grus.tasks.files import alone, write_text
 from grus.tasks.tuning.study import Plan
 
 STUDY, JOURNAL, BEST, REPORT, LOCK = "study.yaml", "journal.log", "best.yaml", "report.html", ".lock"

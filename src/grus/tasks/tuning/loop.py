@@ -21,7 +21,7 @@ from optuna.exceptions import StorageInternalError
 
 from grus.errors import BackendError, DataError, OptionError
 from grus.tasks.config import Config
-from grus.tasks.folder import write_text
+from grus.tasks.files import write_text
 from grus.tasks.registry import TASKS
 from grus.tasks.tuning.folder import TuningFolder
 from grus.tasks.tuning.storage import open_study
