@@ -11,6 +11,7 @@ import pytest
 
 import grus
 from grus.cli import main
+from grus.training.checkpoint import Checkpoints, Snapshot
 
 ROWS = [
     {"epoch": 1, "loss": 0.5, "validation_loss": 0.25, "learning_rate": 0.001, "gradient_norm": 2.0, "clipped": 0.5, "seconds": 1.0},
@@ -48,6 +49,19 @@ def test_run_is_described(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert facts["time per epoch"] == "2 s without validation"
     assert facts["files"] == "run.json, config.yaml, log.jsonl, model, metrics.json"
     assert [line.split() for line in printed.partition("\n\n")[2].splitlines()] == [["forecaster", "mae"], ["gru", "1.25"], ["naive", "nan"]]
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_run_of_several_processes_goes_on_in_as_many(run: Path, torn: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    places = [run / "checkpoints", run / "checkpoints" / "previous"]
+    places[1].mkdir(parents=True)
+    for place in places:
+        Checkpoints(place, resume=True).save(Snapshot({}, {}, {}, {"ranks": 3}))
+    if torn:
+        (places[0] / "state.json").write_text('{"ranks": 1', encoding="utf-8")
+    assert main(["info", str(run)]) == 0
+    wanted = "not trained to its end; torchrun --nproc-per-node 3 -m grus fit --resume --out run goes on with it"
+    assert wanted in capsys.readouterr().out
 
 
 def test_run_that_diverged_is_no_run_to_go_on_with(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

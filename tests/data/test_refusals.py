@@ -138,6 +138,13 @@ def test_wrong_encoding_names_the_byte(tmp_path: Path) -> None:
         read_panel(path)
 
 
+def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"ds,y\n1,1\n2,\x002\n")
+    with pytest.raises(DataError, match=r"a\.csv, row 3: must be text in UTF-8, got a zero byte; save the file as UTF-8, without zero bytes\.$"):
+        read_panel(path)
+
+
 def test_defects_are_told_together(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("ds,y\n2024-01-01,1\n" + "".join(f"2024-01-{day:02d},x{day}\n" for day in range(2, 8)) + "tomorrow,8\n", encoding="utf-8")

@@ -105,7 +105,9 @@ def _running(beat: Beat | None) -> str:
 def _not_running(folder: RunFolder) -> str:
     if (folder.checkpoints / "diverged").exists():
         return f"does not run, as it diverged; {folder.checkpoints / 'diverged'} has the weights and the batch, grus fit --overwrite begins anew"
-    return f"does not run and is not trained to its end; {command_line('fit', '--resume', '--out', folder.path)} goes on with it"
+    ranks = load_module("grus.training.checkpoint", "info").ranks_of(folder.checkpoints)
+    launcher = "" if ranks == 1 else f"torchrun --nproc-per-node {ranks} -m "
+    return f"does not run and is not trained to its end; {launcher}{command_line('fit', '--resume', '--out', folder.path)} goes on with it"
 
 
 def _scores(folder: RunFolder) -> dict[str, dict[str, float]]:

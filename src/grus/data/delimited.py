@@ -227,6 +227,9 @@ def _decoded(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         row, value = data.count(b"\n", 0, error.start) + 1, data[error.start]
         raise DataError(f"{path}, row {row}: must be UTF-8, got byte 0x{value:02x} at position {error.start}; save the file as UTF-8.") from error
+    if b"\0" in data:
+        row = data.count(b"\n", 0, data.index(0)) + 1
+        raise DataError(f"{path}, row {row}: must be text in UTF-8, got a zero byte; save the file as UTF-8, without zero bytes.")
     data = data.removeprefix(BOM)
     if not data.strip():
         raise DataError(f"{path}: must hold a row of column names and rows of values, got an empty file; write it again.")

@@ -153,6 +153,14 @@ class Checkpoints:
         )
 
 
+def ranks_of(folder: Path) -> int:
+    """How many ranks the run has whose checkpoints lie there; 1 where none can be read."""
+    for place in (folder, folder / "previous"):
+        with suppress(CheckpointError):  # said where the run goes on
+            return int(_read_state(place / STATE)["ranks"])
+    return 1
+
+
 def _read_state(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
