@@ -78,22 +78,36 @@ def test_logits_three_times_too_large_need_a_temperature_of_three(K: int) -> Non
     truth, z = known_case(20_000, K)
     once, thrice = Temperature.fit(truth, z), Temperature.fit(truth, 3 * z)
     assert once.values[0] == pytest.approx(1, abs=0.03)
-    assert thrice.values[0] == pytest.approx(3 * once.values[0], rel=1e-9)
+    assert thrice.values[0] == pytest.approx(3 * once.values[0], rel=1e-3)
+    assert Temperature.fit(truth, 3 * z, spread=np.inf).values[0] == pytest.approx(3 * Temperature.fit(truth, z, spread=np.inf).values[0], rel=1e-6)
     assert thrice.findings == ()
     before, after = (score(truth, softmax(each, 1)) for each in (3 * z, thrice.apply(3 * z)))
     assert before["ece"] > 0.1 > 0.02 > after["ece"]
     assert before["accuracy"] == after["accuracy"]
 
 
-def test_temperature_is_the_least_log_loss_by_another_search() -> None:
+@pytest.mark.parametrize("spread", [0.2, 0.5, np.inf])
+def test_temperature_is_the_least_log_loss_and_prior_by_another_search(spread: float) -> None:
     truth, z = known_case(60, 3, seed=3)
     z = z * 1.7 + 0.4
 
     def loss(T: float) -> float:
-        return -float(log_softmax(z / T, 1)[np.arange(60), truth.values].mean())
+        return -float(log_softmax(z / T, 1)[np.arange(60), truth.values].sum()) + (np.log(T) / spread) ** 2 / 2
 
     found = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9})
-    assert Temperature.fit(truth, z).values[0] == pytest.approx(found.x, rel=1e-5)
+    assert Temperature.fit(truth, z, spread=spread).values[0] == pytest.approx(found.x, rel=1e-5)
+
+
+def test_one_sequence_hardly_moves_the_temperature_and_many_do() -> None:
+    """One logit of 1 that is right: the slope of ln(1 + e^-s) by ln s is -s / (1 + e^s), that of the prior ln s / spread²."""
+    one = Temperature.fit(Labels("labels", ("x",), np.ones((1, 1), np.uint8)), [[1.0]]).values[0]
+    assert 0.9 < one < 1
+    assert (1 / one) / (1 + np.exp(1 / one)) == pytest.approx(-np.log(one) / 0.25, rel=1e-5)
+    truth, z = known_case(20, 2, seed=1)
+    few = Temperature.fit(truth, z / 10).values[0]
+    assert 2 * Temperature.fit(truth, z / 10, spread=np.inf).values[0] < few < 1
+    many, logits = known_case(5000, 2)
+    assert Temperature.fit(many, logits / 10).values[0] == pytest.approx(0.1, rel=0.05)
 
 
 def test_labels_have_one_temperature_or_one_each() -> None:
@@ -112,22 +126,22 @@ def test_labels_have_one_temperature_or_one_each() -> None:
 def test_bounds_are_reached_and_told() -> None:
     truth = Labels("class", ("a", "b"), np.array([0, 1, 1]))
     right = np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    sure = Temperature.fit(truth, right)
-    assert sure.values == (0.05,)
-    assert "T is at its lower bound 0.05" in sure.findings[0]
-    wrong = Temperature.fit(truth, -right, bounds=(0.5, 4))
-    assert wrong.values == (4,)
-    assert "T is at its upper bound 4" in wrong.findings[0]
+    sure = Temperature.fit(truth, right / 1e9, spread=np.inf)
+    assert sure.values == pytest.approx((0.01,))
+    assert "T is at its lower bound 0.01" in sure.findings[0]
+    wrong = Temperature.fit(truth, -right, spread=np.inf)
+    assert wrong.values == pytest.approx((100,))
+    assert "T is at its upper bound 100" in wrong.findings[0]
     labels = Labels("labels", ("x", "y"), np.array([[1, 0], [0, 1]], np.uint8))
-    told = Temperature.fit(labels, [[1.0, 2.0], [-1.0, -2.0]], each=True).findings
-    assert [sentence.split(" is at its ")[0] for sentence in told] == ["T of label 'x'", "T of label 'y'"]
+    told = Temperature.fit(labels, [[1e-9, 2.0], [-1e-9, 2.0]], each=True, spread=np.inf).findings
+    assert [sentence.split(" bound ")[0] for sentence in told] == ["T of label 'x' is at its lower", "T of label 'y' is at its upper"]
+    assert Temperature.fit(truth, right).findings == Temperature.fit(truth, -right).findings == ()
 
 
 def test_logits_that_are_equal_leave_the_temperature_at_one() -> None:
     found = Temperature.fit(Labels("class", ("a", "b"), np.array([0, 1, 1])), np.full((3, 2), 7.0))
-    assert found.values == (1.0,)
-    assert "could be any" in found.findings[0]
-    assert Temperature.fit(Labels("class", ("a", "b"), np.array([0])), [[1.0, 1.0]], bounds=(2, 3)).values == (2.0,)
+    assert found.values == pytest.approx((1.0,), abs=1e-6)
+    assert found.findings == ()
 
 
 @settings(max_examples=100, deadline=None)
@@ -140,8 +154,8 @@ def test_refusals() -> None:
     truth = Labels("class", ("a", "b"), np.array([0, 1]))
     with pytest.raises(OptionError, match="each must be False for labels of kind 'class'"):
         Temperature.fit(truth, np.eye(2), each=True)
-    with pytest.raises(OptionError, match="bounds must be two numbers above 0"):
-        Temperature.fit(truth, np.eye(2), bounds=(2, 1))
+    with pytest.raises(OptionError, match="spread must be above 0, got 0"):
+        Temperature.fit(truth, np.eye(2), spread=0)
     with pytest.raises(OptionError, match="labels must be classes or labels, got numbers"):
         Temperature.fit(Labels("number", ("u",), np.ones((2, 1))), np.ones((2, 1)))
     with pytest.raises(ShapeError, match=r"logits must be \[N, K\] = \[2, 2\], got \[2, 3\]"):

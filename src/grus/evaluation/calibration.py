@@ -5,18 +5,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, softmax
+from scipy.optimize import minimize_scalar
 
 from grus.data.sequences import Labels
 from grus.errors import DataError, OptionError, ShapeError
 
 Array = NDArray[np.float64]
 By = Literal["width", "mass"]
+GRID: list[float] = np.linspace(-np.log(100), np.log(100), 41).tolist()  # of ln T; 0 is on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def reliability(outcome: ArrayLike, probability: ArrayLike, bins: int = 15, by: 
 class Temperature:
     """Logits are divided by T before the softmax or the sigmoid: T > 1 makes a network less sure. The class chosen stays the same.
 
-    values: one T, or one for each label. `findings` says of a T that it is at a bound, or could be anything.
+    values: one T, or one for each label. `findings` says of a T that it is at a bound.
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural networks".
     """
@@ -77,23 +77,25 @@ class Temperature:
     findings: tuple[str, ...] = ()
 
     @staticmethod
-    def fit(truth: Labels, logits: ArrayLike, *, each: bool = False, bounds: tuple[float, float] = (0.05, 20.0)) -> Temperature:
-        """The T within the bounds, ends counted, of the least log-loss on sequences that the network was not trained on.
+    def fit(truth: Labels, logits: ArrayLike, *, each: bool = False, spread: float = 0.5) -> Temperature:
+        """The likeliest T between 0.01 and 100 after sequences that the network was not trained on, where ln T ~ N(0, spread²) before them.
 
-        The loss is convex in 1/T, so that its slope tells the minimum, and whether it lies beyond a bound.
+        It has the least Σ log-loss + (ln T / spread)² / 2. A thousand sequences say far more than the second term; a few dozen do not, and leave
+        T near 1. An infinite spread takes the least log-loss.
 
         Shapes: logits [N, K]. each: one T per label rather than one for all.
         Raises: ShapeError, OptionError; DataError for no sequence, or logits that are not finite.
         """
-        z = _logits(truth, logits, bounds)
+        z = _logits(truth, logits, spread)
         if each and truth.kind != "labels":
             raise OptionError(f"Temperature: each must be False for labels of kind {truth.kind!r}, got True; the classes share one softmax.")
         if truth.kind == "class":
-            found = [_minimum(z - z.max(1, keepdims=True), np.eye(len(truth.names))[truth.values], False, bounds, "T")]
-        elif each:
-            found = [_minimum(z[:, [k]], truth.values[:, [k]], True, bounds, f"T of label {name!r}") for k, name in enumerate(truth.names)]
+            parts = [(z - z[np.arange(len(z)), truth.values][:, None], "T")]
         else:
-            found = [_minimum(z, truth.values, True, bounds, "T")]
+            beyond = np.stack([np.zeros_like(z), np.where(truth.values == 1, -z, z)], -1)  # the truth, and its contrary
+            named = [(beyond[:, k], f"T of label {name!r}") for k, name in enumerate(truth.names)]
+            parts = named if each else [(beyond.reshape(-1, 2), "T")]
+        found = [_likeliest(part, spread, what) for part, what in parts]
         return Temperature(tuple(value for value, _ in found), tuple(finding for _, finding in found if finding))
 
     def apply(self, logits: ArrayLike) -> Array:
@@ -108,31 +110,32 @@ class Temperature:
         return z / np.array(self.values)
 
 
-def _minimum(z: Array, truth: NDArray[np.generic], apart: bool, bounds: tuple[float, float], what: str) -> tuple[float, str | None]:
-    """T, and what is to be said about it."""
-    y = truth.astype(np.float64)
+def _likeliest(beyond: Array, spread: float, what: str) -> tuple[float, str | None]:
+    """T of the least loss, with what ln T costs before any sequence is seen; and what is to be said about it.
 
-    def slope(sharpness: float) -> float:
-        p = expit(sharpness * z) if apart else softmax(sharpness * z, axis=1)
-        return float(((p - y) * z).sum())
+    The sum may have several minima, so a grid comes before the search.
 
-    coldest, hottest = slope(1 / bounds[0]), slope(1 / bounds[1])
-    if hottest >= 0 >= coldest:
-        return min(
-            max(1.0, bounds[0]), bounds[1]
-        ), f"{what} could be any: none changes the loss, as where all logits are equal; it is left at 1, or at the bound next to it"
-    if coldest <= 0:
-        return bounds[0], f"{what} is at its lower bound {bounds[0]:g}: a smaller one would still lower the loss, as where nothing is mistaken"
-    if hottest >= 0:
-        return bounds[1], f"{what} is at its upper bound {bounds[1]:g}: the logits tell nothing of these sequences, or mislead"
-    return 1 / cast(float, brentq(slope, 1 / bounds[1], 1 / bounds[0], xtol=1e-12)), None
+    Shapes: beyond [M, J], by how much the logit of each answer is above that of the truth, which is one of them.
+    """
+
+    def cost(log: float) -> float:
+        losses: Array = np.logaddexp.reduce(beyond * np.exp(-log), axis=1)
+        return float(losses.sum()) + (log / spread) ** 2 / 2
+
+    costs = [cost(log) for log in GRID]
+    at = costs.index(min(costs))
+    if at in (0, len(GRID) - 1):
+        side = "lower" if at == 0 else "upper"
+        return float(np.exp(GRID[at])), f"{what} is at its {side} bound {np.exp(GRID[at]):g}: one beyond it would lower the loss still more"
+    found: Any = minimize_scalar(cost, bounds=(GRID[at - 1], GRID[at + 1]), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(found.x if found.fun < costs[at] else GRID[at])), None
 
 
-def _logits(truth: Labels, logits: ArrayLike, bounds: tuple[float, float]) -> Array:
+def _logits(truth: Labels, logits: ArrayLike, spread: float) -> Array:
     if truth.kind == "number":
         raise OptionError("Temperature: labels must be classes or labels, got numbers; they have no probabilities.")
-    if not 0 < bounds[0] < bounds[1] < np.inf:
-        raise OptionError(f"Temperature: bounds must be two numbers above 0, the smaller one first, got {bounds}; (0.05, 20) is wide.")
+    if not spread > 0:
+        raise OptionError(f"Temperature: spread must be above 0, got {spread}; at 0.5 two temperatures in three are within a factor of 1.65 of 1.")
     z, size = np.asarray(logits, np.float64), [len(truth), len(truth.names)]
     if list(z.shape) != size:
         raise ShapeError(f"Temperature: logits must be [N, K] = {size}, got {list(z.shape)}; give one row per sequence.")
