@@ -112,6 +112,14 @@ class Emitter:
     def store(self, value: Value, pointer: Value, offset: Value | int = 0) -> None:
         self.b.store(value, self.b.bitcast(self.at(pointer, offset), value.type.as_pointer())).align = self.size
 
+    def prefetch(self, pointer: Value, offset: Value | int, write: bool) -> None:
+        """Ask for the cache line there, to read it or to write it; any address is allowed."""
+        name = "llvm.prefetch.p0i8"
+        function = self.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I32, I32, I32]), name)
+        self.b.call(function, [self.at(pointer, offset), I32(int(write)), I32(3), I32(1)])  # into all caches, as data
+
     def splat(self, scalar: Value) -> Value:
         """``scalar`` in every lane."""
         if self.lanes == 1:

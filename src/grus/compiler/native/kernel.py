@@ -234,6 +234,16 @@ class Kernel:
         deepest = max(depth.values(), default=0)
         return [tuple(i for i, d in depth.items() if d == level and nodes[i].op in SLOW) for level in range(1, deepest + 1)]
 
+    def inputs_of(self, phase: Phase) -> list[int]:
+        """The inputs that the phase's elementwise work reads."""
+        number, seen, todo = self.plan.phases.index(phase), set[int](), list(phase.roots)
+        while todo:
+            index = todo.pop()
+            if index not in seen and self.plan.phase_of.get(index, number) == number:
+                seen.add(index)
+                todo += self.program.nodes[index].args
+        return [index for index in sorted(seen) if self.program.nodes[index].op == "input"]
+
     def _kept(self, phase: Phase) -> int:
         return len(phase.affines) + sum(map(len, self.function_stages(phase)))
 
@@ -253,6 +263,8 @@ class Kernel:
             end = self.minimum(self.b.add(first, I64(together)), stop)
 
             def at_row(r: Value, _: list[Value]) -> None:
+                TileBody(self, phase, tile, self.b.add(r, I64(tile.rows)), first, stop).prefetch()
+
                 def at_panel(p: Value, _: list[Value]) -> None:
                     TileBody(self, phase, tile, r, self.maximum(self.minimum(p, last), start), stop).emit()
 
@@ -264,13 +276,15 @@ class Kernel:
 
     def _elementwise_phase(self, phase: Phase, start: Value, stop: Value) -> None:
         def at_row(r: Value, _: list[Value]) -> None:
-            rows = TileBody(self, phase, Tile(1, 1), r, start, stop)
-            rows.find_rows()  # addresses are made once a row, outside the loop over its units
+            rows, next_rows = (TileBody(self, phase, Tile(1, 1), row, start, stop) for row in (r, self.b.add(r, I64(1))))
+            for each in (rows, next_rows):
+                each.find_rows()  # addresses are made once a row, outside the loop over its units
 
             def at_panel(p: Value, _: list[Value]) -> None:
-                body = TileBody(self, phase, Tile(1, 1), r, p, stop)
-                body.pointers = rows.pointers
-                body.emit()
+                for each in (next_rows, rows):
+                    body = TileBody(self, phase, Tile(1, 1), r, p, stop)
+                    body.pointers = each.pointers
+                    body.prefetch() if each is next_rows else body.emit()
 
             self.e.loop(start, stop, 1, at_panel)
 

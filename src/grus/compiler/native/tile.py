@@ -59,6 +59,20 @@ class TileBody:
         else:
             self._finish_each(self._sum(cells))
 
+    def prefetch(self) -> None:
+        """Ask for the cache lines of the tile's inputs and outputs at its first panel.
+
+        They come from beyond the second-level cache, a row lies far from the next, and a tile's sums wait for its inputs.
+        """
+        if self.e.lanes == 1:
+            return  # a line would be asked for once per element
+        for i in range(self.tile.rows):
+            for node in self.k.inputs_of(self.phase):
+                self.e.prefetch(self.row(node, i), self.units[0], write=False)
+            for name, node in self.k.program.outputs.items():
+                if node in self.phase.roots:
+                    self.e.prefetch(self._array("out", name, i), self.units[0], write=True)
+
     def find_rows(self) -> None:
         """Make the addresses of everything that the phase's roots are read from or written to."""
         number = self.k.plan.phases.index(self.phase)
