@@ -1,7 +1,8 @@
-"""A job that records how it was called, in place of the one that trains."""
+"""A job that records how it was called, in place of the one that trains; and a small run of texts that is really trained."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from grus.tasks.config import Config
 from grus.tasks.files import write_text
 from grus.tasks.folder import RunFolder
 from grus.training.rate_finder import RateSearch
+from tests.cli.text_runs import SMALL, TEXTS
+from tests.tasks.written_sequences import write_texts
 
 SCORES = {"gru": {"mae": 1.25, "mase": 0.5}, "SeasonalNaive": {"mae": 2.5, "mase": float("nan")}}
 
@@ -115,5 +118,22 @@ def run(job: Job, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The folder of a run that was trained."""
     assert main(["fit", "sales.csv", "--horizon", "24", "--out", "run"]) == 0
     job.calls.clear()
+    capsys.readouterr()
+    return Path("run")
+
+
+@pytest.fixture(scope="session")
+def trained_on_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained on 40 texts, with files of its own for validation and test."""
+    place = tmp_path_factory.mktemp("trained")
+    files = [str(write_texts(place / f"{name}.tsv", 40, seed)) for seed, name in enumerate(("train", "dev", "test"))]
+    assert main(["fit", files[0], *TEXTS, "--valid", files[1], "--test", files[2], "--out", str(place / "run"), *SMALL]) == 0
+    return place / "run"
+
+
+@pytest.fixture
+def run_of_texts(trained_on_texts: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A copy of that run, in an empty current folder."""
+    shutil.copytree(trained_on_texts, "run")
     capsys.readouterr()
     return Path("run")

@@ -16,7 +16,7 @@ from grus.tasks import folder
 from grus.tasks.forecast_config import ForecastConfig, ForecastData
 from tests.cli.conftest import Job
 
-NEXT = "grus: next: grus evaluate {}, its scores beside baselines on the test part, which it has not seen."
+NEXT = "grus: next: grus evaluate {}, its scores beside baselines on the test part, which was set aside."
 
 
 def test_options_make_the_configuration(job: Job, elsewhere: Path) -> None:
@@ -91,7 +91,11 @@ def test_next_command_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) ->
     ("command", "sentence"),
     [
         ("fit --horizon 3", "grus: grus fit: data.path must be given, got none; name a file: grus fit DATA."),
-        ("fit sales.csv", "grus: grus fit: data.horizon must be given, got none; give the number of steps to forecast: --horizon 24."),
+        (
+            "fit sales.csv",
+            "grus: grus fit: data.horizon must be given, got none; give the number of steps to forecast with --horizon 24, or --task classify or "
+            "regress where there are none.",
+        ),
         ("fit sales.csv --horizon 0", "grus: --horizon: data.horizon must be at least 1, got 0."),
         ("fit sales.csv --horizon 3 --epochs 0", "grus: --epochs: training.epochs must be at least 1, got 0."),
         ("fit sales.csv --horizon 3 --task speech", "grus: --task: task must be 'forecast', 'classify' or 'regress', got 'speech'."),
@@ -190,16 +194,16 @@ def test_folders_made_for_a_run_that_fails_go_with_it(job: Job, elsewhere: Path)
 def test_keys_are_those_that_set_takes(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--keys"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["key", "type", "default", "meaning"]
-    assert re.split("  +", next(line for line in lines if line.startswith("data.validation"))) == [
-        "data.validation",
-        "number or whole number or text",
-        "0.1",
-        "the part before the test part; a fraction below 1, a number of steps, or the date that it begins on",
+    at = lines.index("data.validation=0.1")
+    assert lines[at + 1 : at + 3] == [
+        "    the part before the test part; a fraction below 1, a number of steps, or the date that it begins on",
+        "    number or whole number or text",
     ]
+    assert lines[lines.index("data.horizon (required)") + 1] == "    steps to forecast"
+    assert max(map(len, lines)) <= 120
     assert main(["fit", "--keys", "--json"]) == 0
     keys = json.loads(capsys.readouterr().out)
-    assert [line.split()[0] for line in lines[1:]] == [key["key"] for key in keys]
+    assert [re.split("[= ]", line)[0] for line in lines if not line.startswith(" ")] == [key["key"] for key in keys]
     sets = [f"--set={key['key']}={key['default']}" for key in keys if key["default"] != "required"]
     assert main(["fit", "sales.csv", "--horizon", "3", *sets, "--set=data.path=sales.csv"]) == 0
     config, expected = job.calls[0][0], ForecastConfig(data=ForecastData(horizon=3, path=Path("sales.csv").absolute()))

@@ -161,7 +161,7 @@ def test_interrupted_evaluation_goes_on_or_makes_way(run: Path, monkeypatch: pyt
     assert capsys.readouterr() == ("", "grus: interrupted; the same command goes on from here.\n")
     assert not (run / "metrics.json").exists()
     assert main(["evaluate", str(run), "--quiet", "--set", "backtest.baselines=[last value]"]) == 0
-    assert capsys.readouterr().err.startswith("grus: this evaluation starts anew, as the one that was interrupted had other settings, data or")
+    assert capsys.readouterr().err.startswith("grus: this evaluation starts anew, as one that was not finished had other settings, data or")
     assert asked == [135, 141]
     assert main(command) == 0
     assert asked == [135, 141, 141]

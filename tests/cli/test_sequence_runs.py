@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,33 +15,13 @@ import pytest
 
 from grus.cli import main
 from grus.tasks import folder as folders
-from grus.tasks.sequence_record import SequenceRecord
+from tests.cli.text_runs import TEXTS
 from tests.tasks.written_sequences import write_steps, write_texts
-
-SMALL = ("--set=model.hidden_size=4", "--set=model.embedding_size=4", "--epochs=2", "--quiet")
-FEW = ("--set=judging.draws=100", "--set=judging.baselines=[majority class]")
-TEXTS = ("--task", "classify", "--text", "text_a", "--label", "label")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was trained on 40 texts, with files of its own for validation and test."""
-    place = tmp_path_factory.mktemp("trained")
-    files = [str(write_texts(place / f"{name}.tsv", 40, seed)) for seed, name in enumerate(("train", "dev", "test"))]
-    assert main(["fit", files[0], *TEXTS, "--valid", files[1], "--test", files[2], "--out", str(place / "run"), *SMALL]) == 0
-    return place / "run"
 
 
 @pytest.fixture
-def run(trained: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A copy of that run, in an empty current folder."""
-    shutil.copytree(trained, "run")
-    capsys.readouterr()
-    return Path("run")
-
-
-def contents(place: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file() and path.name != ".lock"}
+def run(run_of_texts: Path) -> Path:
+    return run_of_texts
 
 
 def predicted(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> pd.DataFrame:
@@ -65,85 +44,6 @@ def test_run_says_what_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert facts["run"].strip() == "classify in run"
     assert facts["from"].strip() == "texts in text_a"
     assert facts["state"].strip() == "trained to its end"
-
-
-def test_evaluation_prints_and_keeps_its_record(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = contents(run)
-    assert main(["evaluate", "run", *FEW]) == 0
-    printed = capsys.readouterr()
-    rows = [line.split() for line in printed.out.splitlines()]
-    assert printed.out.splitlines()[0].split("  ")[0] == "metric"
-    assert [row[0] for row in rows[1:3]] == ["accuracy", "balanced_accuracy"]
-    assert "grus: gru beside majority class: right where the other is wrong" in printed.err
-    assert "grus: next: grus report run, all this on one page." in printed.err
-    assert "grus predict run answers with this network, which has not learnt from the test part;" in printed.err
-    after = contents(run)
-    assert {name for name in after if after[name] != before.get(name)} == {"metrics.json", "evaluation.json", "model/README.md"}
-    record = SequenceRecord.from_json(after["evaluation.json"].decode())
-    assert list(record.predicted) == ["gru", "majority class"]
-    assert record.intervals["accuracy"].value == record.scores()["gru"]["accuracy"]
-    assert json.loads(after["metrics.json"])["gru"]["accuracy"] == record.scores()["gru"]["accuracy"]
-    assert "| tested | 40 texts |" in after["model/README.md"].decode()
-    assert main(["info", "run"]) == 0
-    assert "roc_auc" in capsys.readouterr().out
-
-
-def test_evaluation_in_json_and_of_other_data(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = contents(run)
-    write_texts(Path("other.tsv"), 12, 7)
-    assert main(["evaluate", "run", "--data", "other.tsv", "--out", "found.json", "--json", "--set=judging.draws=0", FEW[1]]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert set(lines[-1]) == {"gru", "majority class"}
-    assert lines[-1]["majority class"]["accuracy"] == 0.5
-    assert lines[-2]["compared"]["majority class"]["exact"] is True
-    assert lines[-3] == {"intervals": {}}
-    found = SequenceRecord.from_json(Path("found.json").read_text("utf-8"))
-    assert (len(found), dict(found.intervals)) == (12, {})
-    assert contents(run) == before
-
-
-def test_what_is_of_one_group_is_judged_together(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = write_texts(Path("a.tsv"), 90).read_text("utf-8").splitlines()
-    who = ["who", *(f"w{number // 3}" for number in range(90))]
-    Path("a.tsv").write_text("".join(f"{name}\t{line}\n" for name, line in zip(who, lines, strict=True)), encoding="utf-8")
-    assert main(["fit", "a.tsv", *TEXTS, "--set=data.groups=who", "--test", "0.7", "--valid", "0", "--out", "run", *SMALL]) == 0
-    assert main(["evaluate", "run", *FEW]) == 0
-    assert " interval " in capsys.readouterr().err.partition("gru beside majority class: accuracy ")[2]
-    record = SequenceRecord.from_json(Path("run/evaluation.json").read_text("utf-8"))
-    assert record.groups == tuple(f"w{(int(id) - 2) // 3}" for id in record.ids)
-    assert record.intervals["log_loss"].findings == ("the sequences of a group are drawn together, 21 groups in every draw",)
-    assert main(["evaluate", "run", "--data", "a.tsv", "--out", "whole.json", *FEW]) == 0
-    assert SequenceRecord.from_json(Path("whole.json").read_text("utf-8")).groups == tuple(who[1:])
-    write_texts(Path("other.tsv"), 12, 7)
-    capsys.readouterr()
-    assert main(["evaluate", "run", "--data", "other.tsv", "--out", "other.json", *FEW]) == 1
-    assert "other.tsv: column 'who' must be there once, got 'label', 'text_a'" in capsys.readouterr().err
-
-
-def test_networks_of_other_seeds_are_tested_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "run", "--quiet", "--seeds", "0,1", *FEW]) == 0
-    assert "gru over seeds 0, 1:\n  accuracy " in capsys.readouterr().out
-    record = SequenceRecord.from_json((run / "evaluation.json").read_text("utf-8"))
-    assert list(record.seeds) == [1]
-    assert not np.array_equal(record.seeds[1], record.predicted["gru"])
-    assert "| gru over seeds 0, 1 |" in (run / "model" / "README.md").read_text("utf-8")
-
-
-def test_interrupted_evaluation_is_gone_on_with(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    job = sys.modules["grus.tasks.sequence_run"]
-    with monkeypatch.context() as patched:
-        patched.setattr(job, "train", interrupted)
-        assert main(["evaluate", "run", "--quiet", "--seeds", "1", *FEW]) == 130
-    (kept,) = (run / "checkpoints" / "evaluation").iterdir()
-    assert [path.name for path in kept.iterdir()] == ["record.json"]
-    with monkeypatch.context() as patched:
-        patched.setattr(job, "judge", interrupted)  # what was judged is not judged again
-        assert main(["evaluate", "run", "--quiet", "--seeds", "1", *FEW]) == 0
-    assert not (run / "checkpoints" / "evaluation").exists()
-    capsys.readouterr()
 
 
 def test_predictions_are_rows_of_probabilities(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_search_prints_its_best_trials_and_writes_what_fit_takes(elsewhere: Path
     assert values == sorted(values)
     assert len(values) <= 10
     told = printed.err.splitlines()
-    assert re.fullmatch(r"grus: at most 11 trials, 1 at a time with \d+ threads each\.", told[0])
+    assert re.fullmatch(r"grus: at most 11 trials, 1 at a time with (1 thread|\d+ threads) each\.", told[0])
     assert told[1] == "grus: 1 of 11: trial 0 finished 0.3333 after 3 epochs"
     assert re.match(r"grus: 2 of 11: trial 1 finished [\d.]+ after 3 epochs; best 0\.3333, trial 0", told[2])
     assert len([line for line in told if " of 11: trial " in line]) == 11
@@ -139,6 +139,30 @@ def test_mistake_is_one_sentence_and_nothing_is_made(arguments: list[str], sente
     assert sentence in " ".join(re.sub(r"[│╭╮╰╯─]", " ", printed.err).split())
     assert printed.out == ""
     assert sorted(path.name for path in Path().iterdir()) == ["list.yaml", "more.yaml", "odd.yaml", "wave.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["tune", "named.tsv", "--task=classify", "--text=text", "--search=model.hidden_size=2,4", "--metric=f1"],
+            "for 3 classes, got f1; did you mean f1_macro?",
+        ),
+        ([*SMALL, RATE, "--set=model.head=point", "--metric=crps"], "validation_loss, mae, rmse, smape, mase for model.head=point, got crps;"),
+    ],
+)
+def test_metric_that_there_is_not_is_refused_before_a_trial(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("named.tsv").write_text("text\tlabel\n" + "".join(f"word {row}\t{'abc'[row % 3]}\n" for row in range(30)), encoding="utf-8")
+    assert main([*arguments, "--quiet"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("grus: grus tune: --metric must be one of validation_loss, ")
+    assert sentence in printed.err
+    assert not Path("tuning").exists()
+
+
+def test_metric_that_only_some_trials_have_is_not_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--search=model.head=point,quantile", "--metric=crps", "--trials=1", "--quiet"]) == 0
+    assert capsys.readouterr().out.split()[1] == "crps"
 
 
 def test_trials_that_do_not_compare_are_not_ended_early(capsys: pytest.CaptureFixture[str]) -> None:

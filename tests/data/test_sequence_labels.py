@@ -72,10 +72,43 @@ REFUSED = {
     "pandas NA": (pd.Series([1, pd.NA, 2], dtype="Int64"), {}, "labels, row 2: must be a label"),
     "NaN among numbers": ([1.5, np.nan], {}, "labels, row 2: must be a label"),
     "almost numbers": (["1", "2", "x"], {}, "labels, row 3: must be a number as most are, 1, got 'x'; correct it, or say kind='class'"),
-    "amounts": (range(40), {}, "kind must be given for 40 different whole numbers in 40 sequences"),
-    "one number in two ways": (["1", "01", "2", "2"], {}, "one way, got '01' and '1'"),
+    "amounts": (range(40), {}, "must be known as amounts or as classes, got 40 different whole numbers in 40 sequences; say"),
+    "one number in two ways": (["2", "1", "01", "2"], {}, "labels, row 3: must be '1' as in labels, row 2, got '01'; write one class in one way."),
+    "a point behind a number": (["0", "1", "1.0"], {}, "labels, row 3: must be '1' as in labels, row 2, got '1.0'; write one class in one way."),
+    "a point in the other class": (["0", "1.0", "0.0"], {}, "labels, row 3: must be '0' as in labels, row 1, got '0.0'; write one"),
+    "one number in two ways among words": (["up", "7", "007", "up"], {}, "labels, row 3: must be '7' as in labels, row 2, got '007'; write one"),
+    "one number in two ways with names": (["2.0", "2"], {"names": ("1", "2")}, "labels, row 2: must be '2.0' as in labels, row 1, got '2'"),
+    "one number in two ways in lists": ([["a"], ["True", "true"]], {}, "labels, row 2: must be 'True' as in labels, row 2, got 'true'"),
+    "truth in two ways": (
+        ["True", "false", "true"],
+        {},
+        "labels, row 3: must be 'True' as in labels, row 1, got 'true'; write one class in one way.",
+    ),
+    "truth in two ways with blanks": (["TRUE", "FALSE", "False "], {}, "row 3: must be 'FALSE' as in labels, row 2, got 'False'"),
+    "a number among texts": (
+        [1, "up", "dn"],
+        {"kind": "class"},
+        "row 2: must be a number as in labels, row 1, 1, got 'up', a text; write all labels",
+    ),
+    "a text among truth values": ([True, False, "x"], {"kind": "class"}, "row 3: must be a truth value as in labels, row 1, True, got 'x', a text;"),
+    "the word NaN": (
+        ["a", "NaN", "b"],
+        {},
+        "labels, row 2: must be a label, got 'NaN', which says that there is none; give each sequence its label.",
+    ),
+    "NaN for a number": (
+        ["1.5", " nan", ""],
+        {"kind": "number"},
+        "row 2: must be a number, got 'nan', which says that there is none (in all 2 of 3);",
+    ),
+    "one flag missing": ([[0, 1], [None, 1]], {"kind": "labels"}, "labels, row 2, label '0': must be 0 or 1, got nothing; correct it, or name"),
+    "several in a cell": (
+        ["a|x", "b"],
+        {"kind": "labels", "names": ("y",)},
+        "must be 0 or 1, got 'a|x' (in all 2 of 2); correct it, or name the sep",
+    ),
     "unknown class": (["a", "c"], {"names": ("a", "b")}, "labels, row 2: must be one of the 2 classes, a, b, got 'c'"),
-    "unknown label": ([["c"]], {"names": ("a", "b")}, "labels, row 1: must be among a, b, got 'c'"),
+    "unknown label": ([["c"]], {"names": ("a", "b")}, "labels, row 1: must be among 'a', 'b', got 'c'"),
     "no number": (["1.5", "x"], {"kind": "number"}, "labels, row 2, label 'y': must be a finite number, got 'x'"),
     "infinite": ([1.5, np.inf], {"kind": "number"}, "labels, row 2: must be a finite number, got inf"),
     "NaN in columns": ([[0.5, np.nan]], {}, "labels, row 1, label '1': must be a finite number, got nothing"),
@@ -128,6 +161,29 @@ def test_rows_counts_and_findings() -> None:
     assert several.counts == {"0": 2, "1": 0, "2": 1}
     assert several.findings == ("no sequence has label '1'", "every sequence has label '0'")
     assert make_labels([1.5, 2.5]).findings == ()
+    assert make_labels([[1.5, 2.0], [1.5, 3.0]]).findings == ("'0' is the same number for every sequence",)
+    assert make_labels([[1.5, 2.0], [1.5, 2.0]]).constant == ("0", "1")
+    assert make_labels([[1.5, 2.0]], "number").findings == ()
+
+
+def test_blanks_are_no_part_of_a_class() -> None:
+    found = make_labels(["2", "2 ", " good", "good\t"], "class")
+    assert (found.names, found.values.tolist()) == (("2", "good"), [0, 0, 1, 1])
+    assert make_labels([[" a"], ["a", "b "]]).names == ("a", "b")
+    assert found.findings == ()
+
+
+def test_classes_that_differ_in_case_alone_are_told() -> None:
+    found = make_labels(["good", "GOOD", "bad", "Good"])
+    assert (found.names, found.values.tolist()) == (("GOOD", "Good", "bad", "good"), [3, 0, 2, 1])
+    assert found.findings == ("classes 'GOOD' and 'Good' and 'good' differ in upper and lower case alone",)
+    assert found.rows([0, 2]).findings == ("no sequence is of class 'GOOD' or 'Good'",)
+    assert make_labels([["Fast"], ["fast", "b"]]).findings == ("labels 'Fast' and 'fast' differ in upper and lower case alone",)
+
+
+def test_python_numbers_are_one_however_they_are_typed() -> None:
+    found = make_labels([1, 1.0, np.float32(2), np.int64(2)], "class")
+    assert (found.names, found.values.tolist()) == (("1", "2"), [0, 0, 1, 1])
 
 
 def test_large_whole_numbers_stay_apart() -> None:

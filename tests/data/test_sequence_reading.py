@@ -263,7 +263,7 @@ def test_one_class_is_told_with_its_file(tmp_path: Path) -> None:
 
 
 NEEDLESS = {
-    "variable of steps": ({"id": "id", "row": "step", "variable": "v"}, "variable must be None where a row is a step, got 'v'"),
+    "variable of steps": ({"id": "id", "row": "step", "variable": "v"}, "variable must be left out where a row is a step, got 'v'"),
     "value of steps": ({"id": "id", "value": "u"}, "length and value must be left out for a table without variable"),
     "length of steps": ({"id": "id", "length": "n"}, "length and value must be left out for a table without variable"),
 }
@@ -315,3 +315,23 @@ def test_a_header_is_for_files_of_cells(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "1,2,3,a\n5,6,7,b\n")
     with pytest.raises(DataError, match="channels must take turns in the columns without a header, got 3 beside id and label for 2"):
         read_sequences(path, SequenceColumns(label="3", channels=("x", "y"), header=False))
+
+
+def test_channels_that_are_not_named_are_told() -> None:
+    told = "channels are all other columns, 'u', 'v'; no column tells the time, so that steps stand in the order of their rows"
+    whole = read_sequences(ROWS, STEPS)
+    assert whole.findings == (told,)
+    assert read_sequences(ROWS, replace(STEPS, channels=("u",))).findings == ()
+    assert read_sequences(ROWS, STEPS, like=whole).findings == ()
+    assert read_sequences(ROWS.assign(t=range(4)), replace(STEPS, time="t")).findings == ("channels are all other columns, 'u', 'v'",)
+
+
+def test_sequences_without_a_value_are_told_wherever_they_stand(tmp_path: Path) -> None:
+    told = "nothing was measured in 1 of 2 sequences: "
+    nothing = [np.full((2, 1), np.nan), np.ones((1, 1))]
+    assert read_sequences(nothing).findings == (told + "'0'",)
+    assert read_sequences(np.array([[1.0, -1.0], [-1.0, -1.0]]), SequenceColumns(channels=("a",)), absent={"a": -1}).findings == (told + "'1'",)
+    wide = written(tmp_path / "wide.csv", "x1,x2,label\n1,2,a\n,,b\n")
+    assert read_sequences(wide, SequenceColumns(label="label")).findings == (told + "'1'",)
+    rows = written(tmp_path / "rows.csv", "id,a,label\np,1,x\nq,,y\nq,,y\n")
+    assert read_sequences(rows, SequenceColumns(id="id", channels=("a",), label="label")).findings == (told + "'q'",)

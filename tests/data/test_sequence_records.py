@@ -112,6 +112,15 @@ def test_bad_records_are_refused(rows: list[tuple[Any, ...]], message: str) -> N
     assert message in str(caught.value)
 
 
+def test_labels_of_another_table_are_asked_for() -> None:
+    table = pd.DataFrame([("p", 0, "HR", 60)], columns=["id", "time", "what", "value"])
+    with pytest.raises(DataError) as caught:
+        read_sequences(table, SequenceColumns("id", "time", "died", variable="what", value="value"))
+    assert str(caught.value) == (
+        "the table: column 'died' of labels must be there, got 'id', 'time', 'what', 'value'; name another, or give labels= a table of id and label."
+    )
+
+
 def test_missing_roles_are_refused() -> None:
     with pytest.raises(OptionError, match="id, time, variable and value must all be named"):
         SequenceColumns(id="id", variable="what", value="x")
@@ -149,6 +158,6 @@ def test_archive_of_one_file_per_stay(tmp_path: Path) -> None:
         "variables left out: 'Age', 'RecordID'",
         "1 of 7 values stand at a time that has one already: the last counts",
         "2 of 15 rows hold no value",
-        "nothing was measured in 1 of 3 sequences: '140501'",
         f"{outcomes}: 1 of 4 ids have no sequence: '140502'",
+        "nothing was measured in 1 of 3 sequences: '140501'",
     )

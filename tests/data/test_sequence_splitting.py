@@ -79,7 +79,7 @@ def test_single_sequence_of_a_class_stays_in_training() -> None:
     for seed in range(20):
         found = split_sequences(data, 0.2, 0.2, seed=seed)
         assert 20 in found.train
-        assert found.findings == ("validation has no sequence of '1'", "testing has no sequence of '1'")
+        assert found.findings == ("the validation part has no sequence of '1'", "the test part has no sequence of '1'")
 
 
 def test_groups_stay_whole() -> None:
@@ -132,7 +132,7 @@ def test_folds_give_validation_out_of_training() -> None:
 
 def test_class_that_a_fold_lacks_is_told() -> None:
     found = folds(classes(10, 2), 3)
-    assert sorted(split.findings for split in found) == [(), (), ("testing has no sequence of '1'",)]
+    assert sorted(split.findings for split in found) == [(), (), ("the test part has no sequence of '1'",)]
 
 
 @pytest.mark.parametrize(

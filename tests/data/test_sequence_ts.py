@@ -37,6 +37,18 @@ def test_cases_are_read(name: str, tmp_path: Path) -> None:
     assert found.findings == ()
 
 
+def test_numbers_of_classes_are_no_numbers(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"a\.ts: @targetLabel must be true where numbers are learnt, got @classLabel true; say kind='class', or mend"
+    ):
+        read_sequences(write(tmp_path / "a.ts", TEXT), kind="number")
+
+
+def test_case_without_a_value_is_told(tmp_path: Path) -> None:
+    found = read_sequences(write(tmp_path / "a.ts", HEAD + "@data\n?,?:?,?:a\n1:2:b\n?:NaN:b\n"))
+    assert found.findings == ("nothing was measured in 2 of 3 sequences: '0', '2'",)
+
+
 def test_class_without_a_case_is_told(tmp_path: Path) -> None:
     found = read_sequences(write(tmp_path / "a.ts", TEXT.replace("b a", "b c a")))
     assert found.findings == ("no sequence is of class 'c'",)
@@ -138,5 +150,5 @@ def test_kind_is_that_of_like(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ts", TEXT)
     with pytest.raises(OptionError, match="kind must be that of like, 'class', got 'number'"):
         read_sequences(path, like=read_sequences(path), kind="number")
-    with pytest.raises(OptionError, match=r"label must be left out for a \.ts file, which have no columns, got 'y'"):
+    with pytest.raises(OptionError, match=r"label must be left out where there are no columns to name, got 'y' for a \.ts file; leave it out,"):
         read_sequences(path, SequenceColumns(label="y"))

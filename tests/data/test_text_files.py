@@ -59,6 +59,22 @@ WRONG: dict[str, tuple[str, str | bytes, str]] = {
     "no such key": ("a.jsonl", '{"texts": "a", "label": 1}\n', r"column 'text' must be there once, got 'texts', 'label'; perhaps 'texts'"),
     "a number for a text": ("a.jsonl", '{"text": 3, "label": 1}\n', r"line 1, column 'text': must be a text, got 3"),
     "null for a text": ("a.jsonl", '{"text": null, "label": 1}\n', r"line 1, column 'text': must be a text, got nothing"),
+    "a class in two ways": ("a.tsv", "text\tlabel\na\t1\nb\t0\nc\t1.0\n", r"a\.tsv, line 4, column 'label': must be '1' as in .*a\.tsv, line 2, col"),
+    "truth in two ways": (
+        "a.csv",
+        "text,label\na,true\nb,no\nc, True\n",
+        r"a\.csv, line 4, column 'label': must be 'true' as in .*line 2, .*got 'True'",
+    ),
+    "a number among texts": (
+        "a.jsonl",
+        '{"text": "a", "label": "up"}\n{"text": "b", "label": 1}\n',
+        r"line 2, column 'label': must be a text as in .*a\.jsonl, line 1, column 'label', 'up', got 1, a number; write all labels as texts",
+    ),
+    "a label in two ways in lists": (
+        "a.jsonl",
+        '{"text": "a", "label": ["7", "x"]}\n{"text": "b", "label": ["07"]}\n',
+        r"line 2, column 'label': must be '7' as in .*a\.jsonl, line 1, column 'label', got '07'; write one class in one way",
+    ),
     "NaN for a label": ("a.jsonl", '{"text": "a", "label": NaN}\n', r"line 1, column 'label': must be a label, got nothing"),
     "labels of two forms": (
         "a.jsonl",

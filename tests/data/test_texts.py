@@ -82,7 +82,7 @@ def test_several_labels_in_a_cell_are_flags() -> None:
 def test_lists_of_labels_in_json_are_flags(tmp_path: Path) -> None:
     found = read_texts(write(tmp_path, "a.jsonl", '{"text": "a", "label": ["7", "12"]}\n{"text": "b", "label": []}\n'))
     assert found.labels is not None
-    assert (found.labels.names, found.labels.values.tolist()) == (("12", "7"), [[1, 1], [0, 0]])
+    assert (found.labels.names, found.labels.values.tolist()) == (("7", "12"), [[1, 1], [0, 0]])
 
 
 def test_rows_of_numbers_are_flags_or_numbers(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sklearn import metrics as theirs
 from grus.data.sequences import Kind, Labels
 from grus.errors import DataError, OptionError, ShapeError
 from grus.evaluation.predictions import Predictions
-from grus.evaluation.scores import limits_of, metric_named, metrics_of, score
+from grus.evaluation.scores import compared_by, limits_of, main_metric, metric_named, metrics_of, score
 from grus.evaluation.seeds import spreads
 
 NAN = np.nan
@@ -210,27 +210,15 @@ def test_half_precision_probabilities_count_by_their_sum() -> None:
     assert score(classes([1], 2), p)["log_loss"] == pytest.approx(-np.log(p[0, 1] / p[0].sum(dtype=np.float64)))
 
 
-def test_numbers_by_hand_and_by_target() -> None:
-    truth = Labels("number", ("u", "v"), np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]]))
-    found = score(truth, [[1.0, 4.0], [4.0, 5.0], [6.0, 7.0]])
-    assert found.each["u"] == pytest.approx({"mae": 2 / 3, "rmse": np.sqrt(4 / 3), "r2": 1 - 4 / 14})
-    assert found.each["v"] == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "r2": NAN}, nan_ok=True)
-    assert found.values == pytest.approx({"mae": 5 / 6, "rmse": (np.sqrt(4 / 3) + np.sqrt(5 / 3)) / 2, "r2": 1 - 4 / 14})
-    assert found.undefined == ("target 'v' is the same number in every example: its R² is undefined, and left out of the mean over all",)
-    assert found.confusion is None
-
-
-def test_numbers_agree_with_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    y, f = rng.normal(size=(2, 30, 3))
-    found = score(Labels("number", ("a", "b", "c"), y), f)
-    assert found.values == pytest.approx(
-        {"mae": theirs.mean_absolute_error(y, f), "rmse": theirs.root_mean_squared_error(y, f), "r2": theirs.r2_score(y, f)}
-    )
-
-
-def test_one_target_may_come_without_its_column() -> None:
-    assert score(Labels("number", ("u",), np.array([[1.0], [3.0]])), [2.0, 3.0])["mae"] == 0.5
+def test_what_models_are_compared_by() -> None:
+    assert (main_metric(classes([0, 1, 1], 2)), main_metric(classes([0, 1, 2]))) == ("accuracy", "accuracy")
+    assert main_metric(classes([0, 1, *[1] * 8], 2)) == "balanced_accuracy"  # one example is too few for DeLong's test
+    assert main_metric(classes([0, 0, *[1] * 8], 2)) == "roc_auc"
+    assert main_metric(classes([0, 1, *[2] * 8])) == "balanced_accuracy"
+    assert (main_metric(sets([[0, 1]])), compared_by(sets([[0, 1]]))) == ("f1_micro", "subset_accuracy")
+    one, two = (Labels("number", tuple("ab"[:K]), np.ones((3, K))) for K in (1, 2))
+    assert [main_metric(one), compared_by(one)] == ["mae", "mae"]
+    assert [main_metric(two), compared_by(two)] == ["scaled_mae", "scaled_mae"]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +254,7 @@ def test_names_are_in_one_order_for_each_kind() -> None:
     for truth in (classes([0]), classes([0], 2), sets([[1, 0]])):
         assert list(metrics_of(truth))[-4:] == CERTAINTY
     assert list(metrics_of(Labels("number", ("u",), np.ones((1, 1))))) == ["mae", "rmse", "r2"]
+    assert list(metrics_of(Labels("number", ("u", "v"), np.ones((1, 2))))) == ["scaled_mae", "scaled_rmse", "r2"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,8 +15,9 @@ from grus.evaluation.weighted import WEIGHTED, Ranked
 def made(kind: str, N: int = 12) -> tuple[Labels, np.ndarray]:
     """Few sequences with equal scores, so that draws lack classes, labels and anything to choose, and numbers that do not vary."""
     rng = np.random.default_rng(0)
-    if kind == "number":
-        return Labels("number", ("u", "v"), rng.integers(2, size=(N, 2)) * 1.1 + 1e3), 1e3 + rng.random((N, 2))
+    if kind.endswith("number"):
+        K = int(kind[0])
+        return Labels("number", ("u", "v")[:K], rng.integers(2, size=(N, K)) * 1.1 + 1e3), 1e3 + rng.random((N, K))
     if kind == "labels":
         return Labels("labels", ("u", "v", "w"), (rng.random((N, 3)) < [0.5, 0.3, 0.1]).astype(np.uint8)), rng.random((N, 3)).round(1)
     K = int(kind[0])
@@ -24,7 +25,7 @@ def made(kind: str, N: int = 12) -> tuple[Labels, np.ndarray]:
     return Labels("class", tuple("abcd"[:K]), rng.integers(K, size=N)), p / p.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("kind", ["2 classes", "4 classes", "labels", "number"])
+@pytest.mark.parametrize("kind", ["2 classes", "4 classes", "labels", "1 number", "2 number"])
 def test_metrics_over_draws_are_those_of_the_sequences_drawn(kind: str) -> None:
     truth, predicted = made(kind)
     found, names, rng = Predictions.of(truth, predicted), drawn_metrics(truth), np.random.default_rng(1)

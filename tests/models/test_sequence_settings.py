@@ -41,6 +41,8 @@ TRANSFORMER = {"encoder": "transformer"}
         ({**TRANSFORMER, "bidirectional": True}, "bidirectional must be False with encoder='transformer', got True"),
         ({**TRANSFORMER, "hidden_size": 9}, "hidden_size must be even with encoder='transformer', got 9; or take 10."),
         ({**TRANSFORMER, "hidden_size": 10}, "attention_heads must be a divisor of 10, got 4"),
+        ({**TRANSFORMER, "cell": "lstm"}, "cell must be left out with encoder='transformer', got 'lstm'; or take encoder='recurrent'."),
+        ({**TRANSFORMER, "cell": "gru_d", "missing_aware": True}, "cell must be left out with encoder='transformer', got 'gru_d'"),
         ({**TRANSFORMER, "zoneout": 0.1}, "zoneout must be left out with encoder='transformer', got 0.1"),
         ({**TRANSFORMER, "initialiser": "zeros"}, "initialiser must be left out with encoder='transformer', got 'zeros'"),
         ({"initialiser": "orthogonl"}, "SequenceSettings: initialiser must be one of"),

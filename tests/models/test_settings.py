@@ -41,6 +41,7 @@ from grus.models import ForecastSettings, ForecastShape
         ({"loss": "log_cosh"}, "loss must be 'mae' with head='quantile', which has a loss of its own, got 'log_cosh'; or take head='point'."),
         ({"huber_delta": 2.0}, "huber_delta must be 1 without it, got 2.0; or take head='point' and loss='huber'."),
         ({"head": "point", "mase_season": 24}, "mase_season must be 1 without it, got 24; or take head='point' and loss='mase'."),
+        ({"encoder": "transformer", "cell": "lstm"}, "cell must be left out with encoder='transformer', got 'lstm'; or take encoder='recurrent'."),
         ({"encoder": "transformer", "zoneout": 0.1}, "zoneout must be left out with encoder='transformer', got 0.1"),
         ({"encoder": "transformer", "initialiser": "zeros"}, "initialiser must be left out with encoder='transformer', got 'zeros'"),
         ({"encoder": "transformer", "clip_state_gradient": 1.0}, "clip_state_gradient must be left out with encoder='transformer', got 1.0"),

@@ -32,6 +32,12 @@ def test_round_ticks_are_round_and_inside() -> None:
     assert round_ticks(-0.3, 0.26, 4) == [(-0.2, "−0.2"), (0.0, "0.0"), (0.2, "0.2")]
 
 
+def test_one_tick_alone_is_no_scale() -> None:
+    assert round_ticks(-0.9, 1.9, 2) == [(0, "0"), (1, "1")]
+    assert Axis(-1.7, 1.4, "pulse").ticks(2) == [(-1, "−1"), (0, "0"), (1, "1")]
+    assert Axis(0.5, 1.5, "step", "count").ticks(2) == [(1, "1")]  # half a step is none
+
+
 def test_ticks_of_large_and_small_numbers_stay_apart() -> None:
     assert [label for _, label in round_ticks(1.001e9, 1.004e9, 3)] == ["1.001e+09", "1.002e+09", "1.003e+09", "1.004e+09"]
     assert [label for _, label in round_ticks(0.0, 2e-9, 2)] == ["0", "1e−09", "2e−09"]

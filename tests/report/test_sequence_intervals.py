@@ -11,7 +11,8 @@ from grus.data.sequences import Kind, Labels
 from grus.evaluation.bootstrap import Draws, Interval, difference_interval
 from grus.report import render
 from grus.report.sequence_calibration import calibration_sentence, judge_calibration
-from grus.report.sequence_scores import DRAWS, Judged, answer, comparisons, scope, score_table, seed_section
+from grus.report.sequence_scope import scope
+from grus.report.sequence_scores import DRAWS, Judged, answer, comparisons, score_table, seed_section
 from grus.tasks.sequence_record import with_intervals
 from tests.report.answers import classes, labels, numbers, of_kind, page, right_on
 
@@ -40,7 +41,7 @@ def test_groups_are_compared_by_intervals_and_the_page_says_so() -> None:
         f"gru is better than rival: accuracy 90.0 % against 60.0 % (95 % interval of the difference {between}, groups drawn as wholes)."
     ]
     assert " (90 % interval " in answer(judged)
-    assert scope(judged.record).startswith("Tested on 100 sequences in 25 groups that had no part in training; ")
+    assert scope(judged.record).startswith("Tested on 100 sequences in 25 groups; ")
     table = score_table(judged)
     assert table.head[2] == "90 % interval"
     assert " Of the intervals: the sequences of a group are drawn together, 25 groups in every draw; " in table.caption

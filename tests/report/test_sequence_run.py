@@ -15,12 +15,15 @@ from grus.cli import main
 from grus.data.sequences import Texts
 from grus.insight import by_gradient, by_occlusion
 from grus.report import render
-from grus.report.sequence_looking import along, seen_in, steps_read, trace, what_carried
-from grus.report.sequence_run import page_of, places, report_run
+from grus.report.sequence_looking import along, steps_read, trace, what_carried
+from grus.report.sequence_run import called, page_of, places, report_run
 from grus.tasks import folder as folders
+from grus.tasks.config import check
+from grus.tasks.draft import Draft
 from grus.tasks.folder import RunFolder
 from grus.tasks.sequence_config import of_sequences
 from grus.tasks.sequence_data import parts_of
+from grus.tasks.sequence_repeats import rows_in
 from grus.tasks.sequence_run import load_model
 
 SMALL = ("--set=model.hidden_size=4", "--epochs=2", "--set=judging.draws=0", "--quiet")
@@ -171,16 +174,32 @@ def test_changed_data_leaves_the_single_sequences_out(texts: RunFolder, tmp_path
     config = copy.config_file.read_text("utf-8")
     copy.config_file.write_text(config.replace(str(texts.path.parent / "data.csv"), str(tmp_path / "other.csv")), encoding="utf-8")
     page = page_of(copy)
-    assert (page.examples, page.carried, page.seen) == ((), None, None)
+    assert (page.examples, page.carried) == ((), None)
     assert "the test data is not what was judged any more" in render(page)
 
 
-def test_sequences_that_training_holds_too_are_seen(texts: RunFolder, numbers: RunFolder) -> None:
+def test_page_says_what_stands_in_other_parts_and_what_an_id_is(texts: RunFolder, numbers: RunFolder) -> None:
     for run in (texts, numbers):
-        parts = parts_of(of_sequences(run.config))
+        parts, made = parts_of(of_sequences(run.config)), page_of(run)
         assert parts.test is not None
-        assert not seen_in(parts.learnt.rows([]), parts.test).any()
-        assert seen_in(parts.test, parts.test.rows([1, 0])).tolist() == [True, True]
+        assert parts.held is not None
+        assert made.record.repeated == {"training": rows_in(parts.learnt, parts.test), "validation": rows_in(parts.held, parts.test)}
+        assert rows_in(parts.learnt.rows([]), parts.test) == ()
+        assert rows_in(parts.test.rows([2, 4]), parts.test.rows([0, 4, 2])) == (1, 2)
+    assert page_of(texts).called == "A text is called by its line in its file, the first being 1."
+    assert page_of(numbers).called == "A sequence is called by its id."
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("{text: a, id: name}", "A text is called by its name."),
+        ("{text: text, path: some.zip}", "A text is called by its class and its line in the file of that class, the first being 1."),
+        ("{label: y, path: some.csv}", "A sequence is called by its place in its file, the first being 0."),
+    ],
+)
+def test_ids_are_columns_lines_or_places(given: str, sentence: str) -> None:
+    assert called(of_sequences(check(Draft.parse(f"task: classify\ndata: {given}\n", "config.yaml")))) == sentence
 
 
 def test_effect_along_sequences_of_one_length_is_by_step() -> None:

@@ -16,7 +16,7 @@ from grus.report.sequence_calibration import calibration_sentence, judge_calibra
 from grus.report.sequence_classes import class_sections, confusion_chart, confusion_section, worst_class
 from grus.report.sequence_curves import curve_section, precision_points, roc_points, thinned
 from grus.report.sequence_numbers import bias, number_sections
-from grus.report.sequence_scores import Judged, answer, comparisons, scope, score_table, seed_section, why_metric, without_seen
+from grus.report.sequence_scores import Judged, answer, comparisons, score_table, seed_section
 from grus.report.sequence_words import figure, percent
 from grus.tasks.sequence_record import SequenceRecord
 from tests.report.answers import classes, labels, numbers, of_kind
@@ -52,30 +52,12 @@ def test_comparisons_count_the_sequences_that_one_alone_had_right() -> None:
     assert comparisons(Judged(record(60, 90, 60)))[0].startswith("gru is worse than rival: ")
 
 
-def test_rare_class_is_compared_by_roc_auc() -> None:
-    judged = Judged(classes(2, 400, share=0.9))
-    assert judged.metric == "roc_auc"
-    assert why_metric(judged).startswith("Compared by ROC AUC, as 92 % of the sequences are class a: whoever always says so is right that often.")
-    assert answer(judged).startswith("gru reached a ROC AUC of ")
-    assert "95 % interval of the difference " in comparisons(judged)[0]
-    assert Judged(classes(3)).metric == "accuracy"
-    assert why_metric(Judged(classes(3))) == ""
-
-
 def test_numbers_are_compared_by_mean_absolute_error() -> None:
     judged = Judged(numbers())
     mae, other = (judged.scores[name]["mae"] for name in ("gru", "mean"))
     told = answer(judged)
     assert told.startswith(f"gru missed depth of 60 sequences by {figure(mae)} on average, ")
     assert told.endswith(f"{percent(1 - mae / other, 0)} less than the best baseline, mean ({figure(other)}): better, more than chance explains.")
-
-
-def test_scope_lists_the_commonest_classes_first() -> None:
-    assert scope(classes(8, 81)) == (
-        "Tested on 81 sequences that had no part in training; 8 classes: class a (11), class b (10), class c (10), class d (10), class e (10), "
-        "class f (10) and 2 more."
-    )
-    assert scope(numbers()).startswith("Tested on 60 sequences that had no part in training: depth from ")
 
 
 def test_score_table_has_the_best_of_each_row_in_bold() -> None:
@@ -90,6 +72,24 @@ def test_score_table_has_the_best_of_each_row_in_bold() -> None:
     assert (0, 2) in without.strong
 
 
+def test_nothing_is_the_best_in_calibration() -> None:
+    table = score_table(Judged(record(60, 60, 60)))
+    (row,) = [at for at, cells in enumerate(table.rows) if cells[0] == "calibration error (%)"]
+    assert not [place for place in table.strong if place[0] == row]
+    assert " The calibration error has no best: whoever says the frequencies of every sequence has a small one, and knows nothing." in table.caption
+    section = seed_section(Judged(replace(record(90, 60, 60), seeds={1: record(90, 60, 60).predicted["gru"]})))
+    assert section is not None
+    assert {cells[0]: cells[-1] for cells in section.tables[0].rows}["calibration error"] == "–"
+
+
+def test_scores_of_two_classes_name_the_one_they_are_of() -> None:
+    caption = score_table(Judged(record(60, 60, 60))).caption
+    assert "precision: of those predicted as class yes, the share that are of it; " in caption
+    assert "recall: of those of class yes, the share that were found; " in caption
+    assert "ROC AUC: chance that one of class yes ranks above one of class no;" in caption
+    assert "second class" not in caption
+
+
 def test_seeds_lie_above_or_on_both_sides_of_the_best_baseline() -> None:
     made = record(90, 60, 60)
     assert seed_section(Judged(made)) is None
@@ -101,15 +101,6 @@ def test_seeds_lie_above_or_on_both_sides_of_the_best_baseline() -> None:
     wide = seed_section(Judged(replace(made, seeds={1: record(40, 60, 40).predicted["gru"]})))
     assert wide is not None
     assert "That lies on both sides of the best baseline" in wide.text[0]
-
-
-def test_scores_without_what_training_holds_too() -> None:
-    made = record(90, 60, 60)
-    right = np.array([made.predicted["gru"][n].argmax() == n % 2 for n in range(100)])
-    seen = right & (np.cumsum(right) <= 50)
-    told = without_seen(Judged(made), seen)
-    assert told.startswith("50 of 100 sequences stand in the training part too, exactly alike; on the 50 others gru reaches accuracy 80.0 %, rival ")
-    assert without_seen(Judged(made), np.zeros(100, bool)) == ""
 
 
 def test_confusion_names_the_commonest_mistake() -> None:
@@ -150,13 +141,12 @@ def test_worst_class_is_named_with_what_it_is_taken_for() -> None:
     made = classes(3, 30)
     wrong = np.eye(3)[made.truth.values]
     wrong[[1, 4, 7]] = np.eye(3)[2]
-    assert (
-        worst_class(Judged(replace(made, predicted={"gru": wrong}))) == "Least found is the class class b: 70.0 % of 10; 3 were predicted as class c."
-    )
+    told = worst_class(Judged(replace(made, predicted={"gru": wrong})))
+    assert told == "Class class b is found least often, in 70.0 % of its 10 sequences; 3 were predicted as class c."
     wrong[[1, 4]] = np.eye(3)[1]
-    assert worst_class(Judged(replace(made, predicted={"gru": wrong}))).endswith("90.0 % of 10; 1 was predicted as class c.")
+    assert worst_class(Judged(replace(made, predicted={"gru": wrong}))).endswith("in 90.0 % of its 10 sequences; 1 was predicted as class c.")
     assert worst_class(Judged(replace(made, predicted={"gru": np.eye(3)[made.truth.values]}))) == ""
-    assert worst_class(Judged(labels())).startswith("Least found is the label ")
+    assert worst_class(Judged(labels())).startswith("Label ")
 
 
 def test_labels_have_a_table_and_no_confusion() -> None:

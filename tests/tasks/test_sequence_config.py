@@ -84,6 +84,23 @@ def test_gru_d_brings_its_cell() -> None:
         (TEXTS + "  test: 1.5\n", "line 5: data.test must be a fraction below 1, a number of sequences or a file"),
         (TEXTS + "  test: true\n", "line 5: data.test must be a fraction below 1"),
         (TEXTS + "  missing: mean\n", "data.missing must be left out for texts, got 'mean'; leave it out."),
+        (
+            TEXTS + "  missing: gru_d\n",
+            "gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got it; take another cell.",
+        ),
+        (TEXTS + "  max_characters: 0\n", "line 5: data.max_characters must be at least 1, got 0."),
+        (
+            NUMBERS + "  max_characters: 5\n",
+            "data.max_characters must be left out for sequences of numbers, got 5; name the column of the texts with",
+        ),
+        (
+            TEXTS + "model: {loss: mse}\n",
+            "model.loss must be one of cross_entropy, focal, binary_cross_entropy for task classify, got 'mse'; leave it out.",
+        ),
+        (
+            NUMBERS + "model: {cell: lstm, encoder: transformer}\n",
+            "model.cell must be left out with model.encoder=transformer, got 'lstm'; or take model.encoder=recurrent.",
+        ),
         (TEXTS + "  id: text_a\n", "data: a column must be named once, got 'text_a' in two roles; take it out of one."),
         (TEXTS + "  kind: number\n", "line 5: data.kind must be 'class' or 'labels', got 'number'."),
         (NUMBERS + "  kind: class\n", "line 5: data.kind is unknown"),
@@ -174,7 +191,9 @@ def test_registry_names_what_there_is() -> None:
             assert callable(getattr(task.load_job(), function))
         for function in ("read", "digest_of", "run_trial"):
             assert callable(getattr(task.load_trial(), function))
-        assert set(task.load_trial().HIGHER_IS_BETTER) < set(task.load_trial().METRICS)
+        trial = task.load_trial()
+        assert set(trial.HIGHER_IS_BETTER) < {metric for metrics in trial.METRICS.values() for metric in metrics}
+        assert name in trial.METRICS
     assert len({task.kind for task in TASKS.values()}) == len(TASKS)
 
 

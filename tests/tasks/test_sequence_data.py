@@ -92,6 +92,10 @@ def test_what_stands_in_two_parts_is_told(elsewhere: Path) -> None:
     write_texts(elsewhere / "a.tsv", 10)
     (elsewhere / "test.tsv").write_text("".join((elsewhere / "a.tsv").read_text("utf-8").splitlines(True)[:4]) + "1\tnew\n", encoding="utf-8")
     assert "test: 3 of 4 stand in the training part too, exactly alike" in parts(**TEXTS, validation=0, test="test.tsv").findings
+    (elsewhere / "dev.tsv").write_text("label\ttext_a\n1\tnew\n1\tnewer\n", encoding="utf-8")
+    found = parts(**TEXTS, validation="dev.tsv", test="test.tsv").findings
+    assert "test: 1 of 4 stands in the validation part too, exactly alike" in found
+    assert not [told for told in found if told.startswith("validation: ") and "too" in told]
 
 
 @pytest.mark.parametrize(

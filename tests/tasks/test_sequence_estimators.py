@@ -339,7 +339,7 @@ def test_partial_fit_goes_on_in_the_units_of_the_first_call() -> None:
     assert one_class.predict_proba(X).shape == (80, 3)
     for given, message in (
         ({"classes": [0, 1]}, "classes must be those of the first call, 0, 1, 2, got others"),
-        ({}, "among the classes 0, 1, 2, got 5"),
+        ({}, "among the classes 0, 1, 2, got 6"),
     ):
         with pytest.raises((OptionError, DataError), match=message):
             estimator.partial_fit(X, y if given else y + 5, **given)

@@ -85,7 +85,7 @@ def test_temperature_is_that_of_the_held_out_sequences() -> None:
 
     def loss(temperature: float) -> float:
         colder = model.logits(HELD) / temperature
-        return float((np.logaddexp.reduce(colder, 1) - colder[np.arange(len(truth)), truth]).sum())
+        return float((np.logaddexp.reduce(colder, 1) - colder[np.arange(len(truth)), truth]).sum() + (np.log(temperature) / 0.5) ** 2 / 2)
 
     (best,) = model.temperature.values
     assert loss(best) < min(loss(best * 1.05), loss(best / 1.05))
@@ -158,7 +158,9 @@ def test_few_sequences_are_read_in_smaller_batches_to_the_end(count: int, given:
 def test_run_of_few_sequences_makes_the_updates_asked_for_and_says_so() -> None:
     model, history = train(TRAIN, HELD, Reading(), design(), quick(epochs=5, batch_size=32, patience=1), Additions(least_updates=40))
     assert [row["steps"] for row in history.epochs] == [9] * 5  # 60 in batches of 7
-    assert dict(model.facts)["batch size"] == "7"
+    assert (dict(model.facts)["batch size"], dict(model.facts)["additions"]) == ("7", "least_updates 40")
+    idle, _ = train(TRAIN, None, Reading(), design(), quick(epochs=1, batch_size=32), Additions(least_updates=1))
+    assert "additions" not in dict(idle.facts)  # two are made without it
     assert [finding for finding in model.findings if finding.startswith("60 sequences are few")] == [
         *for_few(60, quick(epochs=5, batch_size=32), 40)[1]
     ]
@@ -387,5 +389,21 @@ def test_facts_say_what_was_learnt_from_what() -> None:
     assert facts["network"] == f"gru, 1 × 8 units, last pooling, {model.size} weights"
     assert model.size == (3 * 8 * 2 + 3 * 8 * 8 + 4 * 8) + (2 * 8 + 2)  # input, state and biases of the layer; the output
     assert facts["additions"] == "mix_up 0.2"
+    assert "tokens" not in facts
     assert facts["longest"] == "9 steps, the tail of longer ones is cut off"
     assert (facts["seed"], facts["missing values"], facts["scaling"]) == ("0", "mean+mask", "standard, fitted on the training part")
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "told"),
+    [
+        (("很好吃", "不好"), {"ngrams": 2}, "characters and pairs of neighbours"),
+        (("很好吃", "不好"), {"ngrams": 3}, "characters and groups of up to 3 neighbours"),
+        (("很好吃", "不好"), {}, "characters"),
+        (("so fine", "so dull"), {"ngrams": 2}, "words"),
+    ],
+)
+def test_facts_say_what_a_token_is(texts: tuple[str, ...], options: dict[str, int], told: str) -> None:
+    data = Texts(texts * 2, tuple("0123"), Labels("class", ("a", "b"), np.array([0, 1, 0, 1])))
+    model, _ = train(data, None, Reading(tokenizer_options=options), design(embedding_size=2), quick(epochs=1))
+    assert dict(model.facts)["tokens"] == f"{told}; a vocabulary of {model.reader.vocabulary}"

@@ -58,6 +58,32 @@ def test_numbers_are_compared_by_their_errors() -> None:
     assert compared_sentences(found) == ["gru beside mean: mae -2, 95 % interval -2 to -2"]
 
 
+def of_two_targets(rows: int) -> SequenceRecord:
+    """A target in ones and one in ten thousands, missed by 1 and 10⁴."""
+    truth = Labels("number", ("u", "v"), np.array([[1.0, 1e4]]) * np.arange(float(rows))[:, None])
+    predicted = {"gru": truth.values + np.array([1, 1e4]), "mean": truth.values + np.array([3, 1e4])}
+    return SequenceRecord("gru", "number", truth.names, tuple(map(str, range(rows))), truth, predicted)
+
+
+def test_several_targets_are_compared_in_units_of_their_deviations() -> None:
+    record = of_two_targets(8)
+    spread = np.arange(8.0).std()
+    assert record.scores()["gru"]["scaled_mae"] == pytest.approx(1 / spread)
+    assert record.scores()["mean"]["scaled_mae"] == pytest.approx(2 / spread)
+    (beside,) = record.compared().values()
+    assert isinstance(beside, Interval)
+    assert beside.value == pytest.approx(-1 / spread)
+    assert compared_sentences(record)[0].startswith(f"gru beside mean: scaled_mae {-1 / spread:+.4g}, 95 % interval ")
+
+
+def test_targets_that_tell_nothing_are_compared_with_no_baseline() -> None:
+    two = of_two_targets(2)
+    assert (two.compared(), two.too_few) == ({}, "two sequences are too little to tell chance by")
+    assert compared_sentences(two) == ["gru is compared with no baseline: two sequences are too little to tell chance by"]
+    same = replace(of_two_targets(8), truth=Labels("number", ("u", "v"), np.ones((8, 2))))
+    assert (same.compared(), compared_sentences(same)) == ({}, [])
+
+
 def grouped(groups: int, N: int = 120) -> SequenceRecord:
     """The network is right on nine sequences of ten, the rival on those of two groups of three."""
     rng = np.random.default_rng(0)
@@ -117,6 +143,10 @@ def test_record_is_the_same_after_json() -> None:
     np.testing.assert_array_equal(found.seeds[5], made.seeds[5])
     assert found.truth.values.dtype == np.int64
     assert (found.groups, found.intervals["accuracy"].confidence) == (None, 0.9)
+    assert "repeated" not in made.to_dict()
+    seen = replace(made, repeated={"training": (0, 3), "validation": (3, 4)})
+    assert SequenceRecord.from_json(seen.to_json()).repeated == seen.repeated
+    assert (seen.alone, made.alone) == ((1, 2), (0, 1, 2, 3, 4))
     groups = replace(made, groups=("1", "1", "2", "2", "ф"))
     assert SequenceRecord.from_json(groups.to_json()).groups == groups.groups
 
@@ -140,6 +170,8 @@ def test_record_without_confidences_had_the_usual_one() -> None:
         (lambda tree: tree.update(intervals=3), "must be as grus evaluate wrote it"),
         (lambda tree: tree.update(groups=["p", "q"]), "2 groups of 5 sequences"),
         (lambda tree: tree.update(groups=[]), "0 groups of 5 sequences"),
+        (lambda tree: tree.update(repeated={"training": [5]}), "rows beyond 5 sequences"),
+        (lambda tree: tree.update(repeated=[0]), "must be as grus evaluate wrote it"),
     ],
 )
 def test_damaged_record_is_refused(change: Any, sentence: str) -> None:
@@ -164,6 +196,7 @@ def test_judgement_has_the_network_and_each_baseline_or_why_not() -> None:
     assert list(found.predicted) == ["gru", "majority class"]
     assert "at least 6 texts" in found.failures["TF-IDF + logistic regression"]
     assert found.predicted["majority class"].tolist() == [[0.5, 0.5, 0.0]] * 8
+    assert found.repeated == {"training": tuple(range(8))}  # the four are those that come again
     assert any("class 'z' has no example" in finding for finding in found.findings)
     assert set(found.intervals) <= set(found.scores()["gru"])
     assert told[-1][2] == "intervals"

@@ -183,7 +183,7 @@ def test_bar_is_for_terminals_and_lines_for_the_rest() -> None:
     stream = io.StringIO()
     lines = bar_or_lines(Console(file=stream), "training")
     lines.start(1, 2)
-    assert stream.getvalue() == "training: at most 1 epochs of 2 steps\n"
+    assert stream.getvalue() == "training: at most 1 epoch of 2 steps\n"
 
 
 def test_rows_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ A command's own modules are imported when it runs, so that ``grus --help`` answe
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import warnings
@@ -16,13 +17,13 @@ from rich.markup import escape
 
 from grus import __version__
 from grus.cli import demo, evaluate, fit, info, predict, report, tune
+from grus.cli.refusals import UsageError, sentence_of
 from grus.errors import GrusError, OptionError
 
 app = typer.Typer(
     name="grus",
     help="Gated recurrent networks: forecasts of series, classes and numbers of texts and sequences, on compiled cells.",
     epilog="Example: grus fit sales.csv --horizon 24 --out runs/sales",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -36,6 +37,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (report.report, report.EXAMPLE),
     (info.info, info.EXAMPLE),
 )
+NAMES = tuple(function.__name__ for function, _ in _COMMANDS)
 ONE_PROCESS = ("demo", "evaluate", "predict", "report", "info")
 for _function, _example in _COMMANDS:
     app.command(epilog=escape(_example))(_function)
@@ -57,10 +59,18 @@ def _tell_warning(message: Warning | str, category: type[Warning], *_: object, *
 
 
 def _run(words: list[str], debug: bool) -> int:
+    words = [word for word in words if word != "--debug"]
     try:
-        app([word for word in words if word != "--debug"], prog_name="grus")
+        if words and not words[0].startswith("-") and words[0] not in NAMES:
+            near = difflib.get_close_matches(words[0], NAMES, 1)
+            remedy = f"did you mean {near[0]}?" if near else "grus --help says what they do."
+            raise OptionError(f"the command must be one of {', '.join(NAMES)}, got {words[0]}; {remedy}")
+        status = app(words or ["--help"], prog_name="grus", standalone_mode=False)
+        return int(status or 0) if words else 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except UsageError as error:
+        return _refuse(sentence_of(error, words), 2)
     except GrusError as error:
         if debug:
             raise
@@ -69,7 +79,6 @@ def _run(words: list[str], debug: bool) -> int:
         if debug:
             raise
         return _refuse(f"{error.filename}: must be a file or folder that can be used, got {error.strerror}." if error.filename else str(error))
-    return 0
 
 
 def _refuse(sentence: str, code: int = 1) -> int:

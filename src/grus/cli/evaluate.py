@@ -59,14 +59,40 @@ def _print(found: Backtest | SequenceRecord, who: str, as_json: bool) -> None:
             print_json({"over_seeds": {metric: asdict(spread) for metric, spread in spreads.items()}})
         if who == "model":
             record = cast("SequenceRecord", found)
+            if each := _each_target(record):
+                print_json({"each": each})
             for name, told in (("intervals", record.intervals), ("compared", record.compared())):
                 print_json({name: {key: asdict(each) for key, each in told.items()}})
         print_json(found.scores())
         return
     print_scores(found.scores(), who)
+    if who == "model":
+        _print_more(cast("SequenceRecord", found))
     if spreads:
         told = (f"{metric} {spread}, mean in {spread.low:.4g} to {spread.high:.4g}" for metric, spread in spreads.items())
         print(f"{found.model} over seeds {', '.join(map(str, getattr(found, 'tested_seeds', found.seeds)))}:", *told, sep="\n  ")
+
+
+def _print_more(record: SequenceRecord) -> None:
+    """What the table of a classifier or regressor does not hold: the interval of its main score, the class or the targets that scores are of."""
+    scores = load_module("grus.evaluation.scores", "evaluate")
+    metric = scores.main_metric(record.truth)
+    if found := record.intervals.get(metric):
+        between = f"{100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"
+        print(f"{record.model}: {metric} {found.value:.4g}, {between}")
+    if record.kind == "class" and len(record.names) == 2:
+        *most, last = scores.OF_SECOND
+        print(f"{', '.join(most)} and {last} are of class {record.names[1]}")
+    if each := _each_target(record):
+        print("scaled_mae and scaled_rmse are means over the targets of errors in units of each one's standard deviation")
+        print("mean absolute error of each target, in its own units:")
+        print_scores({name: {target: row["mae"] for target, row in rows.items()} for name, rows in each.items()}, "model")
+
+
+def _each_target(record: SequenceRecord) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """The scores of each of several targets, by model; empty for one."""
+    several = record.kind == "number" and len(record.names) > 1
+    return {name: record.scores_of(name).each for name in record.predicted} if several else {}
 
 
 def _seeds(text: str | None) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from grus.training.rate_finder import RateSearch
 
 EXAMPLE = "Example: grus fit sales.csv --time date --target sales --id shop --horizon 28 --out runs/sales"
+LINE = 120  # characters of a line about a key
 SHOWN = 20  # rates of a search that are printed, or a few more
 NOTICED = 3  # findings about the data that are printed before the training
 DATA, SERIES, SEQUENCES = "The task and its data", "Data of task forecast", "Data of tasks classify and regress"
@@ -174,7 +176,7 @@ def _tell_next(folder: RunFolder, settings: Config) -> None:
         said = "what it says of the sequences in a file" if task.unseen else task.answer
         print_note(f"next: {command_line('predict', folder.path, *task.unseen)}, {said}.")
     else:
-        print_note(f"next: {command_line('evaluate', folder.path)}, its scores beside baselines on the test part, which it has not seen.")
+        print_note(f"next: {command_line('evaluate', folder.path)}, its scores beside baselines on the test part, which was set aside.")
 
 
 def _print_summary(summary: RunSummary, as_json: bool) -> None:
@@ -196,7 +198,10 @@ def _print_keys(task: str, as_json: bool) -> None:
     if as_json:
         print_json([key._asdict() for key in keys])
     else:
-        print_rows(keys[0]._fields, keys)
+        for key in keys:
+            print(f"{key.key} (required)" if key.default == "required" else f"{key.key}={key.default}")
+            for told in (key.meaning, key.type):
+                print(fill(told, LINE, initial_indent="    ", subsequent_indent="    "))
 
 
 def _settle(out: Path, file: Path | None, flags: Mapping[str, Any], assignments: list[str], found: RunFolder | None) -> Config:

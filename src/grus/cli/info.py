@@ -12,6 +12,7 @@ import typer
 
 from grus.cli.console import command_line, load_module, print_facts, print_note, print_scores
 from grus.errors import DataError
+from grus.tasks.counted import counted
 
 if TYPE_CHECKING:
     from grus.tasks.folder import RunFolder
@@ -89,7 +90,7 @@ def _describe(folder: RunFolder) -> dict[str, Any]:
         "state": {"trained": "trained to its end", "running": _running(beat)}.get(state) or _not_running(folder),
         "data": data.path or "given by the caller",
         **settings.about,
-        "network": f"{settings.model.cell}, {settings.model.num_layers} × {settings.model.hidden_size} units",
+        "network": f"{settings.model.cell}, {settings.model.num_layers} × {counted(settings.model.hidden_size, 'unit')}",
         "epochs": f"{len(rows)} of at most {settings.training.epochs}",
         **live.progress_facts(rows, beat),
         "seed": settings.training.seed,

@@ -10,6 +10,7 @@ import typer
 from grus.cli.console import command_line, load_module, print_json, print_note, print_rows
 from grus.cli.options import PATH, column, labels, part, settle
 from grus.errors import OptionError
+from grus.tasks.counted import counted
 from grus.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def tune(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Of the validation part: validation_loss, mae, crps, accuracy, f1, roc_auc … (default validation_loss).", rich_help_panel=SEARCH
+            help="Of the validation part: validation_loss; of forecasts mae, crps …; of two classes accuracy, f1, roc_auc …, of more accuracy, "
+            "f1_macro, roc_auc_ovr …; of numbers mae, r2 … (default validation_loss).",
+            rich_help_panel=SEARCH,
         ),
     ] = None,
     pruner: Annotated[
@@ -109,7 +112,7 @@ def tune(
             print_note("no trial is ended early, as the losses of these trials do not compare.")
     amount = job.Amount(trials or (kept["trials"] if kept else TRIALS), jobs, time_limit_s)
     if not (quiet or as_json):
-        print_note(f"at most {amount.trials} trials, {amount.jobs} at a time with {amount.threads} threads each.")
+        print_note(f"at most {counted(amount.trials, 'trial')}, {amount.jobs} at a time with {counted(amount.threads, 'thread')} each.")
     name = str(kept["name"]) if kept else study or job.file_name(out)
     teller = _Teller(amount.trials, quiet, as_json)
     try:
@@ -143,7 +146,7 @@ class _Teller:
             best = study.best
             beside = "" if best is None or best.number == record.number else f"; best {best.value:.4g}, trial {best.number}"
             value = f" {record.value:.4g}" if record.state == "finished" else "" if record.loss is None else f" at a loss of {record.loss:.4g}"
-            print_note(f"{study.done} of {self._trials}: trial {record.number} {record.state}{value} after {record.epochs} epochs{beside}")
+            print_note(f"{study.done} of {self._trials}: trial {record.number} {record.state}{value} after {counted(record.epochs, 'epoch')}{beside}")
 
 
 def _print(study: Study, as_json: bool, plan: Plan) -> None:

@@ -58,9 +58,13 @@ class SequenceColumns:
         if self.kind_of_row == "step" and self.id is None:
             raise OptionError("SequenceColumns: id must be named where a row is one step, got None; name the column of the sequence's id.")
         if self.kind_of_row != "value" and self.variable is not None:
-            raise OptionError(f"SequenceColumns: variable must be None where a row is a {self.row}, got {self.variable!r}; leave one of the two out.")
+            raise OptionError(
+                f"SequenceColumns: variable must be left out where a row is a {self.row}, got {self.variable!r}; leave one of the two out."
+            )
         if self.kind_of_row == "sequence" and self.time is not None and self.value is None:
-            raise OptionError(f"SequenceColumns: time must be None where a row is a whole sequence, got {self.time!r}; name id for rows of steps.")
+            raise OptionError(
+                f"SequenceColumns: time must be left out where a row is a whole sequence, got {self.time!r}; name id too for rows of steps."
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -15,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grus.data.checks import Place
 from grus.data.delimited import shortened
+from grus.data.label_names import NUMBER, WHOLE, check_written_alike, differing_in_case, in_order, name_of
 from grus.errors import DataError, OptionError, ShapeError
 
 Kind = Literal["class", "labels", "number"]
@@ -23,7 +21,6 @@ DTYPES = {"class": np.dtype(np.int64), "labels": np.dtype(np.uint8), "number": n
 MANY = 20  # whole numbers of more kinds than this, most of them once, may be an amount as well
 MISSING = ("", "NaN", "nan")
 LARGEST = float(np.finfo(np.float32).max)
-WHOLE, NUMBER = re.compile(r"[+-]?\d+"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +72,23 @@ class Labels:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What is odd, as sentences for a reader: names that hold for none, or for all."""
+        """What is odd, as sentences for a reader: names that hold for none, or for all, that differ in case alone; numbers that are all the same."""
         if self.kind == "number":
-            return ()
+            same = self.constant if len(self) > 1 else ()
+            return (f"{', '.join(map(repr, same))} {'is' if len(same) == 1 else 'are'} the same number for every sequence",) if same else ()
         counts, verb = self.counts, "is of class" if self.kind == "class" else "has label"
         none = [name for name, count in counts.items() if not count]
         every = [name for name, count in counts.items() if self.kind == "labels" and count == len(self) > 0]
-        return tuple(f"{who} sequence {verb} {' or '.join(map(repr, names))}" for who, names in (("no", none), ("every", every)) if names)
+        odd = tuple(f"{who} sequence {verb} {' or '.join(map(repr, names))}" for who, names in (("no", none), ("every", every)) if names)
+        noun = "classes" if self.kind == "class" else "labels"
+        alike = differing_in_case(name for name, count in counts.items() if count)
+        return (*odd, *(f"{noun} {' and '.join(map(repr, names))} differ in upper and lower case alone" for names in alike))
+
+    @property
+    def constant(self) -> tuple[str, ...]:
+        """The names of numbers that are the same for every sequence."""
+        is_same = (self.values == self.values[:1]).all(0) if self.kind == "number" else np.zeros(len(self.names), np.bool_)
+        return tuple(name for name, same in zip(self.names, is_same, strict=True) if same)
 
 
 def chosen(index: ArrayLike, count: int) -> NDArray[np.int64]:
@@ -104,12 +111,13 @@ def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | No
         the names that hold.
     kind: None finds it. Texts, truth values and whole numbers are classes, also 1.0 and "1"; numbers with a fraction are numbers; several columns
         of only 0 and 1, and lists of names, are labels; other columns are numbers.
-    names: the classes, or the columns; None takes the classes there are, by number where all are numbers, else sorted as texts.
-        1, 1.0, "1" and "1.0" are one class, "1"; True is "True". Columns without names are "0", "1", …, a single one "y".
+    names: the classes, or the columns; None takes the classes there are, by number where all are numbers, else sorted as texts. Blanks around a
+        name are no part of it; 1, 1.0, "1" and "1.0" are called "1", and True "True". Columns without names are "0", "1", …, a single one "y".
     place: what names a row, counted from 0, in errors. source: what those about all rows together begin with, such as the file.
 
     Raises: DataError for a missing label, a single class, a value that is not among the names or is no number; where most values are numbers and
-        some are not, and where whole numbers may as well be amounts, unless the kind is given. OptionError for another kind.
+        some are not, and where whole numbers may as well be amounts, unless the kind is given; for one number or truth value written in two ways,
+        as "1" and "1.0", "7" and "007", "True" and "true", and for texts among numbers, as "up" and 1. OptionError for another kind.
 
     Example:
         >>> found = make_labels(["b", "a", "b"])
@@ -128,7 +136,7 @@ def make_labels(values: Any, kind: Kind | None = None, names: Sequence[Any] | No
 
 def _made(values: Any, kind: Kind | None, names: Sequence[Any] | None, where: Place) -> Labels:
     if _is_lists_of_names(values):
-        return _of_sets([tuple(value) for value in values], kind, names)
+        return labels_of_sets([tuple(value) for value in values], kind, names, where)
     array = _array(values)
     if array.ndim == 2:
         return _of_columns(array, kind, names, where)
@@ -138,7 +146,8 @@ def _made(values: Any, kind: Kind | None, names: Sequence[Any] | None, where: Pl
         if names is not None and len(names) == 1:
             return _of_columns(array[:, None], kind, names, where)
         raise DataError("labels: must be [N, K] for kind 'labels', got [N]; give a column of 0 and 1 per label, or the list of names of each.")
-    _refuse(where, [row for row, value in enumerate(array.tolist()) if _is_missing(value)], array, "a label", "give each sequence its label")
+    noun = "number" if kind == "number" else "label"
+    _refuse(where, [row for row, value in enumerate(array.tolist()) if _is_missing(value)], array, f"a {noun}", f"give each sequence its {noun}")
     endless = [row for row, value in enumerate(array.tolist()) if isinstance(value, float | np.floating) and not np.isfinite(value)]
     _refuse(where, endless, array, "a finite number", "correct it")
     return _of_one(array, kind, names, where)
@@ -146,7 +155,7 @@ def _made(values: Any, kind: Kind | None, names: Sequence[Any] | None, where: Pl
 
 def _of_one(array: NDArray[Any], kind: Kind | None, names: Sequence[Any] | None, where: Place) -> Labels:
     """From one known value per sequence."""
-    texts = [_text(value) for value in array.tolist()]
+    texts = [name_of(value) for value in array.tolist()]
     are_numbers = np.array([NUMBER.fullmatch(text) is not None for text in texts], bool)
     is_fraction = are_numbers.all() and not all(WHOLE.fullmatch(text) for text in texts)
     if kind is None and names is None:
@@ -155,12 +164,13 @@ def _of_one(array: NDArray[Any], kind: Kind | None, names: Sequence[Any] | None,
             _refuse(where, np.flatnonzero(~are_numbers).tolist(), array, f"a number as most are, {texts[int(are_numbers.argmax())]}", remedy)
         if are_numbers.all() and not is_fraction and len(set(texts)) > max(MANY, len(texts) // 2):
             raise DataError(
-                f"labels: kind must be given for {len(set(texts))} different whole numbers in {len(texts)} sequences, got None; "
+                f"labels: must be known as amounts or as classes, got {len(set(texts))} different whole numbers in {len(texts)} sequences; "
                 "say kind='number' for amounts or kind='class' for classes."
             )
     if kind == "number" or (kind is None and names is None and is_fraction):
         return _of_columns(array[:, None], "number", ("y",) if names is None else names, where)
-    known = _classes(set(texts)) if names is None else tuple(_text(name) for name in names)
+    check_written_alike(array.tolist(), where)
+    known = in_order(set(texts)) if names is None else tuple(name_of(name) for name in names)
     if len(known) < 2:
         raise DataError(f"labels: must be of at least two classes, got {len(known)} ({', '.join(map(repr, known))}); give sequences of another one.")
     numbers = {name: number for number, name in enumerate(known)}
@@ -183,8 +193,9 @@ def _of_columns(array: NDArray[Any], kind: Kind | None, names: Sequence[Any] | N
     bad = np.argwhere(~np.isfinite(numbers))
     if len(bad):
         row, column = bad[0].tolist()
-        got = "nothing" if _is_missing(array[row, column]) else shortened(array[row, column])
-        raise DataError(f"{where(row)}, label {known[column]!r}: must be a finite number, got {got} (in all {len(bad)}); correct it.")
+        must, more = ("0 or 1", ", or name the separator where a cell lists labels") if kind == "labels" else ("a finite number", "")
+        told = f"must be {must}, got {_got(array[row, column])}{_in_all(len(bad), array.size)}; correct it{more}."
+        raise DataError(f"{where(row)}, label {known[column]!r}: {told}")
     flags = (numbers == 0) | (numbers == 1)
     if kind == "number" or (kind is None and not flags.all()):
         return Labels("number", known, numbers)
@@ -194,33 +205,21 @@ def _of_columns(array: NDArray[Any], kind: Kind | None, names: Sequence[Any] | N
     return Labels("labels", known, numbers.astype(np.uint8))
 
 
-def _of_sets(values: Sequence[tuple[str, ...]], kind: Kind | None, names: Sequence[Any] | None) -> Labels:
+def labels_of_sets(values: Sequence[Sequence[str]], kind: Kind | None, names: Sequence[Any] | None, where: Place) -> Labels:
     """From the list of names that hold for each sequence."""
     if kind not in (None, "labels"):
         raise DataError(f"labels: must be one per sequence for kind {kind!r}, got lists; say kind='labels'.")
-    known = _classes({_text(name) for value in values for name in value}) if names is None else tuple(map(_text, names))
+    rows = [row for row, value in enumerate(values) for _ in value]
+    check_written_alike([name for value in values for name in value], lambda at: where(rows[at]))
+    known = in_order({name_of(name) for value in values for name in value}) if names is None else tuple(map(name_of, names))
     places = {name: number for number, name in enumerate(known)}
     found = np.zeros((len(values), len(known)), np.uint8)
     for row, value in enumerate(values):
-        for name in map(_text, value):
+        for name in map(name_of, value):
             if name not in places:
-                raise DataError(f"labels, row {row + 1}: must be among {', '.join(known[:10])}, got {name!r}; leave it out, or have it learnt.")
+                raise DataError(f"{where(row)}: must be among {', '.join(map(repr, known[:10]))}, got {name!r}; leave it out, or have it learnt.")
             found[row, places[name]] = 1
     return Labels("labels", known, found)
-
-
-def _classes(texts: Collection[str]) -> tuple[str, ...]:
-    """By number where all are numbers, else as texts.
-
-    Raises: DataError where one number is written in two ways.
-    """
-    if not all(NUMBER.fullmatch(text) for text in texts):
-        return tuple(sorted(texts))
-    ordered = sorted(texts, key=lambda text: (Decimal(text), text))  # floats join whole numbers of 17 digits and more
-    for one, other in pairwise(ordered):
-        if Decimal(one) == Decimal(other):
-            raise DataError(f"labels: a class must be written in one way, got {one!r} and {other!r}; write both alike.")
-    return tuple(ordered)
 
 
 def _array(values: Any) -> NDArray[Any]:
@@ -254,16 +253,6 @@ def _is_lists_of_names(values: Any) -> bool:
     return are_lists and all(isinstance(name, str) and not NUMBER.fullmatch(name) for row in rows for name in cast("list[Any]", row))
 
 
-def _text(value: Any) -> str:
-    """The name of a class: whole numbers without a point."""
-    if isinstance(value, float | np.floating):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    text = str(value).strip()
-    if match := re.fullmatch(r"([+-]?\d+)\.0*", text):
-        return match[1]
-    return str(int(float(text))) if "." in text and NUMBER.fullmatch(text) and float(text).is_integer() else text
-
-
 def _number(value: Any) -> float:
     """NaN for what is missing and for what is no number."""
     text = "" if _is_missing(value) else str(float(value) if isinstance(value, bool | np.bool_) else value).strip()
@@ -276,9 +265,18 @@ def _is_missing(value: Any) -> bool:
 
 def _refuse(where: Place, rows: Sequence[int], array: NDArray[Any], must: str, remedy: str) -> None:
     if rows:
-        got = "nothing" if _is_missing(array[rows[0]]) else shortened(array[rows[0]])
-        more = f" (in all {len(rows)} of {len(array)})" if len(rows) > 1 else ""
-        raise DataError(f"{where(rows[0])}: must be {must}, got {got}{more}; {remedy}.")
+        raise DataError(f"{where(rows[0])}: must be {must}, got {_got(array[rows[0]])}{_in_all(len(rows), len(array))}; {remedy}.")
+
+
+def _got(value: Any) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, str) and value.strip() and _is_missing(value):
+        return f"{value.strip()!r}, which says that there is none"
+    return "nothing" if _is_missing(value) else shortened(value)
+
+
+def _in_all(count: int, whole: int) -> str:
+    return f" (in all {count} of {whole})" if count > 1 else ""
 
 
 def _check_kind(kind: Any) -> None:

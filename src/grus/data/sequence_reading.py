@@ -15,7 +15,7 @@ from grus.data.sequence_arrays import LAYOUTS, Layout, from_archive, from_arrays
 from grus.data.sequence_columns import SequenceColumns
 from grus.data.sequence_labels import Kind
 from grus.data.sequence_records import read_records
-from grus.data.sequence_sources import Asked
+from grus.data.sequence_sources import Asked, some
 from grus.data.sequence_tables import read_steps, read_wide
 from grus.data.sequence_truths import with_findings
 from grus.data.sequence_ts import read_ts
@@ -70,14 +70,14 @@ def read_sequences(
         _check_table(columns, ids, layout)
         found = {"step": read_steps, "sequence": read_wide, "value": read_records}[asked.columns.kind_of_row](source, asked)
         _check_absent(found, asked, "read_sequences" if path is None else str(path))
-        return found
+        return _with_empty(found)
     if suffix != ".npz":
         _check_named(asked.columns, "arrays" if path is None else "a .ts file")
     if path is not None and suffix != ".npz":
         _refuse_for_ts(labels, ids, layout)
         found = read_ts(path, kind, asked.columns.channels or (() if like is None else like.names), like)
-        return _like(found, asked, str(path))
-    return _of_arrays(source, path, asked, ids, layout)
+        return _with_empty(_like(found, asked, str(path)))
+    return _with_empty(_of_arrays(source, path, asked, ids, layout))
 
 
 def _of_arrays(source: Any, path: Path | None, asked: Asked, ids: Sequence[Any] | None, layout: Layout) -> Sequences:
@@ -122,6 +122,14 @@ def _like(found: Sequences, asked: Asked, who: str) -> Sequences:
     return Sequences(values, found.names, found.ids, found.labels, found.times, found.findings)
 
 
+def _with_empty(found: Sequences) -> Sequences:
+    """The sequences, which tell of those without a value."""
+    empty = [id for id, values in zip(found.ids, found.values, strict=True) if np.isnan(values).all()]
+    if not empty:
+        return found
+    return replace(found, findings=(*found.findings, f"nothing was measured in {len(empty)} of {len(found)} sequences: {some(empty)}"))
+
+
 def _check_absent(found: Sequences, asked: Asked, who: str) -> None:
     unknown = sorted(set(asked.absent or {}) - set(found.names))
     if unknown:
@@ -131,8 +139,9 @@ def _check_absent(found: Sequences, asked: Asked, who: str) -> None:
 def _check_named(columns: SequenceColumns, what: str) -> None:
     named = [name for name in ("id", "time", "label", "variable", "value", "length", "row") if getattr(columns, name) not in (None, ())]
     if named:
+        got = f"{getattr(columns, named[0])!r} for {what}"
         raise OptionError(
-            f"read_sequences: {named[0]} must be left out for {what}, which have no columns, got {getattr(columns, named[0])!r}; leave it out."
+            f"read_sequences: {named[0]} must be left out where there are no columns to name, got {got}; leave it out, or give a table."
         )
 
 

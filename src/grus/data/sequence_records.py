@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from grus.data.checks import Defects, Rule
 from grus.data.parsing import Column, labels
-from grus.data.sequence_sources import Asked, Floats, Rows, open_columns, read_clock, read_ids, read_numbers, some
+from grus.data.sequence_sources import Asked, Floats, Rows, name_of_source, open_columns, read_clock, read_ids, read_numbers, some
 from grus.data.sequence_truths import read_labels
 from grus.data.sequences import Sequences
 from grus.data.sources import Table
@@ -26,7 +27,15 @@ def read_records(source: Any, asked: Asked) -> Sequences:
     columns = asked.columns
     id_name, time, variable, value = columns.id or "", columns.time or "", columns.variable or "", columns.value or ""
     roles = [id_name, time, variable, value, *asked.truths]
-    table = open_columns(source, columns, lambda there: roles)
+
+    def choose(there: Sequence[str]) -> Sequence[str]:
+        absent = [name for name in asked.truths if name not in there]
+        if absent:  # which mostly stand in a table of their own, as a row is one measurement
+            must = f"column {absent[0]!r} of labels must be there, got {some(there)}"
+            raise DataError(f"{name_of_source(source)}: {must}; name another, or give labels= a table of id and label.")
+        return roles
+
+    table = open_columns(source, columns, choose)
     defects = Defects(table.name, table.place, len(table))
     ids, codes = read_ids(table, id_name, defects)
     clock = read_clock(table, time, defects)
@@ -52,8 +61,6 @@ def read_records(source: Any, asked: Asked) -> Sequences:
         )
     absent = int(np.isnan(values)[channel >= 0].sum())
     findings += [f"{absent} of {len(table)} rows hold no value"] if absent else []
-    if lacking.size:
-        findings.append(f"nothing was measured in {lacking.size} of {len(ids)} sequences: {some([ids[row] for row in lacking.tolist()])}")
     truth, told = read_labels(table, ids, codes, asked)
     parts = tuple(np.split(grid, ends))
     return Sequences(parts, names, tuple(ids), truth, tuple(np.split(stamps, ends)), (*findings, *told))

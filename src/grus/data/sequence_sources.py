@@ -82,7 +82,9 @@ class Asked:
             return self.columns.channels or tuple(there)
         extra = [name for name in there if name not in self.like.names]
         if extra:
-            raise DataError(f"{who}: channels must be those learnt, {some(self.like.names)}, got also {extra[0]!r}; name the channels, or drop it.")
+            raise DataError(
+                f"{who}: channels must be those learnt, {some(self.like.names)}, got also {extra[0]!r}; leave it out, or name the channels."
+            )
         return self.like.names
 
 
@@ -118,6 +120,11 @@ def open_columns(source: Any, columns: SequenceColumns, choose: Choice) -> Table
     if not len(table):
         raise DataError(f"{table.name}: must hold rows, got none; check that it was written to its end.")
     return table
+
+
+def name_of_source(source: Any) -> str:
+    """What a message calls it."""
+    return str(cast(str, source)) if isinstance(source, str | PathLike) else "the table"
 
 
 def _wanted(name: str, names: Sequence[Any], choose: Choice, *, has_header: bool = True) -> list[str]:

@@ -168,8 +168,8 @@ def _with_findings(split: SequenceSplit, labels: Labels | None) -> SequenceSplit
     if labels is None or labels.kind != "class":
         return split
     found: list[str] = []
-    for name, rows in (("training", split.train), ("validation", split.validation), ("testing", split.test)):
+    for name, rows in (("training", split.train), ("validation", split.validation), ("test", split.test)):
         absent: list[int] = np.setdiff1d(labels.values, labels.values[rows]).tolist() if rows.size else []
         names = ", ".join(repr(labels.names[number]) for number in absent)
-        found += [f"{name} has no sequence of {names}"] if absent else []
+        found += [f"the {name} part has no sequence of {names}"] if absent else []
     return replace(split, findings=tuple(found))

@@ -12,7 +12,7 @@ import numpy as np
 
 from grus.data.checks import Defects, Rule
 from grus.data.sequence_columns import SequenceColumns
-from grus.data.sequence_sources import Asked, Floats, Rows, named, open_columns, read_channels, read_clock, read_ids, some
+from grus.data.sequence_sources import Asked, Floats, Rows, name_of_source, named, open_columns, read_channels, read_clock, read_ids, some
 from grus.data.sequence_truths import read_labels
 from grus.data.sequences import Sequences
 from grus.errors import DataError
@@ -27,7 +27,7 @@ def read_steps(source: Any, asked: Asked) -> Sequences:
     def choose(there: Sequence[str]) -> Sequence[str]:
         nonlocal channels
         left = {*roles, *columns.labels}
-        channels = asked.choose("read_sequences", named([name for name in there if name not in left], columns))
+        channels = asked.choose(name_of_source(source), named([name for name in there if name not in left], columns))
         return [*roles, *channels]
 
     table = open_columns(source, columns, choose)
@@ -43,7 +43,9 @@ def read_steps(source: Any, asked: Asked) -> Sequences:
     parts = tuple(np.split(values[order], starts[1:]))
     stamps = None if clock is None else tuple(np.split(clock[order], starts[1:]))
     truth, told = read_labels(table, ids, codes, asked)
-    return Sequences(parts, channels, tuple(ids), truth, stamps, told)
+    order_told = "" if columns.time is not None else "; no column tells the time, so that steps stand in the order of their rows"
+    taken = () if columns.channels or asked.like is not None else (f"channels are all other columns, {some(channels)}{order_told}",)
+    return Sequences(parts, channels, tuple(ids), truth, stamps, (*taken, *told))
 
 
 def read_wide(source: Any, asked: Asked) -> Sequences:

@@ -9,6 +9,7 @@ import numpy as np
 
 from grus.data.checks import Defects, Rule
 from grus.data.delimited import shortened
+from grus.data.sequence_labels import labels_of_sets
 from grus.data.sequences import Kind, Labels, Texts, make_labels
 from grus.data.text_rows import Name, TextRows, is_missing
 from grus.errors import DataError, OptionError
@@ -77,22 +78,13 @@ def _of_lists(rows: TextRows, name: str, values: Sequence[Any], separator: str |
     for row, value in enumerate(values):
         parts: Any = value
         if isinstance(value, str) and separator is not None:
-            parts = [part.strip() for part in value.split(separator)] if value.strip() else []
+            parts = value.split(separator) if value.strip() else []
         is_good = isinstance(parts, list) and all(isinstance(part, str) and part.strip() for part in cast("list[Any]", parts))
         wrong += [] if is_good else [row]
         lists.append(cast("list[Any]", parts) if is_good else [])
     what = "a list of names" if separator is None else f"names with {separator!r} between them"
     defects.add(wrong, Rule(name, what, "write each row's labels so"), lambda row: shortened(values[row]))
-    there = {label for found in lists for label in found}
-    order = tuple(sorted(there)) if known is None else known.names
-    unknown = [row for row, found in enumerate(lists) if not set(found) <= set(order)]
-    rule = Rule(name, f"among {', '.join(map(repr, order[:10]))}", "leave it out, or have it among the labels learnt")
-    defects.add(unknown, rule, lambda row: shortened(next(label for label in lists[row] if label not in order)))
     defects.refuse()
-    if not order:
+    if known is None and not any(lists):
         raise DataError(f"{rows.name}, column {name!r}: must hold a label in some row, got none; name another column.")
-    places = {label: number for number, label in enumerate(order)}
-    flags = np.zeros((len(lists), len(order)), np.uint8)
-    for row, found in enumerate(lists):
-        flags[row, [places[label] for label in found]] = 1
-    return Labels("labels", order, flags)
+    return labels_of_sets(lists, kind, None if known is None else known.names, lambda row: f"{rows.place(row)}, column {name!r}")

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from grus.data.sequences import Labels
 from grus.errors import DataError, OptionError, ShapeError
@@ -127,6 +126,8 @@ def _likeliest(beyond: Array, spread: float, what: str) -> tuple[float, str | No
     if at in (0, len(GRID) - 1):
         side = "lower" if at == 0 else "upper"
         return float(np.exp(GRID[at])), f"{what} is at its {side} bound {np.exp(GRID[at]):g}: one beyond it would lower the loss still more"
+    from scipy.optimize import minimize_scalar  # here, as it takes half a second to import
+
     found: Any = minimize_scalar(cost, bounds=(GRID[at - 1], GRID[at + 1]), method="bounded", options={"xatol": 1e-9})
     return float(np.exp(found.x if found.fun < costs[at] else GRID[at])), None
 

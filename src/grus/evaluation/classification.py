@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from grus.evaluation.calibration import By, reliability
 from grus.evaluation.predictions import Array, Predictions
@@ -71,6 +70,8 @@ def hamming_loss(found: Predictions) -> float:
 
 def roc_auc(truth: Array, probability: Array) -> float:
     """The probability that an example with the class has the higher score than one without; a tie is half. Shapes: [N]."""
+    from scipy.stats import rankdata  # here, as it takes a second to import, which every command that judges nothing would wait for
+
     positive = truth > 0.5
     n, m = int(positive.sum()), int((~positive).sum())
     return float((rankdata(probability)[positive].sum() - n * (n + 1) / 2) / (n * m)) if n and m else np.nan
@@ -115,6 +116,9 @@ def brier(found: Predictions) -> float:
 def calibration_error(found: Predictions, by: By = "width") -> float:
     """Expected calibration error over 15 bins: of the second class where there are two, of the class chosen where there are more, and the mean
     over the labels where each is told by itself.
+
+    by: "width" has bins of one width (`ece`), "mass" bins that hold as many sequences as one another (`ece_mass`). Where most probabilities are
+    alike, nearly all are in one bin of the former, and what differs within it is not seen.
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural networks"; by mass: Nguyen and O'Connor 2015.
     """

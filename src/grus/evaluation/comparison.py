@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom, chi2, norm, rankdata
 
 from grus.errors import DataError, OptionError, ShapeError
 
@@ -50,6 +49,8 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> McNemar:
     Raises: ShapeError; DataError for no sequence or values that are not true or false.
     Source: McNemar 1947; Edwards 1948 for the correction; Dietterich 1998, "Approximate statistical tests for comparing classifiers".
     """
+    from scipy.stats import binom, chi2  # here, as it takes a second to import
+
     a, b = _flags(right_a), _flags(right_b)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ShapeError(f"mcnemar: right_a and right_b must be [N] with N ≥ 1, got {list(a.shape)} and {list(b.shape)}; test both on the same.")
@@ -100,6 +101,8 @@ def delong(outcome: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float = 0
     difference = float(areas[0] - areas[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     deviation = math.sqrt(max(variance, 0.0))
+    from scipy.stats import norm
+
     half = float(norm.ppf((1 + confidence) / 2)) * deviation
     p_value = 2 * float(norm.sf(abs(difference) / deviation)) if deviation > 0 else math.nan
     low, high = max(difference - half, -1.0), min(difference + half, 1.0)
@@ -108,6 +111,8 @@ def delong(outcome: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float = 0
 
 def _wins(score: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:
     """For each sequence with the outcome the share of those without that it outranks, and for each without the share that outranks it."""
+    from scipy.stats import rankdata
+
     ranks, positive, negative = rankdata(score), score[there], score[~there]
     above = (ranks[there] - rankdata(positive)) / len(negative)
     below = 1 - (ranks[~there] - rankdata(negative)) / len(positive)

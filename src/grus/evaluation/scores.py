@@ -14,13 +14,28 @@ from numpy.typing import ArrayLike, NDArray
 from grus.data.sequences import Kind, Labels
 from grus.errors import OptionError
 from grus.evaluation.calibration import reliability
-from grus.evaluation.classification import CLASSES, LABELS, TWO_CLASSES, Counts, Metric, average_precision, each_of, label_log_losses, roc_auc
+from grus.evaluation.classification import (
+    CLASSES,
+    LABELS,
+    TWO_CLASSES,
+    Counts,
+    Metric,
+    average_precision,
+    each_of,
+    label_log_losses,
+    mean_of_defined,
+    roc_auc,
+)
 from grus.evaluation.metrics import mae, rmse
 from grus.evaluation.predictions import Array, Predictions
 
-HIGHER_IS_WORSE = ("hamming_loss", "log_loss", "brier", "ece", "ece_mass", "mae", "rmse")
-LIMITS = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0), "mae": (0.0, np.inf), "rmse": (0.0, np.inf), "r2": (-np.inf, 1.0)}
+ERRORS = ("mae", "rmse", "scaled_mae", "scaled_rmse")
+HIGHER_IS_WORSE = ("hamming_loss", "log_loss", "brier", "ece", "ece_mass", *ERRORS)
+LIMITS = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0), **dict.fromkeys(ERRORS, (0.0, np.inf)), "r2": (-np.inf, 1.0)}
 SHARE = (0.0, 1.0)
+OF_SECOND = ("precision", "recall", "f1", "roc_auc", "average_precision")  # of two classes, the second one
+MOST = 0.75  # of the sequences in one class: from there on accuracy says little of the others
+LEAST = 2  # sequences of each class that DeLong's test needs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,7 +84,7 @@ def score(truth: Labels, predicted: ArrayLike, *, threshold: ArrayLike = 0.5) ->
 def metrics_of(truth: Labels) -> Mapping[str, Metric]:
     """The metrics that apply, by name, in the order of every table."""
     if truth.kind == "number":
-        return NUMBERS
+        return NUMBERS if len(truth.names) == 1 else SEVERAL_NUMBERS
     if truth.kind == "labels":
         return LABELS
     return TWO_CLASSES if len(truth.names) == 2 else CLASSES
@@ -88,6 +103,25 @@ def limits_of(name: str) -> tuple[float, float]:
     return LIMITS.get(name, SHARE)
 
 
+def main_metric(truth: Labels) -> str:
+    """What networks and baselines are compared by first: accuracy, the ROC AUC or balanced accuracy where most sequences are of one class, the micro
+    F1 of labels; of numbers the mean absolute error, of several in units of each one's standard deviation."""
+    if truth.kind == "labels":
+        return "f1_micro"
+    if truth.kind == "number":
+        return compared_by(truth)
+    if max(truth.counts.values()) < MOST * len(truth):
+        return "accuracy"
+    return "roc_auc" if len(truth.names) == 2 and min(truth.counts.values()) >= LEAST else "balanced_accuracy"
+
+
+def compared_by(truth: Labels) -> str:
+    """The metric whose difference between two models tells who was right where: its value is a mean over sequences."""
+    if truth.kind == "number":
+        return "mae" if len(truth.names) == 1 else "scaled_mae"
+    return "accuracy" if truth.kind == "class" else "subset_accuracy"
+
+
 def r2(found: Predictions) -> Array:
     """1 − Σ (y − ŷ)² / Σ (y − ȳ)², NaN for a target that does not vary. Shapes: [K]."""
     rest, whole = np.square(found.truth - found.predicted).sum(0), np.square(found.truth - found.truth.mean(0)).sum(0)
@@ -95,15 +129,22 @@ def r2(found: Predictions) -> Array:
     return np.where(varies, 1 - rest / np.where(varies, whole, 1), np.nan)
 
 
-def _mean_r2(found: Predictions) -> float:
-    known = r2(found)[~np.isnan(r2(found))]
-    return float(known.mean()) if len(known) else np.nan
+def scaled(errors: Array, found: Predictions) -> Array:
+    """Errors of targets in units of each one's standard deviation, NaN for a target that does not vary. Shapes: [K]."""
+    spread, varies = found.truth.std(0), np.ptp(found.truth, axis=0) > 0
+    return np.where(varies, errors / np.where(varies, spread, 1), np.nan)
 
 
+# A mean over targets of errors in their own units would be that of the target with the largest numbers, so that several have none.
 NUMBERS: Mapping[str, Metric] = {
     "mae": lambda found: float(mae(found.truth, found.predicted)),
-    "rmse": lambda found: float(rmse(found.truth, found.predicted, axis=0).mean()),
-    "r2": _mean_r2,
+    "rmse": lambda found: float(rmse(found.truth, found.predicted)),
+    "r2": lambda found: mean_of_defined(r2(found)),
+}
+SEVERAL_NUMBERS: Mapping[str, Metric] = {
+    "scaled_mae": lambda found: mean_of_defined(scaled(mae(found.truth, found.predicted, axis=0), found)),
+    "scaled_rmse": lambda found: mean_of_defined(scaled(rmse(found.truth, found.predicted, axis=0), found)),
+    "r2": lambda found: mean_of_defined(r2(found)),
 }
 
 
@@ -150,4 +191,6 @@ def _undefined_classes(found: Predictions) -> tuple[str, ...]:
 
 def _undefined_numbers(found: Predictions) -> tuple[str, ...]:
     reason = "is the same number in every example: its R² is undefined, and left out of the mean over all"
+    if len(found.names) > 1:
+        reason = "is the same number in every example: its R² and scaled errors are undefined, and left out of the means over all"
     return tuple(f"target {found.names[k]!r} {reason}" for k in np.flatnonzero(np.isnan(r2(found))))

@@ -9,11 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from grus.data.sequences import Sequences
 from grus.errors import DataError, OptionError
@@ -43,6 +38,8 @@ class GradientBoosting:
             raise OptionError(
                 f"{self.name}: rounds must be at least 1 and rate above 0, got {self.rounds} and {self.rate}; 100 and 0.1 are customary."
             )
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor  # here, as it takes a second to import
+
         labels, findings = labels_of(self.name, data), list[str]()
         options: dict[str, Any] = {"learning_rate": self.rate, "min_samples_leaf": min(20, max(1, len(data) // 20)), "random_state": effort.seed}
         options |= {"early_stopping": False, "warm_start": True}
@@ -75,6 +72,11 @@ class Ridge:
     name: str = "ridge on summary features"
 
     def fit(self, data: Data, effort: Effort) -> Fitted:
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import RidgeCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         labels = labels_of(self.name, data)
         if self.features not in ("summary", "last"):
             raise OptionError(f"{self.name}: features must be one of summary, last, got {self.features!r}; choose one of them.")

@@ -7,19 +7,19 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from grus.data.sequences import Labels, Texts
 from grus.errors import DataError, OptionError
 from grus.evaluation.classification import log_loss
 from grus.evaluation.predictions import Predictions
 from grus.evaluation.sequence_baselines import Array, Data, Effort, Fitted, fit_columns, labels_of, spread_out
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Units = Literal["auto", "words", "characters"]
 
@@ -96,6 +96,8 @@ def _loss(truth: Labels, predicted: Array) -> float:
 
 def _learner(labels: Labels, strength: float, findings: list[str]) -> Any:
     """Fits an estimator to features and a column; one that does not converge is told."""
+    from sklearn.exceptions import ConvergenceWarning  # here, as scikit-learn takes longer to import than a network to answer
+    from sklearn.linear_model import LogisticRegression, Ridge
 
     def learn(features: Any, column: NDArray[Any]) -> Any:
         if labels.kind == "number":
@@ -112,6 +114,8 @@ def _learner(labels: Labels, strength: float, findings: list[str]) -> Any:
 
 
 def _vectorizer(units: str, count: int) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     least = 2 if count >= COMMON else 1
     if units == "words":
         return TfidfVectorizer(token_pattern=WORD.pattern, ngram_range=(1, 2), min_df=least, sublinear_tf=True)

@@ -176,13 +176,19 @@ def _f1_weighted(drawn: Drawn) -> Array:
     return _ratio((np.nan_to_num(drawn.counts.f1) * counts).sum(1), counts.sum(1))
 
 
-def _r2(drawn: Drawn) -> Array:
+def _variances(drawn: Drawn) -> Array:
+    """Of each target, NaN where it does not vary. Shapes: [D, K]."""
     found = drawn.found
     y = found.truth - found.truth.mean(0)  # so that little is lost where squares are subtracted
-    rest, whole = drawn.mean(np.square(found.truth - found.predicted)), drawn.mean(np.square(y)) - np.square(drawn.mean(y))
     is_there = drawn.weights > 0
     varies = np.stack([np.where(is_there, of, -np.inf).max(1) > np.where(is_there, of, np.inf).min(1) for of in found.truth.T], 1)
-    return _macro(np.where(varies, 1 - _ratio(rest, whole), np.nan))
+    variances = drawn.mean(np.square(y)) - np.square(drawn.mean(y))
+    return np.where(varies & (variances > 0), variances, np.nan)
+
+
+def _squared(drawn: Drawn) -> Array:
+    """Shapes: [D, K]."""
+    return drawn.mean(np.square(drawn.found.truth - drawn.found.predicted))
 
 
 # By the names that `scores` has, but for the calibration errors.
@@ -211,6 +217,8 @@ WEIGHTED: Mapping[str, Callable[[Drawn], Array]] = {
     "log_loss": lambda drawn: drawn.mean(drawn.ranked.log_losses),
     "brier": lambda drawn: drawn.mean(drawn.ranked.briers),
     "mae": lambda drawn: drawn.mean(np.abs(drawn.found.truth - drawn.found.predicted).mean(1)),
-    "rmse": lambda drawn: np.sqrt(drawn.mean(np.square(drawn.found.truth - drawn.found.predicted))).mean(1),
-    "r2": _r2,
+    "rmse": lambda drawn: np.sqrt(_squared(drawn)).mean(1),
+    "scaled_mae": lambda drawn: _macro(drawn.mean(np.abs(drawn.found.truth - drawn.found.predicted)) / np.sqrt(_variances(drawn))),
+    "scaled_rmse": lambda drawn: _macro(np.sqrt(_squared(drawn) / _variances(drawn))),
+    "r2": lambda drawn: _macro(1 - _squared(drawn) / _variances(drawn)),
 }

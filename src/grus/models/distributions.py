@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import nbinom
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -73,6 +71,8 @@ class StudentTHead(Head):
         return raw[..., 0]
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float]) -> Tensor:
+        from scipy.special import stdtrit  # here, as is SciPy's statistics below: they take as long to import as all of Grus
+
         location, spread, freedom = parameters.unsqueeze(-2).unbind(-1)
         standard = stdtrit(_array(freedom), _array(_inside(levels, parameters)))
         return location + spread * torch.as_tensor(standard, dtype=parameters.dtype, device=parameters.device)
@@ -118,6 +118,8 @@ class NegativeBinomialHead(Head):
         return parameters[..., 0]
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float]) -> Tensor:
+        from scipy.stats import nbinom
+
         mean, dispersion = (_array(value) for value in parameters.unsqueeze(-2).unbind(-1))
         counts = nbinom.ppf(_array(_inside(levels, parameters)), 1 / dispersion, 1 / (1 + mean * dispersion))
         return torch.as_tensor(np.asarray(counts), dtype=parameters.dtype, device=parameters.device)

@@ -119,7 +119,7 @@ class LayerSettings(BaseModel):
         """Raises: OptionError for the first rule that is broken, or an option of recurrent layers that a Transformer has not."""
         transformer = self.encoder == "transformer"
         given = [name for name in _OF_LAYERS if transformer and getattr(self, name) != type(self).model_fields[name].default]
-        for wrong, name, must, remedy in (*rules, *((True, name, "left out with encoder='transformer'", "encoder='recurrent'") for name in given)):
+        for wrong, name, must, remedy in (*((True, name, "left out with encoder='transformer'", "encoder='recurrent'") for name in given), *rules):
             if wrong:
                 raise OptionError(f"{type(self).__name__}: {name} must be {must}, got {getattr(self, name)!r}; or take {remedy}.")
 
@@ -204,7 +204,7 @@ class ForecastSettings(LayerSettings):
         return self
 
 
-_OF_LAYERS = ("input_dropout", "recurrent_dropout", "zoneout", "weight_drop", "layer_norm", "clip_state_gradient", "initialiser")
+_OF_LAYERS = ("cell", "input_dropout", "recurrent_dropout", "zoneout", "weight_drop", "layer_norm", "clip_state_gradient", "initialiser")
 _COUNTS = "'none' or 'scale' for a head of counts, which have a fixed zero (and the series must not be scaled)"
 
 

@@ -15,6 +15,7 @@ from grus.report.axes import Array, Axis, positions, time_axis, value_axis
 from grus.report.charts import Chart, Heat, Line, Mark, Table, half_step, missing_spans
 from grus.report.page import Section
 from grus.report.records import GateTrace, Words, cells
+from grus.tasks.counted import counted
 
 SHUT, OPEN = 0.1, 0.9  # a gate is nearly shut below the one, nearly open above the other
 # What a cell's docstring says of a gate such as z: "update, where z = 1 keeps the old state".
@@ -29,7 +30,7 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     # Half a step more on both sides, so that a cell's middle stands below its point of the input.
     across = Axis(span.low - half_step(x), span.high + half_step(x), span.label, span.kind)
     label = f"{words.target}, as read"
-    text = f"The input of {len(x)} steps that the gates below belong to."
+    text = f"The input of {counted(len(x), 'step')} that the gates below belong to."
     table = Table(("time", label), tuple(zip(words.times(trace.times), cells(trace.input), strict=True)))
     marks: tuple[Mark, ...] = (missing_spans(x, trace.input), Line(x, trace.input, "truth", "input"))
     up = value_axis(label, trace.input)
@@ -40,7 +41,9 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     charts += [gate_chart(name, titles[name], values, trace, across, words, letters) for name, values in gates.items()]
     times = words.times(trace.times)
     read = f"While {words.model} read {f'{trace.series}, ' if trace.series else ''}{times[0]} to {times[-1]}."
-    rows = f"Each row is a unit, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
+    others = [name for name in trace.gates if row_of(name, trace.cell) != "unit"]
+    row = f"Each row is a unit{', of ' * bool(others)}{', '.join(others)}{' a channel' * bool(others)}"
+    rows = f"{row}, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
     bounded = [(name, values) for name, values in trace.gates.items() if values.min() >= 0 and values.max() <= 1]
     seen = [gate_sentence(name, values, meanings.get(name, ""), times) for name, values in bounded]
     return Section("What the gates did", (*seen, f"{read} {rows}"), charts=tuple(charts))
@@ -66,10 +69,17 @@ def read_meanings(cell: str | Cell) -> dict[str, str]:
     return {name: text for name, _, text in lines if text}
 
 
+def row_of(name: str, cell: str | Cell) -> str:
+    """What a gate has one value for at each step: a unit of the layer, or a channel of what it reads, as the decay of GRU-D's inputs."""
+    program = get_cell(cell).program
+    place, of_inputs = program.outputs.get(name), {variable.dim for variable in program.inputs} - {variable.dim for variable in program.states}
+    return "channel" if place is not None and program.nodes[place].dim in of_inputs else "unit"
+
+
 def gate_sentence(name: str, values: Array, meaning: str, times: list[str]) -> str:
     """How open a gate was on average, at how many steps it was nearly shut, and what it changes with; its values [L, H] lie in [0, 1]."""
     steps, units, effect = values.mean(axis=1), values.mean(axis=0), EFFECT.search(meaning)
-    nearly_0, nearly_1 = (f"{int(count)} of {len(steps)} steps" for count in ((steps < SHUT).sum(), (steps > OPEN).sum()))
+    nearly_0, nearly_1 = (f"{int(count)} of {counted(len(steps), 'step')}" for count in ((steps < SHUT).sum(), (steps > OPEN).sum()))
     mean = f"Gate {name} was {values.mean():.2f} on average"
     if effect is None:
         seen = f"{mean}; its mean over units was below {SHUT} at {nearly_0}, above {OPEN} at {nearly_1}."
@@ -91,8 +101,8 @@ def gate_chart(name: str, title: str, values: Array, trace: GateTrace, across: A
     near = f"{100 * float((np.abs(values) > OPEN).mean()):.0f} % of its values lie {'beyond ±0.9' if signed else 'above 0.9'}"
     near += "" if signed else f", {100 * float((values < SHUT).mean()):.0f} % below {SHUT}"
     scale = f"−{limit:.3g} (orange) to {limit:.3g} (blue)" if signed else f"0 (clear) to {limit:.3g} (blue)"
-    columns = (words.times(trace.times), cells(mean), cells(low), cells(high))
-    table = Table(("time", "mean over units", "least", "greatest"), tuple(zip(*columns, strict=True)))
-    text = f"Gate {title}: {values.shape[1]} units over {len(values)} steps. {near}."
-    up = Axis(0.0, float(values.shape[1]), "unit", "count")
+    columns, row = (words.times(trace.times), cells(mean), cells(low), cells(high)), row_of(name, trace.cell)
+    table = Table(("time", f"mean over {row}s", "least", "greatest"), tuple(zip(*columns, strict=True)))
+    text = f"Gate {title}: {counted(values.shape[1], row)} over {counted(len(values), 'step')}. {near}."
+    up = Axis(0.0, float(values.shape[1]), row, "count")
     return Chart(f"gates-{name}", title, text, across, up, (Heat(values.T / limit, scale),), table, f"{near}.", True, letters)

@@ -10,6 +10,7 @@ import numpy as np
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Line, Mark, Rule, Table
 from grus.report.records import cells
+from grus.tasks.counted import counted
 from grus.training import TrainingSettings
 
 History = Sequence[Mapping[str, float]]
@@ -28,8 +29,7 @@ def learning(history: History, before: History = (), unit: str = SCALED) -> tupl
         return (losses("learning", "Loss by epoch", history, kept, unit),)
     best = best_epoch(before)
     chosen = "no validation loss chose between its epochs" if best is None else f"the validation loss was lowest at epoch {best}"
-    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
-    anew = f"Trained anew on the validation part as well, for {epochs}: the weights kept are those of the last."
+    anew = f"Trained anew on the validation part as well, for {counted(len(history), 'epoch')}: the weights kept are those of the last."
     return (
         losses("learning-first", "First training: loss by epoch", before, f"Here {chosen}; the training after it has {len(history)}.", unit),
         losses("learning", "Training anew: loss by epoch", history, anew, unit),
@@ -114,7 +114,7 @@ def _small(name: str, title: str, unit: str, epochs: Array, values: Array) -> Ch
         up = Axis(float(known.min()) / 1.1, float(known.max()) * 1.1, f"{unit}, log scale", "log")
     else:
         up = value_axis(unit, known, zero=True)
-    text = f"{title} over {len(epochs)} epochs: {number(values[0])} at first, {number(values[-1])} in the end."
+    text = f"{title} over {counted(len(epochs), 'epoch')}: {number(values[0])} at first, {number(values[-1])} in the end."
     rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), cells(values), strict=True))
     across = Axis(float(epochs[0]), float(epochs[-1]), "epoch", "count")
     return Chart(name, title, text, across, up, [Line(epochs, values, "model")], Table(("epoch", unit), rows))
@@ -138,7 +138,7 @@ def losses(name: str, title: str, history: History, caption: str, unit: str = SC
     across = Axis(float(epochs[0]), max(float(epochs[-1]), float(epochs[0]) + 1), "epoch", "count")
     head = ("epoch", *(name.replace("_", " ") for name in names))
     rows = tuple(zip((f"{epoch:.0f}" for epoch in epochs), *(cells(column) for column in columns.values()), strict=True))
-    text = f"Training loss over {len(epochs)} epochs, from {number(loss[0])} to {number(loss[-1])}. {caption}"
+    text = f"Training loss over {counted(len(epochs), 'epoch')}, from {number(loss[0])} to {number(loss[-1])}. {caption}"
     return Chart(name, title, text, across, loss_axis(np.concatenate([loss, validation]), unit), marks, Table(head, rows), caption, flat=True)
 
 

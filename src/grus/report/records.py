@@ -14,6 +14,7 @@ from grus.cells import Cell
 from grus.errors import ShapeError
 from grus.evaluation import Backtest
 from grus.report.axes import Array, number, time_texts
+from grus.tasks.counted import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,7 @@ class Words:
         return f"{self.figure(value)} {self.unit}".rstrip()
 
     def steps(self, count: int) -> str:
-        return f"{count} {self.step}" + ("" if count == 1 else "s")
+        return counted(count, self.step)
 
     def time(self, time: Any) -> str:
         return time_texts(np.array([time]), self.clock)[0]

@@ -12,6 +12,7 @@ from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Line, Mark, Rule, Table
 from grus.report.records import Words, cells
 from grus.report.starts import start_sentence
+from grus.tasks.counted import counted
 
 
 class Metric(NamedTuple):
@@ -121,7 +122,7 @@ def scope(backtest: Backtest, words: Words) -> str:
     """On what the answer rests."""
     count, series, known = len(backtest.truth), len(set(backtest.series)), int(np.isfinite(backtest.truth).sum())
     first, last = words.times(np.array([backtest.times.min(), backtest.times.max()]))
-    forecasts = f"{count} forecast{'' if count == 1 else 's'} of {words.steps(backtest.horizon)}"
+    forecasts = f"{counted(count, 'forecast')} of {words.steps(backtest.horizon)}"
     scored = f"{known} of {backtest.truth.size} forecast values were measured and are scored"
     return f"Backtest: {forecasts}, {series} series, {first} to {last}; {scored}."
 

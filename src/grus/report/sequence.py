@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from grus.report.findings import worst_first
 from grus.report.learning import SCALED, course, learning
 from grus.report.page import Document, Section
@@ -19,8 +16,10 @@ from grus.report.sequence_curves import curve_section
 from grus.report.sequence_examples import example_section
 from grus.report.sequence_numbers import number_sections
 from grus.report.sequence_records import Carried, Traced
-from grus.report.sequence_scores import SEEN, Judged, answer, comparisons, scope, score_table, seed_section, why_metric, without_seen
+from grus.report.sequence_scope import each_target, on_others, scope, why_metric
+from grus.report.sequence_scores import Judged, answer, comparisons, score_table, seed_section
 from grus.tasks.sequence_record import SequenceRecord
+from grus.tasks.sequence_repeats import ALIKE
 from grus.training import TrainingSettings
 
 SURE = 0.9  # probability from which on a mistake is a sure one
@@ -31,8 +30,8 @@ class SequencePage:
     """All that the report of such a run shows.
 
     `facts` tell what was learnt from what, `findings` what was noticed in the data, `history` has a mapping per epoch, as `History` has them.
-    `examples` are the sequences that are shown one by one, `carried` what counted over all, `seen` [N] which test sequences training holds too,
-    exactly alike; they are left out where the data is not at hand.
+    `examples` are the sequences that are shown one by one, `carried` what counted over all; they are left out where the data is not at hand.
+    `called` says what the ids of the sequences are.
     """
 
     title: str
@@ -43,7 +42,7 @@ class SequencePage:
     examples: Sequence[Traced] = ()
     carried: Carried | None = None
     training: TrainingSettings | None = None
-    seen: NDArray[np.bool_] | None = None
+    called: str = ""
 
     @cached_property
     def judged(self) -> Judged:
@@ -60,7 +59,7 @@ class SequencePage:
         sections.append(Section("Scores beside baselines", tables=(score_table(judged),)))
         sections += filter(None, [seed_section(judged)])
         sections += number_sections(judged) if self.record.kind == "number" else self._classes()
-        sections += filter(None, [example_section(judged, self.examples)])
+        sections += filter(None, [example_section(judged, self.examples, self.called)])
         if self.carried is not None:
             sections.append(carried_section(judged, self.carried))
         sections.append(Section("How it was made", facts=tuple(self.facts)))
@@ -68,7 +67,7 @@ class SequencePage:
             sections.append(Section("Learning curves", charts=learning(self.history, unit=SCALED if self.record.kind == "number" else "loss")))
             said, charts = course(self.history, self.training)
             sections += [Section("Updates", said, charts=charts, small=True)] if charts else []
-        summary = tuple(filter(None, [scope(self.record), why_metric(judged)]))
+        summary = tuple(filter(None, [scope(self.record), on_others(judged), each_target(judged), why_metric(judged)]))
         return Document(self.title, answer(judged), summary, tuple(sections))
 
     def _findings(self) -> list[str]:
@@ -77,15 +76,10 @@ class SequencePage:
         found = comparisons(judged)
         if self.calibration is not None:
             found += filter(None, [calibration_sentence(judged, self.calibration), worst_class(judged), _sure(judged)])
-        again = "" if self.seen is None else without_seen(judged, self.seen)
-        found += filter(None, [again])
         found += [f"{name} could not be run: {why}" for name, why in record.failures.items()]
-        known = [
-            finding
-            for finding in dict.fromkeys((*record.findings, *self.findings))
-            if not (again and finding.startswith("test: ") and SEEN in finding)
-        ]
-        return [*found, *worst_first(known)]
+        told = () if record.repeated is None else tuple(each for each in self.findings if each.startswith("test: ") and each.endswith(ALIKE))
+        known = dict.fromkeys((*record.findings, *self.findings))
+        return [*found, *worst_first(each for each in known if each not in told)]  # what the page begins with is not said again
 
     def _classes(self) -> list[Section]:
         judged, verdict = self.judged, self.calibration

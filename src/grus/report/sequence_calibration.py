@@ -16,6 +16,7 @@ from grus.report.page import Section
 from grus.report.records import cells
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import percent, sequences
+from grus.tasks.counted import counted
 from grus.tasks.sequence_record import SequenceRecord
 
 DRAWS, LEAST_DRAWS = 200, 40
@@ -111,7 +112,7 @@ def reliability_chart(judged: Judged) -> Chart:
     marks += [Line(found.told, _known(found), "model", record.model), Dots(found.told, found.true, "spots")]
     what = _what(record)
     table = Table(("predicted (mean)", "came true", "sequences"), _rows(found), "" if before is None else "After the temperature.")
-    text = f"Reliability of {record.model} in {len(found.told)} bins: calibration error {percent(found.error)}."
+    text = f"Reliability of {record.model} in {counted(len(found.told), 'bin')}: calibration error {percent(found.error)}."
     across, up = Axis(0.0, 1.0, what), Axis(0.0, 1.02, "came true (share)")
     return Chart(
         "reliability",
@@ -142,7 +143,8 @@ def _rows(found: Reliability) -> tuple[tuple[str, ...], ...]:
 
 def _thin(found: Reliability) -> str:
     few = int((found.count < FEW).sum())
-    return f"{few} of {len(found.count)} bins hold fewer than {FEW} and have no line: their height is mostly chance." if few else ""
+    hold = "holds fewer than {} and has no line: its height" if few == 1 else "hold fewer than {} and have no line: their height"
+    return f"{few} of {counted(len(found.count), 'bin')} {hold.format(FEW)} is mostly chance." if few else ""
 
 
 def sureness(judged: Judged) -> Chart:

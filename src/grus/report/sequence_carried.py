@@ -12,6 +12,7 @@ from grus.report.sequence_examples import untempered
 from grus.report.sequence_records import Carried
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import figure, percent, sequences
+from grus.tasks.counted import counted
 
 MOST_CLASSES = 12  # whose tokens are listed
 MOST_CHANNELS = 15
@@ -44,7 +45,7 @@ def _words(carried: Carried, is_number: bool) -> tuple[tuple[str, str], ...]:
     shown = [name for name in carried.tokens if name in most]
 
     def told(token: str, total: float, count: int) -> str:
-        return f"“{token}” (+{figure(total / count)}, {count} times)"
+        return f"“{token}” (+{figure(total / count)}, {counted(count, 'time')})"
 
     return tuple((f"raise {name}" if is_number else name, ", ".join(told(*entry) for entry in carried.tokens[name]) or "–") for name in shown)
 

@@ -140,11 +140,11 @@ def worst_class(judged: Judged) -> str:
         return ""
     name = min(known, key=lambda name: known[name])
     what = "label" if record.kind == "labels" else "class"
-    said = f"Least found is the {what} {name}: {percent(known[name])} of {each[name]['count']:.0f}"
+    found = f"{what.capitalize()} {name} is found least often, in {percent(known[name])} of its {sequences(int(each[name]['count']))}"
     if record.kind == "labels":
-        return f"{said}, with a precision of {percent(each[name]['precision'])}." if np.isfinite(each[name]["precision"]) else f"{said}."
+        return f"{found}, with a precision of {percent(each[name]['precision'])}." if np.isfinite(each[name]["precision"]) else f"{found}."
     row = _confusion(judged)[record.names.index(name)].copy()
     row[record.names.index(name)] = 0
     told = record.names[int(row.argmax())]
     most = int(row.max())
-    return f"{said}; {most} {'was' if most == 1 else 'were'} predicted as {told}." if len(record.names) > 2 else f"{said}."
+    return f"{found}; {most} {'was' if most == 1 else 'were'} predicted as {told}." if len(record.names) > 2 else f"{found}."

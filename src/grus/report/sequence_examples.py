@@ -18,6 +18,7 @@ from grus.report.sequence_calibration import uncalibrated
 from grus.report.sequence_records import Traced
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import figure, percent
+from grus.tasks.counted import counted
 
 SHOWN = 3
 NAMED = 3  # steps or tokens that a sentence names
@@ -70,11 +71,11 @@ def worst(judged: Judged) -> list[Chosen]:
     return [Chosen(int(row), int(found.predicted[row].argmax())) for row in order if wrong[row] or not wrong.any()]
 
 
-def example_section(judged: Judged, traced: Sequence[Traced]) -> Section | None:
-    """A part for each sequence; None where none is shown."""
+def example_section(judged: Judged, traced: Sequence[Traced], called: str = "") -> Section | None:
+    """A part for each sequence, with its id, of which `called` says what it is; None where none is shown."""
     if not traced:
         return None
-    texts = [_how(judged, traced), _gates_are(traced)]
+    texts = [called, _how(judged, traced), _gates_are(traced)]
     if judged.record.kind == "number":
         title, first = "Largest errors", "The sequences that were missed most, the worst first."
     elif judged.found.right.all():
@@ -169,7 +170,7 @@ def _shown(each: Traced, count: int) -> Iterator[str]:
     if count < len(each.effect):
         yield f"The {count} neighbouring tokens, of {len(each.effect)} that were read, whose effects are the largest."
     if each.unread:
-        yield f"Cut off, and not read: {each.unread} of its {len(each.effect) + each.unread} tokens."
+        yield f"Cut off, and not read: {each.unread} of its {counted(len(each.effect) + each.unread, 'token')}."
     if any(later < end for (_, end), (later, _) in pairwise(each.spans)):
         yield "What several tokens cover has the sum of their effects."
 
@@ -206,7 +207,7 @@ def _input(each: Traced, place: int, way: Sides) -> Chart:
         tuple(zip((_place(each, step) for step in range(len(x))), *(cells(column) for column in each.values.T), strict=True)),
     )
     title = "What it read" if not each.scaled else "What it read: the channels that count most"
-    text = f"The values over {len(x)} steps; {len(strong['towards'])} of them are marked as the strongest {way.above}."
+    text = f"The values over {counted(len(x), 'step')}; {len(strong['towards'])} of them are marked as the strongest {way.above}."
     return Chart(f"example-{place}-input", title, text, across, value_axis(label, each.values), marks, table, flat=True)
 
 
@@ -215,7 +216,8 @@ def _effect(each: Traced, place: int, way: Sides) -> Chart:
     x, edges, across = _positions(each)
     marks = [Bars(edges, np.maximum(each.effect, 0), way.above, "towards"), Bars(edges, np.minimum(each.effect, 0), way.below, "away")]
     table = Table(("step", "effect"), tuple(zip((_place(each, step) for step in range(len(x))), cells(each.effect), strict=True)))
-    text = f"Effect of each of {len(x)} steps by {each.method}: from {figure(float(each.effect.min()))} to {figure(float(each.effect.max()))}."
+    ends = f"from {figure(float(each.effect.min()))} to {figure(float(each.effect.max()))}"
+    text = f"Effect of each step by {each.method}, over {counted(len(x), 'step')}: {ends}."
     return Chart(
         f"example-{place}-effect",
         f"Effect of each step, by {each.method}",

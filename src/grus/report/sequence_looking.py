@@ -106,19 +106,6 @@ def steps_read(model: SequenceModel, data: Data, row: int) -> Index:
     return np.arange(length) if reading.max_steps is None or reading.truncate is None else kept(length, reading.max_steps, reading.truncate)
 
 
-def seen_in(learnt: Data, test: Data) -> NDArray[np.bool_]:
-    """Which test sequences training holds too, exactly alike."""
-    known = set(_contents(learnt))
-    return np.array([content in known for content in _contents(test)], np.bool_)
-
-
-def _contents(data: Data) -> Iterator[object]:
-    if isinstance(data, Texts):
-        yield from data.texts
-    else:
-        yield from ((values.shape, values.tobytes()) for values in data.values)
-
-
 def what_carried(model: SequenceModel, data: Data, rows: Index, record: SequenceRecord) -> Carried:
     """Over as many sequences as are looked at; `rows` are the places in the data of the record's sequences."""
     chosen = np.arange(len(rows))

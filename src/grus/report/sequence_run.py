@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grus.data.sequences import Sequences, Texts
+from grus.data.text_files import is_of_classes
 from grus.report.page import write
 from grus.report.pictures import write_pictures
 from grus.report.sequence import SequencePage
 from grus.report.sequence_examples import worst
-from grus.report.sequence_looking import seen_in, trace, what_carried
+from grus.report.sequence_looking import trace, what_carried
 from grus.report.sequence_scores import Judged
 from grus.tasks.folder import RunFolder
 from grus.tasks.sequence_config import of_sequences
-from grus.tasks.sequence_data import parts_of
+from grus.tasks.sequence_data import RunConfig, parts_of
 from grus.tasks.sequence_record import SequenceRecord
 from grus.tasks.sequence_run import load_model, read_history
 
@@ -45,14 +46,26 @@ def page_of(folder: RunFolder) -> SequencePage:
     test, judged, findings = parts.test, Judged(record), model.findings
     rows = None if test is None else places(test, record)
     title = f"{WHAT[config.task]}: {config.subject}" + ("" if config.data.path is None else f" of {config.data.path.name}")
-    examples, carried, seen = (), None, None
+    examples, carried = (), None
     if test is None or rows is None:
         changed = "the test data is not what was judged any more, so no single sequence is shown; run grus evaluate again"
         findings = (changed, *findings)
     else:
         examples = tuple(trace(model, test, int(rows[chosen.row]), chosen.output, chosen.row, absent=chosen.absent) for chosen in worst(judged))
-        carried, seen = what_carried(model, test, rows, record), seen_in(parts.learnt, test)[rows]
-    return SequencePage(title, model.facts, findings, read_history(folder).epochs, record, examples, carried, config.training, seen)
+        carried = what_carried(model, test, rows, record)
+    return SequencePage(title, model.facts, findings, read_history(folder).epochs, record, examples, carried, config.training, called(config))
+
+
+def called(config: RunConfig) -> str:
+    """What the id of a sequence is."""
+    given, what = config.data, "sequence" if config.data.text is None else "text"
+    if given.id is not None:
+        return f"A {what} is called by its {given.id}."
+    if given.text is None:
+        return "A sequence is called by its place in its file, the first being 0."
+    if given.path is not None and is_of_classes(given.path):
+        return "A text is called by its class and its line in the file of that class, the first being 1."
+    return "A text is called by its line in its file, the first being 1."
 
 
 def places(data: Sequences | Texts, record: SequenceRecord) -> NDArray[np.int64] | None:

@@ -8,24 +8,21 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grus.evaluation.bootstrap import UNDRAWN, Draws, Interval, difference_interval
 from grus.evaluation.comparison import McNemar, delong
 from grus.evaluation.predictions import Predictions
-from grus.evaluation.scores import Scores, score
+from grus.evaluation.scores import Scores, compared_by, main_metric
 from grus.report.axes import Array, number
 from grus.report.charts import Table
 from grus.report.page import Section
 from grus.report.records import cells
-from grus.report.sequence_words import REPEATED, brief, chance, figure, is_better_low, metric_of, percent, said, sequences, span
-from grus.tasks.sequence_record import DIFFERENCES, SequenceRecord
+from grus.report.sequence_words import REPEATED, brief, chance, is_better_low, metric_of, percent, said, sequences, span
+from grus.tasks.sequence_record import SequenceRecord
 
-MOST = 0.75  # of the sequences in one class: from there on accuracy says little of the others
 SURE = 0.05  # probability below which chance is not called an explanation
 DRAWS = Draws(count=1000)
-SEEN = "stand in the training part too, exactly alike"
-LEAST = 2  # sequences of each class that DeLong's test needs
+UNRANKED, UNRANKED_AS = ("ece",), "whoever says the frequencies of every sequence has a small one, and knows nothing"
 
 
 class Gap(NamedTuple):
@@ -71,20 +68,12 @@ class Judged:
     @cached_property
     def metric(self) -> str:
         """What networks and baselines are compared by."""
-        return main_metric(self.record)
+        return main_metric(self.record.truth)
 
     @cached_property
     def gaps(self) -> list[Gap]:
         """The network beside each baseline, the best one first; none where its own score is undefined."""
         return [gap(self, name, self.metric) for name in rivals(self, self.metric)] if math.isfinite(self.own[self.metric]) else []
-
-
-def main_metric(record: SequenceRecord) -> str:
-    if record.kind != "class":
-        return "mae" if record.kind == "number" else "f1_micro"
-    if max(record.truth.counts.values()) < MOST * len(record):
-        return "accuracy"
-    return "roc_auc" if len(record.names) == 2 and min(record.truth.counts.values()) >= LEAST else "balanced_accuracy"
 
 
 def rivals(judged: Judged, metric: str) -> list[str]:
@@ -100,7 +89,7 @@ def gap(judged: Judged, rival: str, metric: str) -> Gap:
     ours, theirs = scores[record.model][metric], scores[rival][metric]
     if record.too_few:
         return Gap(metric, rival, ours, theirs, record.too_few, sure=False)
-    found = judged.compared[rival] if metric == DIFFERENCES[record.kind] else _interval(record, rival, metric)
+    found = judged.compared[rival] if metric == compared_by(record.truth) else _interval(record, rival, metric)
     if isinstance(found, McNemar):
         right = f"only {record.model} was right on {found.only_a}, only {rival} on {found.only_b}"
         return Gap(metric, rival, ours, theirs, f"{right}; McNemar's test, {chance(found.p_value)}", found.p_value < SURE)
@@ -153,8 +142,9 @@ def _told(record: SequenceRecord, metric: str, value: float) -> str:
     if metric == "accuracy":
         return f"{record.model} predicted the right class for {amount} of {of}"
     if metric == "mae":
-        what = record.names[0] if len(record.names) == 1 else f"{len(record.names)} targets"
-        return f"{record.model} missed {what} of {of} by {amount} on average"
+        return f"{record.model} missed {record.names[0]} of {of} by {amount} on average"
+    if metric == "scaled_mae":
+        return f"{record.model} missed {len(record.names)} targets of {of} by {amount} of their standard deviations on average"
     return f"{record.model} reached a {metric_of(metric).label} of {amount} on {of}"
 
 
@@ -169,16 +159,6 @@ def drawn(record: SequenceRecord, metric: str) -> Interval | None:
     return None if found is None or found.low == found.high else found
 
 
-def why_metric(judged: Judged) -> str:
-    """Why the answer is not by accuracy; "" where it is, or where there is none."""
-    record, metric, counts = judged.record, judged.metric, judged.record.truth.counts
-    if record.kind != "class" or metric == "accuracy":
-        return ""
-    most = max(counts, key=lambda name: counts[name])
-    share = percent(counts[most] / len(record), 0)
-    return f"Compared by {metric_of(metric).label}, as {share} of the sequences are {most}: whoever always says so is right that often."
-
-
 def comparisons(judged: Judged) -> list[str]:
     """A sentence for each baseline, the best first."""
     return [_comparison(judged.record, found) for found in judged.gaps]
@@ -189,43 +169,6 @@ def _comparison(record: SequenceRecord, found: Gap) -> str:
     verdict = verdict if found.sure or found.better == 0 else f"{verdict.removesuffix(' than')}, perhaps by chance, than"
     scores = f"{metric_of(found.metric).label} {said(found.metric, found.ours)} against {said(found.metric, found.theirs)}"
     return f"{record.model} is {verdict} {found.rival}: {scores} ({found.evidence})."
-
-
-def without_seen(judged: Judged, seen: NDArray[np.bool_]) -> str:
-    """The scores on the sequences that training does not hold too; "" where there are none of either sort, or they have no score."""
-    record, metric = judged.record, judged.metric
-    if not seen.any() or seen.all():
-        return ""
-    rows = np.flatnonzero(~seen)
-    truth, names = record.truth.rows(rows), [record.model, *(found.rival for found in judged.gaps[:1])]
-    values = [score(truth, record.predicted[name][rows]).values[metric] for name in names]
-    if not np.isfinite(values).all():
-        return ""
-    beside = f", {names[1]} {said(metric, values[1])}" if len(names) > 1 else ""
-    return (
-        f"{int(seen.sum())} of {sequences(len(record))} {SEEN}; "
-        f"on the {len(rows)} others {names[0]} reaches {metric_of(metric).label} {said(metric, values[0])}{beside}."
-    )
-
-
-def scope(record: SequenceRecord) -> str:
-    """On what the answer rests."""
-    tested = f"Tested on {sequences(len(record))}{_in_groups(record)} that had no part in training"
-    if record.kind == "number":
-        low, high = record.truth.values.min(0), record.truth.values.max(0)
-        ranges = ", ".join(f"{name} from {figure(a)} to {figure(b)}" for name, a, b in zip(record.names[:3], low, high, strict=False))
-        more = f" and {len(record.names) - 3} more" if len(record.names) > 3 else ""
-        return f"{tested}: {ranges}{more}."
-    counts = sorted(zip(brief(record.names), record.truth.counts.values(), strict=True), key=lambda entry: -entry[1])
-    listed = ", ".join(f"{name} ({count})" for name, count in counts[:6])
-    more = f" and {len(counts) - 6} more" if len(counts) > 6 else ""
-    what = "classes" if record.kind == "class" else "labels"
-    return f"{tested}; {len(counts)} {what}: {listed}{more}."
-
-
-def _in_groups(record: SequenceRecord) -> str:
-    count = len(set(record.groups or ()))
-    return f" in {count} group{'s' * (count != 1)}" if count else ""
 
 
 def score_table(judged: Judged) -> Table:
@@ -240,14 +183,24 @@ def score_table(judged: Judged) -> Table:
         *texts, low, high = _texts(metric, np.concatenate([values, ends]))
         between = [] if not record.intervals else ["–" if bounds is None else f"{low} to {high}"]
         rows.append((f"{metric_of(metric).label}{' (%)' if metric_of(metric).share else ''}", texts[0], *between, *texts[1:]))
-        if np.isfinite(values).sum() > 1:
+        if metric not in UNRANKED and np.isfinite(values).sum() > 1:
             best = np.flatnonzero(values == (np.nanmin(values) if is_better_low(metric) else np.nanmax(values))).tolist()
             strong |= {(row, place + 1 + (len(between) if place else 0)) for place in best}
     interval = [f"{_level(next(iter(record.intervals.values())))} interval"] if record.intervals else []
     smaller = [metric_of(metric).label for metric in metrics if is_better_low(metric)]
-    meanings = "; ".join(f"{metric_of(metric).label}: {metric_of(metric).meaning}" for metric in metrics)
-    caption = f"The best in bold; smaller is better for {', '.join(smaller)}. {meanings}.{_told_of_draws(record, metrics)}"
+    meanings = "; ".join(f"{metric_of(metric).label}: {meaning(metric, record)}" for metric in metrics)
+    none = "".join(f" The {metric_of(metric).label} has no best: {UNRANKED_AS}." for metric in metrics if metric in UNRANKED)
+    caption = f"The best in bold; smaller is better for {', '.join(smaller)}.{none} {meanings}.{_told_of_draws(record, metrics)}"
     return Table(("", record.model, *interval, *names[1:]), tuple(rows), caption, frozenset(strong))
+
+
+def meaning(metric: str, record: SequenceRecord) -> str:
+    """What a metric is; of two classes, which one it is of."""
+    told = metric_of(metric).meaning
+    if record.kind != "class" or len(record.names) != 2:
+        return told
+    first, second = brief(record.names)
+    return told.replace("the second class", f"class {second}").replace("the first class", f"class {first}")
 
 
 def _told_of_draws(record: SequenceRecord, metrics: list[str]) -> str:
@@ -274,7 +227,7 @@ def seed_section(judged: Judged) -> Section | None:
     found = record.over_seeds()
     rows: list[tuple[str, ...]] = []
     for name, spread in ((name, spread) for name, spread in found.items() if name not in REPEATED[record.kind]):
-        others = rivals(judged, name)
+        others = [] if name in UNRANKED else rivals(judged, name)
         rival = f"{said(name, scores[others[0]][name])}, {others[0]}" if others else "–"
         rows.append((metric_of(name).label, *(said(name, value) for value in (spread.mean, spread.low, spread.high)), rival))
     caption = "The interval is over the seeds alone: other data or another split is another matter. Baselines have no seed."

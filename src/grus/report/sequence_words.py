@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from grus.evaluation.scores import HIGHER_IS_WORSE
 from grus.report.axes import number, signed
+from grus.tasks.counted import counted
 
 
 class Metric(NamedTuple):
@@ -34,7 +35,7 @@ METRICS = {
     "f1_macro": Metric("macro F1", MEAN),
     "f1_micro": Metric("micro F1", ALL),
     "f1_weighted": Metric("weighted F1", "mean over the classes by their size"),
-    "roc_auc": Metric("ROC AUC", "chance that one of the second class ranks above one of the first"),
+    "roc_auc": Metric("ROC AUC", "chance that one of the second class ranks above one of the first class"),
     "roc_auc_ovr": Metric("ROC AUC", "each class against the rest, mean"),
     "roc_auc_macro": Metric("macro ROC AUC", MEAN),
     "roc_auc_micro": Metric("micro ROC AUC", ALL),
@@ -47,6 +48,8 @@ METRICS = {
     "ece_mass": Metric("calibration error, equal bins", "the same in bins of one size"),
     "mae": Metric("MAE", "mean absolute error", False),
     "rmse": Metric("RMSE", "root mean squared error", False),
+    "scaled_mae": Metric("scaled MAE", "mean over the targets of MAE over the target's standard deviation in the test part", False),
+    "scaled_rmse": Metric("scaled RMSE", "the same of RMSE", False),
     "r2": Metric("R²", "share of the variance that is predicted", False),
     "count": Metric("sequences", "", False),
 }
@@ -113,4 +116,4 @@ def chance(p_value: float) -> str:
 
 
 def sequences(count: int) -> str:
-    return f"{count} sequence" + ("" if count == 1 else "s")
+    return counted(count, "sequence")

@@ -13,6 +13,7 @@ import numpy as np
 from grus.report.axes import Array, Axis, number, value_axis
 from grus.report.charts import Chart, Dots, Line, Mark, Rule, Table
 from grus.report.page import Document, Section, write
+from grus.tasks.counted import counted
 from grus.tasks.registry import DEFAULT
 from grus.tasks.tuning.outcome import LOSS
 from grus.tasks.tuning.space import Choices, Range, label
@@ -57,7 +58,7 @@ class TuningPage:
     def document(self) -> Document:
         states = [record.state for record in self.records]
         counts = ", ".join(f"{states.count(state)} {said}" for state, said in _SAID.items() if state in states)
-        summary = [f"Of {len(states)} trials {counts}. They were judged by the validation part alone; the test part was not looked at."]
+        summary = [f"Of {counted(len(states), 'trial')} {counts}. They were judged by the validation part alone; the test part was not looked at."]
         if self.finished:
             summary.append(
                 "The best of many is partly luck, and the same validation part that chose it flatters it: train it anew, and test that network once."

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
@@ -20,8 +21,11 @@ from grus.cells import Cell
 from grus.data.sequence_arrays import Layout
 from grus.data.sequences import Labels
 from grus.errors import DataError, OptionError
+from grus.tasks.estimator_data import as_written
 from grus.tasks.estimator_settings import plain
 from grus.tasks.sequence_estimator import SequenceEstimator, Truth, Weights
+
+WHOLE = re.compile(r"0|-?[1-9]\d{,17}")  # as 64 bits hold it, written in the one way that it is written back
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
@@ -155,7 +159,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     # --- what is answered ----------------------------------------------------------------------------------------------------------
     def _checked(self, y: Any) -> NDArray[Any]:
-        found = check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self)  # pyright: ignore[reportArgumentType]
+        found = check_array(as_written(type(self).__name__, y), ensure_2d=False, dtype=None, input_name="y", estimator=self)  # pyright: ignore[reportArgumentType]
         check_classification_targets(found)
         if type_of_target(found) == "multiclass-multioutput":
             raise DataError("SequenceClassifier: y must be [N] classes or [N, K] of 0 and 1, got several columns of classes; fit one for each.")
@@ -163,7 +167,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _open(self, truth: Truth, classes: ArrayLike | None = None, *, must_know: bool = False) -> None:
         if isinstance(truth, Labels):
-            self.classes_, self._kind = np.array(truth.names, object), truth.kind
+            self.classes_, self._kind = _classes(truth.kind, truth.names), truth.kind
             return
         self._kind = "labels" if truth.ndim == 2 else "class"
         if self._kind == "labels":
@@ -185,10 +189,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             if len(own) != len(names) or (isinstance(truth, Labels) and own != names):
                 raise DataError(f"SequenceClassifier: y must have the names {_some(names)}, got {_some(own)}; give the same.")
             return truth if isinstance(truth, Labels) else Labels("labels", names, truth.astype(np.uint8))
-        unknown = np.setdiff1d(truth, self.classes_)
-        if len(unknown):
-            raise DataError(f"SequenceClassifier: y must be among the classes {_some(self.classes_)}, got {unknown[:1].tolist()[0]!r}; leave it out.")
-        return Labels("class", names, np.searchsorted(self.classes_, truth).astype(np.int64))
+        numbers, given = {name: number for number, name in enumerate(self.classes_.tolist())}, truth.tolist()
+        if unknown := [value for value in given if value not in numbers]:
+            remedy = f"give {type(next(iter(numbers))).__name__}, as in classes_" if str(unknown[0]) in names else "leave it out"
+            raise DataError(f"SequenceClassifier: y must be among the classes {_some(self.classes_)}, got {unknown[0]!r}; {remedy}.")
+        return Labels("class", names, np.array([numbers[value] for value in given], np.int64))
 
     def _shown(self, labels: Labels) -> NDArray[Any]:
         return self.classes_[labels.values] if labels.kind == "class" else labels.values.astype(np.int64)
@@ -219,9 +224,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _put_back(self, learnt: Mapping[str, Any]) -> None:
         super()._put_back(learnt)
         self._kind = self.model_.kind
-        self.classes_ = np.array(learnt.get("classes_", self.model_.names), learnt.get("dtype", "O"))
+        self.classes_ = np.array(learnt["classes_"], learnt["dtype"]) if "classes_" in learnt else _classes(self._kind, self.model_.names)
         own = learnt.get("class_weight")
         self.class_weight = "balanced" if self.model_.network.settings.class_weights == "balanced" else own and dict(own)
+
+
+def _classes(kind: str, names: tuple[str, ...]) -> NDArray[Any]:
+    """Classes of what ``grus.data`` read, which keeps their names, as a table of pandas has them: whole numbers, truth values or texts."""
+    if kind == "class" and all(map(WHOLE.fullmatch, names)):
+        return np.array(list(map(int, names)))
+    return np.array([False, True]) if kind == "class" and names == ("False", "True") else np.array(names, object)
 
 
 def _some(names: Any) -> str:

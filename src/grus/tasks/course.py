@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from grus.errors import DataError, OptionError
 from grus.tasks.config import Config, override
+from grus.tasks.counted import counted
 from grus.tasks.folder import RunFolder
 from grus.tasks.live import Pulse
 from grus.tasks.registry import TASKS
@@ -129,5 +130,5 @@ def check_test_part(folder: RunFolder, config: Config) -> None:
 def describe(model: Any) -> str:
     """The network of these settings in a few words."""
     if model.encoder == "transformer":
-        return f"Transformer of {model.hidden_size} units"
-    return f"{model.cell if isinstance(model.cell, str) else model.cell.name} of {model.num_layers} × {model.hidden_size} units"
+        return f"Transformer of {counted(model.hidden_size, 'unit')}"
+    return f"{model.cell if isinstance(model.cell, str) else model.cell.name} of {model.num_layers} × {counted(model.hidden_size, 'unit')}"

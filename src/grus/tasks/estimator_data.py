@@ -7,12 +7,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from grus.data.label_names import check_written_alike
 from grus.data.sequence_arrays import Layout, is_panel_frame
 from grus.data.sequence_columns import SequenceColumns
 from grus.data.sequence_reading import read_sequences
 from grus.data.sequences import Sequences, Texts
+from grus.data.text_rows import is_missing
 from grus.data.texts import read_texts
 from grus.errors import DataError, OptionError
 
@@ -64,6 +67,29 @@ def read_as(form: Form, X: Any, layout: Layout, channels: tuple[str, ...]) -> Da
     if is_panel_frame(X):  # which says itself what its channels are
         return read_sequences(X, columns)
     return read_sequences(X if hasattr(X, "shape") and len(X.shape) > 1 else list(X), columns, layout=layout)
+
+
+def check_index(who: str, X: Any, y: Any) -> None:
+    """Raises: DataError where both are of pandas and have one index in two orders: scikit-learn goes by position, pandas would not."""
+    if not (isinstance(X, pd.DataFrame | pd.Series) and isinstance(y, pd.DataFrame | pd.Series)) or y.index.nlevels > 1:
+        return
+    own = X.index.get_level_values(0).unique() if X.index.nlevels > 1 else X.index
+    if not own.equals(y.index) and len(own) == len(y) and set(own) == set(y.index):
+        at, one, other = next((row, *pair) for row, pair in enumerate(zip(own.tolist(), y.index.tolist(), strict=True)) if pair[0] != pair[1])
+        got = f"{other!r} in place of {one!r} in row {at + 1}"
+        raise DataError(f"{who}: y must be in the order of X's index, got {got}; give y.loc[X.index], or y.to_numpy() where rows stand in one order.")
+
+
+def as_written(who: str, y: Any) -> Any:
+    """Classes without the blanks around texts; y itself where it holds none.
+
+    Raises: DataError where one class is written in two ways.
+    """
+    listed = y if isinstance(y, NESTED) else y.tolist() if getattr(y, "ndim", 0) == 1 and hasattr(y, "tolist") else ()
+    if not any(isinstance(value, str) for value in listed) or any(is_missing(value) for value in listed):  # which scikit-learn refuses
+        return y
+    check_written_alike(listed, lambda row: f"{who}: y, row {row + 1}")
+    return np.array([value.strip() for value in listed], object if getattr(getattr(y, "dtype", None), "kind", "") == "O" else None)
 
 
 def read_weights(who: str, weights: Any, count: int) -> NDArray[np.float64] | None:

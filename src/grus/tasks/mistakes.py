@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from grus.cells import names as cell_names
+from grus.tasks.command_words import SECTIONS, with_keys
 from grus.tasks.draft import Draft, Location
 
 # Pydantic's kinds of error, as what the value must be; {} takes the bounds that pydantic names.
@@ -39,8 +40,6 @@ _MUST: dict[str, str] = {
 }
 
 
-# Classes whose own errors begin with their name and the key, as they are met in Python too; in a configuration they are sections.
-SELF_NAMED = ("ForecastSettings", "SequenceSettings", "TrainingSettings", "Additions")
 UNKNOWN_CELL = "cell"  # what an error begins with that tells of a cell's name
 
 
@@ -61,7 +60,7 @@ def _meant(details: ErrorDetails) -> Location:
     """Where the value is: a section's own error names the key, where pydantic's location is the section's."""
     location = details["loc"]
     who, _, rest = str(details.get("ctx", {}).get("error", "")).partition(": ")
-    key = rest.partition(" ")[0] if who in SELF_NAMED else who if who == UNKNOWN_CELL else None
+    key = rest.partition(" ")[0] if who in SECTIONS else who if who == UNKNOWN_CELL else None
     return location if key is None else (*location[:1], key)
 
 
@@ -97,10 +96,9 @@ def _sentence(location: Location, details: ErrorDetails, sections: Callable[[], 
 
 def _placed(sentence: str, details: ErrorDetails) -> str:
     """A sentence of the class that checks a section, which names itself, with the section in its place."""
-    who, _, rest = sentence.partition(": ")
-    if who == UNKNOWN_CELL:
+    if sentence.startswith(f"{UNKNOWN_CELL}: "):
         return _unknown_cell(details)
-    return f"{details['loc'][0]}.{rest}" if who in SELF_NAMED else sentence
+    return with_keys(sentence) or sentence
 
 
 def _unknown_cell(details: ErrorDetails) -> str:

@@ -91,7 +91,7 @@ def judging_progress(name: str, title: str, clock: Callable[[], float] = time.mo
     else:
         _print_line(title, sys.stderr)
         lines = PacedLines(sys.stderr, clock)
-        yield lambda done, total, what: lines.write(f"{what}: {done} of {total} steps  {lines.elapsed_s:.0f} s")
+        yield lambda done, total, what: lines.write(f"{what}: {done} of {total}  {lines.elapsed_s:.0f} s")
         lines.flush()
 
 

@@ -61,7 +61,7 @@ _FORECAST = Task(
     judged="backtest",
     who="forecaster",
     answer="the steps after the end of each series",
-    needs={**_PATH, "horizon": "give the number of steps to forecast: --horizon 24"},
+    needs={**_PATH, "horizon": "give the number of steps to forecast with --horizon 24, or --task classify or regress where there are none"},
     flags={
         "--horizon": "data.horizon",
         "--target": "data.target",
@@ -92,7 +92,7 @@ def _sequence(task: str, noun: str) -> Task:
         flags=_OF_SEQUENCES,
         fixed=(
             *("path", "text", "label", "id", "time", "channels", "variable", "value", "row", "length", "layout", "labels", "absent", "at_one_time"),
-            *("separator", "quoting", "empty", "undecodable", "kind", "validation", "test", "groups", "split_seed"),
+            *("separator", "quoting", "empty", "undecodable", "max_characters", "kind", "validation", "test", "groups", "split_seed"),
         ),
         paths=("path", "labels", "validation", "test"),
         unseen=("--data", "FILE"),

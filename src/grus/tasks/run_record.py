@@ -56,7 +56,7 @@ def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Pa
     found = folder.checkpoints / folder.record.stem / digest[:16]
     others = [] if found.exists() or not found.parent.exists() else sorted(found.parent.iterdir())
     if others:
-        tell(f"this evaluation starts anew, as the one that was interrupted had other settings, data or software; what it did is in {others[0]}")
+        tell(f"this evaluation starts anew, as one that was not finished had other settings, data or software; what it did is in {others[0]}")
     found.mkdir(parents=True, exist_ok=True)
     return found
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -12,6 +11,7 @@ from pydantic import Field, PlainValidator, ValidationInfo, field_validator, mod
 
 from grus.errors import OptionError
 from grus.models.sequence_settings import LOSSES, SequenceSettings
+from grus.tasks.command_words import in_keys
 from grus.tasks.config import Config, LoggingConfig, Name, Part, check_gru_d, check_schedule, checked_by, with_gru_d
 from grus.tasks.forecast_config import Missing
 from grus.tasks.sequence_additions import Additions
@@ -29,8 +29,7 @@ VOCABULARY = {"min_count": 2, "max_size": 30_000}  # of a tokenizer
 FOR_TEXTS = {"pooling": "mean+max", "dropout": 0.5}  # of the model: a few words decide, wherever they stand
 LEAST_UPDATES = 1000  # of a run, where neither epochs nor batches are asked for
 LENGTH = ("epochs", "batch_size", "patience", "steps_per_epoch")  # what decides how many updates a run makes
-SECTIONS = {"SequenceSettings": "model", "Additions": "additions"}
-OF_TEXTS = ("separator", "quoting", "empty", "undecodable", "tokenizer", "tokenizer_options")
+OF_TEXTS = ("separator", "quoting", "empty", "undecodable", "max_characters", "tokenizer", "tokenizer_options")
 OF_NUMBERS = (
     "time",
     "channels",
@@ -85,6 +84,7 @@ class SequenceData(Part):
     quoting: whether quotes hold a cell together; null is true in .csv and false in .tsv.
     empty: what becomes of empty texts.
     undecodable: what becomes of bytes that are not UTF-8.
+    max_characters: the most in one cell of texts; a longer one is mostly a quote that was never closed.
     tokenizer: what a token is; auto is words with ngrams 2 where more than a fifth of the characters are Han or kana, so that each of them and
         each pair of neighbours is a token; characters where half of the texts are of one or two words; else words.
     tokenizer_options: its own, such as lower and ngrams; unless given, min_count is 2 and max_size 30000.
@@ -118,6 +118,7 @@ class SequenceData(Part):
     quoting: bool | None = None
     empty: Literal["error", "drop"] = "error"
     undecodable: Literal["error", "replace"] = "error"
+    max_characters: int = Field(default=1_000_000, ge=1)
     tokenizer: Literal["auto", "words", "characters", "subwords"] = "auto"
     tokenizer_options: Mapping[str, bool | int] = {}
     max_steps: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
@@ -137,6 +138,8 @@ class SequenceData(Part):
 
     @model_validator(mode="after")
     def _options_have_a_use(self) -> Self:
+        if self.text is not None and self.missing == "gru_d":  # which is written for the cell too, whichever of the two was given
+            raise ValueError("gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got it; take another cell.")
         here, other = (OF_NUMBERS, "texts") if self.text is not None else (OF_TEXTS, "sequences of numbers")
         for name in here:
             if getattr(self, name) != type(self).model_fields[name].default:
@@ -196,21 +199,6 @@ class JudgingConfig(Part):
         return draws
 
 
-@contextmanager
-def in_keys() -> Generator[None]:
-    """What a section refuses in Python's words, in those of a configuration.
-
-    Raises: OptionError.
-    """
-    try:
-        yield
-    except OptionError as error:
-        who, _, rest = str(error).partition(": ")
-        if who not in SECTIONS:
-            raise
-        raise OptionError(f"{SECTIONS[who]}.{rest}") from error
-
-
 class SequenceConfig(Config):
     """What the configurations of both tasks have in common."""
 
@@ -230,6 +218,7 @@ class SequenceConfig(Config):
             check_gru_d(data.missing, model)
         check_schedule(data.validation, self.training)
         losses = [loss for kind in (("number",) if numbers else ("class", "labels")) for loss in LOSSES[kind]]
+        losses = list(dict.fromkeys(losses))
         if model.loss is not None and model.loss not in losses:
             raise ValueError(f"model.loss must be one of {', '.join(losses)} for task {self.task}, got {model.loss!r}; leave it out.")
         for name in ("input_noise", "window_warping"):

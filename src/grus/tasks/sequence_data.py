@@ -20,29 +20,14 @@ from grus.data.text_rows import TextRules
 from grus.data.texts import read_texts
 from grus.errors import DataError, OptionError
 from grus.evaluation.text_baselines import is_unspaced, units_of
+from grus.tasks.command_words import in_options
 from grus.tasks.sequence_config import MOST_STEPS, VOCABULARY, ClassifyConfig, ClassifyData, RegressConfig, SequenceData
 from grus.tasks.sequence_model import SequenceModel
 from grus.tasks.sequence_reading import NumberReader, Reading
+from grus.tasks.sequence_repeats import repeats, rows_in
 
 RunConfig = ClassifyConfig | RegressConfig
 Data = Sequences | Texts
-# The data layer's remedies, for which a command has options.
-_IN_PYTHON = (
-    ("name text= and label=, label=None without one, or number them without a header", "name --text and --label, or number them without a header"),
-    ("name the columns with SequenceColumns(id=…, time=…, label=…, channels=…)", "name the columns with --id, --time, --label and --channels"),
-    ("or read it with TextRules(undecodable='replace')", "or give --set data.undecodable=replace"),
-    ("or read it with undecodable='replace'", "or give --set data.undecodable=replace"),
-    ("or leave empty ones out with TextRules(empty='drop')", "or leave empty ones out with --set data.empty=drop"),
-    ("or say header=False", "or give --set data.header=false"),
-    ("read texts with read_texts", "name the column of the texts with --text"),
-    ("say kind='number' for amounts or kind='class' for classes", "give --task regress for amounts, or --set data.kind=class for classes"),
-    ("or say kind='class' where these are names of classes", "or give --set data.kind=class where these are names of classes"),
-    ("or read with quoting=True where cells are quoted", "or give --set data.quoting=true where cells are quoted"),
-    (
-        "or leave it empty if it is missing.",
-        "leave it empty if it is missing, or name the columns of numbers with --channels, that of texts with --text.",
-    ),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +73,15 @@ def parts_of(config: RunConfig) -> SequenceParts:
     given = config.data
     whole, groups = read_labelled(config), groups_in(config)
     shares = {name: 0 if isinstance(value, str) else value for name, value in (("validation", given.validation), ("test", given.test))}
-    cut = split_sequences(whole, shares["validation"], shares["test"], seed=given.split_seed, groups=groups)
+    with in_options(given.path or Path()):
+        cut = split_sequences(whole, shares["validation"], shares["test"], seed=given.split_seed, groups=groups)
     learnt = whole.rows(cut.train)
     held, test = (_part(config, whole, given.validation, cut.validation), _part(config, whole, given.test, cut.test))
     of_numbers = {} if given.text is not None else {"missing": given.missing, "scaling": given.scaling, "elapsed": given.elapsed}
     reading, tokens = reading_of(learnt, of_numbers, given.tokenizer, given.tokenizer_options, given.max_steps, given.truncate)
     _check_steps(given, [part for part in (learnt, held, test) if part is not None])
     findings = () if tokens is None else (f"{tokens}; --set data.tokenizer gives others",)
-    findings += (*cut.findings, *_shared(learnt, held, "validation"), *_shared(learnt, test, "test"))
+    findings += (*cut.findings, *_repeated(learnt, held, test))
     for name, part, value in (("validation", held, given.validation), ("test", test, given.test)):
         findings += tuple(f"{name}: {finding}" for finding in part.findings) if part is not None and isinstance(value, str) else ()
     rows: list[int] = cut.test.tolist()
@@ -131,9 +117,13 @@ def read_labelled(config: RunConfig, path: Path | None = None, like: Data | None
     data = read_data(config, config.data.path if path is None else path, like)
     if data.labels is None:
         name = config.data.path if path is None else path
-        raise DataError(
-            f"{name}: must have labels, got none; name the column of what is learnt with --label, or their table with --set data.labels=FILE."
+        remedy = (
+            "name the column of what is learnt with --label, or their table with --set data.labels=FILE" if like is None else "give a file with them"
         )
+        raise DataError(f"{name}: must have labels, got none; {remedy}.")
+    if like is None and data.labels.constant == data.labels.names:
+        got = f"{data.labels.values[0, 0]:g} for each of {len(data)}"
+        raise DataError(f"{config.data.path}: numbers to learn must differ from one sequence to another, got {got}; name others with --label.")
     return data
 
 
@@ -148,13 +138,8 @@ def read_data(config: RunConfig, path: Path | None, like: Data | None = None, *,
     if not path.exists():
         raise DataError(f"{path}: must be a file of data, got nothing there; check the path.")
     kind: Kind | None = "number" if config.task == "regress" else given.kind if isinstance(given, ClassifyData) else None
-    try:
+    with in_options(path, alike=like is not None):
         found = _read_texts(given, path, kind, like, labelled) if given.text is not None else _read_numbers(given, path, kind, like, labelled)
-    except (DataError, OptionError) as error:
-        sentence = str(error)
-        for theirs, ours in _IN_PYTHON:
-            sentence = sentence.replace(theirs, ours)
-        raise type(error)(sentence) from error
     if config.task == "classify" and found.labels is not None and found.labels.kind == "number":
         raise DataError(
             f"{path}: labels must be classes for task classify, got numbers such as {found.labels.values[0, 0]:g}; "
@@ -168,7 +153,7 @@ def _read_texts(given: SequenceData, path: Path, kind: Kind | None, like: Data |
     if given.label is None and labelled and isinstance(given.text, int):
         raise DataError(f"{path}: data.label must be a number where data.text is, as the file has no header, got none; give --label with its number.")
     known = like if labelled and isinstance(like, Texts) else None
-    rules = TextRules(given.quoting, given.separator, given.empty, given.undecodable)
+    rules = TextRules(given.quoting, given.separator, given.empty, given.undecodable, given.max_characters)
     return read_texts(path, given.text or 0, label, given.id, kind=None if known is not None else kind, like=known, rules=rules)
 
 
@@ -227,7 +212,7 @@ def groups_in(config: RunConfig, path: Path | None = None) -> tuple[str, ...] | 
     if given.groups is None or path is None:
         return None
     if given.text is not None:
-        rules = TextRules(given.quoting, None, given.empty, given.undecodable)
+        rules = TextRules(given.quoting, None, given.empty, given.undecodable, given.max_characters)
         labels = read_texts(path, given.text, given.groups, given.id, kind="class", rules=rules).labels
     else:
         if path.name.endswith((".ts", ".ts.gz")):
@@ -282,14 +267,8 @@ def reading_of(
     return Reading(**given, tokenizer=kind, tokenizer_options=chosen | own, max_steps=steps, truncate=truncate), told
 
 
-def _shared(learnt: Data, part: Data | None, name: str) -> tuple[str, ...]:
-    """How many sequences of another part stand in the training part too."""
-    if part is None:
-        return ()
-    known = set(_keys(learnt))
-    count = sum(key in known for key in _keys(part))
-    return (f"{name}: {count} of {len(part)} stand in the training part too, exactly alike",) if count else ()
-
-
-def _keys(data: Data) -> list[Any]:
-    return list(data.texts) if isinstance(data, Texts) else [(values.shape, values.tobytes()) for values in data.values]
+def _repeated(learnt: Data, held: Data | None, test: Data | None) -> tuple[str, ...]:
+    """How many sequences of other parts stand in what is learnt from, or chooses its best epoch, too."""
+    pairs = (("validation", held, "training", learnt), ("test", test, "training", learnt), ("test", test, "validation", held))
+    known = [(name, part, other, of) for name, part, other, of in pairs if part is not None and of is not None]
+    return tuple(told for name, part, other, of in known for told in repeats(name, len(rows_in(of, part)), len(part), other))

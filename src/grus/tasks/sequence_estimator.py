@@ -23,7 +23,8 @@ from grus.errors import DataError, OptionError
 from grus.models.sequence_settings import SequenceSettings
 from grus.tasks import sequence_stored as stored
 from grus.tasks.card import make_card
-from grus.tasks.estimator_data import Data, form_of, read_as, read_weights
+from grus.tasks.estimator_data import Data, check_index, form_of, read_as, read_weights
+from grus.tasks.estimator_run import further_training, settings_of_run
 from grus.tasks.estimator_settings import plain
 from grus.tasks.sequence_additions import Additions
 from grus.tasks.sequence_learning import train
@@ -73,6 +74,7 @@ class SequenceEstimator(SequenceOptions, ABC):
     def _given(self, X: Any, y: Any, sample_weight: ArrayLike | None, *, reset: bool) -> tuple[Data, Truth, Weights]:
         """What is learnt from: the sequences that have a weight."""
         data = self._data(X, reset=reset)
+        check_index(type(self).__name__, X, y)
         truth, weights = self._truth(data, y), read_weights(type(self).__name__, sample_weight, len(data))
         if weights is None or weights.all():
             return data, truth, weights
@@ -86,13 +88,14 @@ class SequenceEstimator(SequenceOptions, ABC):
         if reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(self).pop(name, None)
-        learnt = None if reset else getattr(self.model_.reader, "names", None)
+        reader = None if reset else self.model_.reader
+        learnt = reader.scaling.values.names if isinstance(reader, NumberReader) else ()  # arrays have no names: theirs are those of training
         given = X
         if form == "table" and (reset or self._is_table):
             given = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
         elif form == "table":
             given = check_array(X, ensure_all_finite="allow-nan", input_name="X", estimator=self)  # pyright: ignore[reportArgumentType]
-        data = read_as(form, given, self.layout, learnt or ())
+        data = read_as(form, given, self.layout, learnt)
         if reset:
             self._is_table = form == "table"
             if isinstance(data, Sequences) and not self._is_table:
@@ -196,18 +199,18 @@ class SequenceEstimator(SequenceOptions, ABC):
         self._check_fitted()
         card = make_card(f"{type(self).__name__}: {self.model_.name}", self.facts(), scores or {}, self.model_.findings)
         training: dict[str, Any] = {name: plain(getattr(self, name)) for name in TRAINED_WITH} | {"random_state": self.seed_}
-        own = self._training_settings(self.seed_).model_dump(mode="json", exclude_defaults=True, exclude={"epochs", "batch_size", "seed"})
+        own = further_training(self._training_settings(self.seed_))
         added = Additions(**(self.additions or {}))
-        training |= {"training": own or None, "additions": added.model_dump(mode="json", exclude_unset=True) or None}
+        training |= {"training": own, "additions": added.model_dump(mode="json", exclude_unset=True) or None}
         learnt = {name: getattr(self, name).tolist() for name in ("feature_names_in_",) if hasattr(self, name)}
         learnt |= {name: getattr(self, name) for name in ("n_features_in_", "_is_table") if hasattr(self, name)}
         return stored.save(self.model_, path, card, overwrite=overwrite, training={**training, "learnt": {**learnt, **self._kept()}})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """An estimator from a folder that ``save`` wrote, or of a run; the training data and its history are not in it."""
+        """An estimator from a folder that ``save`` wrote, or of a run, with its settings; the training data and its history are not in it."""
         folder = model_folder(Path(path))
-        model, given = stored.load(folder), stored.load_training(folder)
+        model, given = stored.load(folder), stored.load_training(folder) or settings_of_run(Path(path))
         if model.kind not in cls.kinds:
             other = "SequenceRegressor" if model.kind == "number" else "SequenceClassifier"
             raise DataError(f"{path}: must hold a {cls.__name__}'s model, got one of kind {model.kind!r}; load it with {other}.")
@@ -233,6 +236,8 @@ class SequenceEstimator(SequenceOptions, ABC):
         self._is_table = bool(learnt.get("_is_table", False))
         if "n_features_in_" in learnt:
             self.n_features_in_ = int(learnt["n_features_in_"])
+        elif isinstance(self.model_.reader, NumberReader):
+            self.n_features_in_ = len(self.model_.reader.scaling.values.names)
         if "feature_names_in_" in learnt:
             self.feature_names_in_ = np.array(learnt["feature_names_in_"], object)
 

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from grus.data.sequences import Labels, Sequences, Texts
+from grus.data.token_words import WordTokenizer
+from grus.evaluation.text_baselines import is_unspaced
+from grus.tasks.counted import counted
 from grus.tasks.facts import course_facts
 from grus.tasks.sequence_additions import Additions
 from grus.tasks.sequence_model import SequenceModel
@@ -31,7 +34,7 @@ def training_facts(
     given = additions.model_dump(exclude_defaults=True)
     added = ", ".join(f"{name} {_plainly(value)}" for name, value in given.items())
     both = "bidirectional " if settings.bidirectional else ""
-    layers = f"{both}{model.name}, {settings.num_layers} × {settings.hidden_size} units, {settings.pooling} pooling, {model.size} weights"
+    layers = f"{both}{model.name}, {settings.num_layers} × {counted(settings.hidden_size, 'unit')}, {settings.pooling} pooling, {model.size} weights"
     return (
         (what, parts),
         *_read(learnt, model),
@@ -46,7 +49,7 @@ def training_facts(
 def _read(learnt: Sequences | Texts, model: SequenceModel) -> list[tuple[str, str]]:
     reader = model.reader
     cut = reader.reading.truncate
-    longest = [] if cut is None else [("longest", f"{reader.reading.max_steps} steps, the {cut} of longer ones is cut off")]
+    longest = [] if cut is None else [("longest", f"{counted(reader.reading.max_steps or 0, 'step')}, the {cut} of longer ones is cut off")]
     if isinstance(learnt, Sequences) and isinstance(reader, NumberReader):
         lengths, cells = learnt.lengths, int(learnt.lengths.sum()) * len(learnt.names)
         gaps = sum(int(np.isnan(values).sum()) for values in learnt.values)
@@ -58,7 +61,17 @@ def _read(learnt: Sequences | Texts, model: SequenceModel) -> list[tuple[str, st
             ("scaling", f"{reader.scaling.method}, fitted on the training part"),
         ]
     assert isinstance(reader, TextReader)
-    return [("tokens", f"{reader.tokenizer.kind}, {reader.vocabulary} of them"), *longest]
+    assert isinstance(learnt, Texts)
+    return [("tokens", f"{_tokens(learnt, reader)}; a vocabulary of {reader.vocabulary}"), *longest]
+
+
+def _tokens(learnt: Texts, reader: TextReader) -> str:
+    """What a token is: a word of a text that is written without spaces is a character."""
+    tokenizer = reader.tokenizer
+    if not isinstance(tokenizer, WordTokenizer) or not is_unspaced(learnt.texts):
+        return tokenizer.kind
+    together = {1: "", 2: " and pairs of neighbours"}.get(tokenizer.ngrams, f" and groups of up to {tokenizer.ngrams} neighbours")
+    return f"characters{together}"
 
 
 def _plainly(value: Any) -> str:

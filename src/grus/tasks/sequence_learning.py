@@ -67,7 +67,8 @@ def train(
     model = SequenceModel((network.cpu(),), course.reader, course.labels.kind, course.labels.names, findings=course.findings)
     if course.truth is not None and model.kind != "number" and course.checked is not None:
         model = calibrate_on(model, course.truth, model.logits_of(course.checked.batches))
-    return replace(model, facts=training_facts(learnt, held, model, additions, course.training, history)), history
+    told = additions if course.training is not training else additions.model_copy(update={"least_updates": 0})  # which asked for nothing then
+    return replace(model, facts=training_facts(learnt, held, model, told, course.training, history)), history
 
 
 def search_rate(

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -26,13 +26,19 @@ from grus.training import Bar, Reporter, TrainingSettings, quiet
 
 READ_BY = ("missing", "scaling", "tokenizer", "max_steps", "truncate")
 MADE_OF = ("cell", "hidden_size", "num_layers", "bidirectional", "pooling", "dropout")
-
+SECTIONS = ("model", "reading", "training", "additions")
 OPEN = {"tokenizer": "auto", "max_steps": None, "truncate": None}  # what is left to the data
 
 
 def open_of(reading: Reading) -> dict[str, Any]:
     """What a reading has for options that may be left open; "all" where nothing is cut."""
     return {"tokenizer": reading.tokenizer, "max_steps": "all" if reading.max_steps is None else reading.max_steps, "truncate": reading.truncate}
+
+
+def _within(known: Mapping[str, Any] | None, keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """Settings with another value of one, which may be one of an option: tokenizer_options, min_count."""
+    first, *rest = keys
+    return {**(known or {}), first: _within((known or {}).get(first), rest, value) if rest else value}
 
 
 class SequenceOptions(BaseEstimator):
@@ -77,6 +83,22 @@ class SequenceOptions(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = tags.input_tags.allow_nan = True
         return tags
+
+    def set_params(self, **params: Any) -> Self:
+        """Set options; one of ``model``, ``reading``, ``training`` or ``additions`` as ``model__zoneout``, as in searches, beside what they hold.
+
+        Raises: OptionError for one that the estimator has by its own name; ValueError for an unknown one.
+        """
+        own = self.get_params(deep=False)
+        further = {name: value for name, value in params.items() if name.partition("__")[0] in SECTIONS and "__" in name}
+        for name, value in further.items():
+            if (option := name.partition("__")[2]) in own:
+                raise OptionError(f"{type(self).__name__}: {option} must be given by its own name, got {name}={value!r}; write {option}.")
+        super().set_params(**{name: value for name, value in params.items() if name not in further})
+        for name, value in further.items():
+            section, *keys = name.split("__")
+            setattr(self, section, _within(getattr(self, section), keys, value))
+        return self
 
     def _count(self) -> int:
         count = plain(self.n_networks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -17,9 +18,10 @@ from grus.errors import DataError
 from grus.evaluation.bootstrap import LEAST_GROUPS, Draws, Interval, difference_interval, score_intervals
 from grus.evaluation.comparison import McNemar, mcnemar
 from grus.evaluation.predictions import Predictions
-from grus.evaluation.scores import Scores, limits_of, score
+from grus.evaluation.scores import Scores, compared_by, limits_of, score
 from grus.evaluation.seeds import Spreads, spreads
 from grus.evaluation.sequence_judging import baselines_for, judge_baselines
+from grus.tasks.sequence_repeats import rows_in
 
 if TYPE_CHECKING:
     from grus.tasks.sequence_model import SequenceModel
@@ -29,8 +31,6 @@ Progress = Callable[[int, int, str], None]
 
 VERSION = 1
 SHOWN = 5  # classes that a sentence names
-# By which networks are compared where the interval of the difference is drawn.
-DIFFERENCES: Mapping[Kind, str] = {"class": "accuracy", "labels": "subset_accuracy", "number": "mae"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,7 @@ class SequenceRecord:
     intervals: of the network, by metric. seeds: what networks of other seeds said, by seed. seed: the network's own.
     temperature: the network's, one or one for each label; None where there is none.
     groups: of which patient, speaker or the like each sequence is, where those of one belong together; they are judged together then.
+    repeated: the rows of the sequences that stand in another part too, exactly alike, by the part's name; None where that was not looked at.
 
     Shapes: arrays [N, K].
     """
@@ -62,6 +63,7 @@ class SequenceRecord:
     temperature: list[float] | None = None
     seed: int = 0
     groups: tuple[str, ...] | None = None
+    repeated: Mapping[str, tuple[int, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,18 +98,25 @@ class SequenceRecord:
     @property
     def too_few(self) -> str:
         """What of the test part is too little to tell chance by; "" where it is enough."""
-        if len(self) < 2:
-            return "one sequence is too little to tell chance by"
+        least = 3 if len(self.truth.names) > 1 and self.kind == "number" else 2  # of two, half of the draws hold one twice, which has no deviation
+        if len(self) < least:
+            return f"{'one sequence is' if len(self) == 1 else 'two sequences are'} too little to tell chance by"
         few = self.groups is not None and len(set(self.groups)) < LEAST_GROUPS
         return f"{len(set(self.groups or ()))} groups are fewer than the {LEAST_GROUPS} that it takes to tell chance by" if few else ""
 
+    @property
+    def alone(self) -> tuple[int, ...]:
+        """The rows of the sequences that are known to stand in no other part."""
+        others = {row for rows in (self.repeated or {}).values() for row in rows}
+        return tuple(row for row in range(len(self)) if row not in others)
+
     def compared(self) -> dict[str, McNemar | Interval]:
-        """The network beside each baseline: who was right where; of numbers, and of sequences in groups, the mean absolute error or the accuracy less
-        the baseline's with its interval, unless they are `too_few`."""
+        """The network beside each baseline: who was right where; of numbers, and of sequences in groups, the score of `compared_by` less the
+        baseline's with its interval, unless they are `too_few` or have no such score."""
         others = [name for name in self.predicted if name != self.model]
         if self.kind == "number" or self.groups is not None:
-            ours, metric = self.predicted[self.model], DIFFERENCES[self.kind]
-            others = [] if self.too_few else others
+            ours, metric = self.predicted[self.model], compared_by(self.truth)
+            others = [] if self.too_few or not math.isfinite(self.scores_of(self.model)[metric]) else others
             return {name: difference_interval(self.truth, ours, self.predicted[name], metric, groups=self.groups) for name in others}
         right = {name: Predictions.of(self.truth, predicted).right for name, predicted in self.predicted.items()}
         return {name: mcnemar(right[self.model], right[name]) for name in others}
@@ -119,6 +128,7 @@ class SequenceRecord:
         facts |= {"logits": None if self.logits is None else self.logits.tolist(), "failures": dict(self.failures), "findings": list(self.findings)}
         facts |= {"intervals": {metric: asdict(found) for metric, found in self.intervals.items()}}
         facts |= {"seeds": {str(seed): values.tolist() for seed, values in self.seeds.items()}, "temperature": self.temperature, "seed": self.seed}
+        facts |= {} if self.repeated is None else {"repeated": {part: list(rows) for part, rows in self.repeated.items()}}
         return facts if self.groups is None else facts | {"groups": list(self.groups)}
 
     def to_json(self) -> str:
@@ -152,6 +162,7 @@ class SequenceRecord:
                 None if values["temperature"] is None else list(map(float, values["temperature"])),
                 int(values["seed"]),
                 None if "groups" not in values else tuple(map(str, values["groups"])),
+                None if "repeated" not in values else {str(part): _rows(given, count) for part, given in values["repeated"].items()},
             )
             if len(truth) != count or found.model not in found.predicted:
                 raise ValueError(f"{len(truth)} truths of {count} sequences")
@@ -214,7 +225,7 @@ def judge(
     temperature = None if model.temperature is None else list(model.temperature.values)
     own = None if groups is None else tuple(map(str, groups))
     given = (name, truth.kind, truth.names, tuple(test.ids), truth, predicted, logits, failures, tuple(findings))
-    record = SequenceRecord(*given, temperature=temperature, seed=seed, groups=own)
+    record = SequenceRecord(*given, temperature=temperature, seed=seed, groups=own, repeated={"training": rows_in(learnt, test)})
     return record if draws is None else with_intervals(record, draws, on_progress)
 
 
@@ -243,7 +254,7 @@ def _together(truth: Labels, sentences: Sequence[str]) -> list[str]:
 def compared_sentences(record: SequenceRecord) -> list[str]:
     """The network beside each baseline, for a reader."""
     found: list[str] = []
-    if record.groups is not None and record.too_few:
+    if record.too_few and (record.groups is not None or (record.kind == "number" and len(record.names) > 1)):
         found.append(f"{record.model} is compared with no baseline: {record.too_few}")
     for name, told in record.compared().items():
         beside = f"{record.model} beside {name}"
@@ -254,7 +265,7 @@ def compared_sentences(record: SequenceRecord) -> list[str]:
         else:
             between = f"{100 * told.confidence:g} % interval {told.low:+.4g} to {told.high:+.4g}"
             drawn = "" if record.groups is None else f" ({'; '.join(told.findings)})"
-            found.append(f"{beside}: {DIFFERENCES[record.kind]} {told.value:+.4g}, {between}{drawn}")
+            found.append(f"{beside}: {compared_by(record.truth)} {told.value:+.4g}, {between}{drawn}")
     return found
 
 
@@ -262,6 +273,13 @@ def _array(values: Sequence[Any], count: int, width: int) -> Array:
     found = np.array(values, np.float64).reshape(len(values), -1)
     if found.shape != (count, width):
         raise ValueError(f"an array of {list(found.shape)} in place of {[count, width]}")
+    return found
+
+
+def _rows(values: Sequence[Any], count: int) -> tuple[int, ...]:
+    found = tuple(map(int, values))
+    if not set(found) <= set(range(count)):
+        raise ValueError(f"rows beyond {count} sequences")
     return found
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from grus.errors import DataError, OptionError
 from grus.evaluation.bootstrap import Draws
 from grus.tasks import sequence_stored
 from grus.tasks.card import make_card
+from grus.tasks.counted import counted
 from grus.tasks.course import RunSummary, check_test_part, describe, finished_history, has_checkpoint, judged_by, load_from, told_training
 from grus.tasks.course import read_history as read_history
 from grus.tasks.files import write_text
@@ -34,6 +35,7 @@ from grus.tasks.sequence_data import Data, RunConfig, SequenceParts, content_of,
 from grus.tasks.sequence_learning import check_training, for_few, search_rate, train
 from grus.tasks.sequence_model import SequenceModel
 from grus.tasks.sequence_record import Progress, SequenceRecord, compared_sentences, judge
+from grus.tasks.sequence_repeats import repeats, rows_in
 from grus.tasks.sequence_teachers import teacher_findings
 from grus.training import History
 from grus.training.ranks import rank_of_process
@@ -74,7 +76,7 @@ def fit_run(config: RunConfig, folder: RunFolder, parts: SequenceParts, *, repor
         model, history = train(*given, folder=folder.path, reporter=reporting, resume=resume)
         if not history.interrupted and rank_of_process() == 0:
             findings = tuple(dict.fromkeys((*parts.findings, *model.findings)))
-            model = replace(model, findings=findings, facts=(("data", _name(config)), ("learnt", config.subject), *model.facts))
+            model = replace(model, findings=findings, facts=(*_files(config).items(), ("learnt", config.subject), *model.facts))
             sequence_stored.save(model, folder.model, _card(config, model), overwrite=True)
             folder.drop_previous()
     return _summary(folder, model, history, parts.noun, len(parts.learnt))
@@ -132,24 +134,44 @@ def evaluate_run(
     parts = parts if data is None else replace(parts, test_groups=groups_in(config, data))
     assert test is not None
     digest = digest_of(folder, config, [*parts.content(), *content_of(test)])
-    partial = place_for(folder, digest, tell)
-    title = f"testing {model.name} on {len(test)} {parts.noun} of {_test_name(config) if data is None else data.name}"
-    with judging_progress(reporter, title) as progress:
-        found = _kept(partial / KEPT) or _judged(config, model, parts, test, progress, partial / KEPT)
-        for seed in others:
-            found = replace(found, seeds={**found.seeds, seed: _of_seed(config, parts, test, seed, partial / f"seed-{seed}.npy", progress)})
-    failed = (f"{name} is left out: {why}" for name, why in found.failures.items())
-    for note in (*found.own_findings, *failed, *compared_sentences(found)):
-        tell(note)
-    if data is None and out is None:
-        tested = f"{len(test)} {parts.noun}"
-        facts = (*model.facts, ("tested", tested), *_spread_facts(found))
-        card = _card(config, replace(model, facts=facts, findings=(*model.findings, *found.findings)), found.scores())
-        write_judgement(folder, found.to_json(), found.scores(), card)
-    elif out is not None:
-        write_text(out, found.to_json())
-    leave_place(partial)
+    files, tested = _files(config), counted(len(test), parts.noun.removesuffix("s"))
+    title = f"testing {model.name} on {tested} of {files.get('test file', files['data']) if data is None else data.name}"
+    with _place(folder, digest, tell) as partial:
+        with judging_progress(reporter, title) as progress:
+            found = _kept(partial / KEPT) or _judged(config, model, parts, test, progress, partial / KEPT)
+            for seed in others:
+                found = replace(found, seeds={**found.seeds, seed: _of_seed(config, parts, test, seed, partial / f"seed-{seed}.npy", progress)})
+        for note in _notes(found, "test" if data is None else data.name):
+            tell(note)
+        if data is None and out is None:
+            facts = (*model.facts, ("tested", tested), *_spread_facts(found))
+            card = _card(config, replace(model, facts=facts, findings=(*model.findings, *found.findings)), found.scores())
+            write_judgement(folder, found.to_json(), found.scores(), card)
+        elif out is not None:
+            write_text(out, found.to_json())
     return found
+
+
+@contextmanager
+def _place(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Generator[Path]:
+    """Where an evaluation keeps what it has finished until all of it is; one that ends before anything is leaves nothing behind."""
+    found = place_for(folder, digest, tell)
+    try:
+        yield found
+    except BaseException:
+        if not any(found.iterdir()):
+            leave_place(found)
+        raise
+    leave_place(found)
+
+
+def _notes(found: SequenceRecord, name: str) -> Iterator[str]:
+    """What a reader of the scores must know; name: what was tested."""
+    for part, rows in (found.repeated or {}).items():
+        yield from repeats(name, len(rows), len(found), part)
+    yield from found.own_findings
+    yield from (f"{baseline} is left out: {why}" for baseline, why in found.failures.items())
+    yield from compared_sentences(found)
 
 
 def _judged(config: RunConfig, model: SequenceModel, parts: SequenceParts, test: Data, progress: Progress, place: Path) -> SequenceRecord:
@@ -157,6 +179,8 @@ def _judged(config: RunConfig, model: SequenceModel, parts: SequenceParts, test:
     draws = Draws(given.draws, seed=seed) if given.draws else None
     learnt, groups, names, limit_s = parts.learnt, parts.test_groups, given.baselines, given.limit_s
     found = judge(model, learnt, test, baselines=names, seed=seed, limit_s=limit_s, draws=draws, groups=groups, on_progress=progress)
+    if parts.held is not None:
+        found = replace(found, repeated={**(found.repeated or {}), "validation": rows_in(parts.held, test)})
     write_text(place, found.to_json())
     return found
 
@@ -258,17 +282,14 @@ def _card(config: RunConfig, model: SequenceModel, scores: dict[str, dict[str, f
     return make_card(f"{what} of {config.subject}", model.facts, scores or {}, model.findings)
 
 
-def _name(config: RunConfig) -> str:
-    return "data given by the caller" if config.data.path is None else config.data.path.name
-
-
-def _test_name(config: RunConfig) -> str:
-    given = config.data.test
-    return Path(given).name if isinstance(given, str) else _name(config)
+def _files(config: RunConfig) -> dict[str, str]:
+    """The file that was read, and those that parts have of their own."""
+    whole = "data given by the caller" if config.data.path is None else config.data.path.name
+    own = {"validation file": config.data.validation, "test file": config.data.test}
+    return {"data": whole} | {what: Path(value).name for what, value in own.items() if isinstance(value, str)}
 
 
 def _data(config: RunConfig, parts: SequenceParts) -> str:
     learnt = parts.learnt
-    channels = 0 if isinstance(learnt, Texts) else len(learnt.names)
-    size = "" if isinstance(learnt, Texts) else f", {int(learnt.lengths.sum()):,} steps of {channels} channel{'s' * (channels != 1)}"
-    return f"{_name(config)} ({len(learnt):,} {parts.noun}{size})"
+    size = "" if isinstance(learnt, Texts) else f", {int(learnt.lengths.sum()):,} steps of {counted(len(learnt.names), 'channel')}"
+    return f"{_files(config)['data']} ({len(learnt):,} {parts.noun}{size})"

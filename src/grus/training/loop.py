@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from grus.errors import BackendError, CheckpointError, DataError, OptionError, TrainingError
@@ -38,6 +37,9 @@ from grus.training.settings import TrainingSettings
 from grus.training.state import Keeper, Parts
 from grus.training.steps import Tally, count_samples, mean
 from grus.training.updates import Objective, Updates
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 ROLL_BACKS = 5  # of a run; each halves the learning rate
 
@@ -82,12 +84,14 @@ def fit(
     to resume had; DivergenceError, a TrainingError, for losses or gradients that are not finite or grow far above where they began;
     CheckpointError for files that cannot be read or written.
     """
+    from lightning_fabric import Fabric  # for trainings alone: it brings PyTorch's compiler, which takes as long to import as PyTorch
+
     _check(train, validation, settings, folder, resume)
     first = rank_of_process() == 0
     place = folder if first else None
     checkpoints = None if place is None else Checkpoints(place / "checkpoints", resume=resume)
     with seeded(settings.seed), _threads(settings.threads), _without_fabric_messages():
-        fabric, ranks = _launch(settings)
+        fabric, ranks = _launch(Fabric, settings)
         shared, judged = _share(train, ranks), None if validation is None else _share(validation, ranks)
         batches = min(len(shared), settings.steps_per_epoch or len(shared))
         steps = -(-batches // settings.accumulate)
@@ -234,12 +238,12 @@ class _Run:
             raise
 
 
-def _launch(settings: TrainingSettings) -> tuple[Fabric, Ranks]:
+def _launch(kind: type[Fabric], settings: TrainingSettings) -> tuple[Fabric, Ranks]:
     count, here = count_of_processes(), processes_here()
     if count == 1:
-        fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+        fabric = kind(accelerator=settings.accelerator, devices=1, precision=settings.precision)
     else:
-        fabric = Fabric(accelerator=settings.accelerator, devices=here, num_nodes=max(1, count // here), strategy="ddp", precision=settings.precision)
+        fabric = kind(accelerator=settings.accelerator, devices=here, num_nodes=max(1, count // here), strategy="ddp", precision=settings.precision)
         fabric.launch()
         atexit.unregister(leave)
         atexit.register(leave)

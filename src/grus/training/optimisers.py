@@ -46,6 +46,8 @@ def check_options(optimiser: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in allowed:
             raise unknown_option("optimiser", optimiser, allowed, name)
+    if not options:  # PyTorch's own; to make an optimiser brings its compiler, which takes as long to import as PyTorch
+        return
     make: Any = OPTIMISERS[optimiser]
     try:
         make([nn.Parameter(torch.zeros(1))], lr=1.0, **options)

@@ -207,7 +207,7 @@ class Lines(Quiet):
 
     def start(self, epochs: int, steps: int) -> None:
         self._epochs, self._paced = epochs, PacedLines(self._stream, self._clock)
-        self._stream.write(f"{self._title}: at most {epochs} epochs of {steps} steps\n")
+        self._stream.write(f"{self._title}: at most {epochs} epoch{'s' * (epochs != 1)} of {steps} step{'s' * (steps != 1)}\n")
         self._stream.flush()
 
     def epoch(self, row: dict[str, float]) -> None:

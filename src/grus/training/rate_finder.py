@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,6 +21,9 @@ from grus.training.ranks import Ranks, count_of_processes
 from grus.training.seeds import seeded
 from grus.training.settings import TrainingSettings
 from grus.training.updates import Objective, Updates
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LEAST_STEPS = 10
 MEAN = 0.9  # of the mean that ends the search, as it fades
@@ -69,6 +71,8 @@ def find_rate(
 
     Raises: OptionError; DataError for no batch with known targets, or a loss that is never finite; BackendError under ``torchrun``.
     """
+    from lightning_fabric import Fabric  # for searches alone: it takes as long to import as PyTorch
+
     _check(train, settings, lowest, highest, steps)
     carrying: Any = objective if hasattr(objective, "state") else None
     carried = None if carrying is None else carrying.state()
@@ -77,7 +81,7 @@ def find_rate(
         torch.set_num_threads(settings.threads or threads)
         with seeded(settings.seed):
             rates = np.geomspace(lowest, highest, steps).tolist()
-            losses = list(_losses(_updates(network, objective, settings), train, rates))
+            losses = list(_losses(_updates(Fabric, network, objective, settings), train, rates))
     finally:
         torch.set_num_threads(threads)
         if carrying is not None:
@@ -93,9 +97,9 @@ def find_rate(
     return RateSearch(tuple(rates[: len(known)]), tuple(known), tuple(smoothed.tolist()), at, rates[len(losses) - 1] if stopped else None)
 
 
-def _updates(network: nn.Module, objective: Objective, settings: TrainingSettings) -> Updates:
+def _updates(kind: type[Fabric], network: nn.Module, objective: Objective, settings: TrainingSettings) -> Updates:
     """What makes the updates, on a copy of the network."""
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    fabric = kind(accelerator=settings.accelerator, devices=1, precision=settings.precision)
     return Updates.of(fabric, Ranks(0, 1, fabric.device), deepcopy(network).train(), objective, settings)
 
 

@@ -68,10 +68,10 @@ class ParameterGroup(BaseModel):
 
 
 class TrainingSettings(BaseModel):
-    """How a network is trained.
+    """How a network is trained; batch_size, input_noise, window_warping and max_memory_gb are heeded where batches and networks are built.
 
     epochs: passes over the training batches, at most.
-    batch_size: samples per batch of each process, for whoever builds the batches.
+    batch_size: samples per batch of each process.
     optimiser: PyTorch's of that name. Gradient descent on all of the data is "sgd" with a batch_size as large as the data.
     optimiser_options: its own, such as momentum and nesterov of "sgd", betas of "adam".
     learning_rate: the optimiser's, the highest one of its schedule.
@@ -88,8 +88,8 @@ class TrainingSettings(BaseModel):
     penalties: added to the loss for the size of weights; see ``grus.training.regularise``.
     activation: times the mean square of the last recurrent layer's outputs, added to the loss.
     temporal_activation: times the mean square of their changes from step to step, added to the loss.
-    input_noise: the deviation of normal noise on the measured values of training windows, in scaled units, for whoever builds them.
-    window_warping: likewise, the probability of a training window to have a stretch sped up or slowed down.
+    input_noise: the deviation of normal noise on the measured values of training windows, in scaled units.
+    window_warping: the probability of a training window to have a stretch sped up or slowed down.
     average: of the weights, for validation and for the network that the run gives: "ema" fades, "polyak" is the mean over updates, "swa" over
         epochs; see ``grus.training.averaging``.
     average_options: its own: decay of "ema", and start, the share of the epochs before it begins.
@@ -98,7 +98,7 @@ class TrainingSettings(BaseModel):
     patience: epochs without a better validation loss before the run stops; None, or no validation, never stops early.
     seed: decides the batches and every random draw of the run.
     threads: PyTorch's threads during the run; None leaves them as they are.
-    max_memory_gb: for whoever builds the network, what its recurrent layers may keep in each process for the gradient of a step, in 10^9 bytes: the
+    max_memory_gb: what the recurrent layers may keep in each process for the gradient of a step, in 10^9 bytes: the
         fastest memory option within it is taken; None takes the fastest. For accelerator "cpu" alone.
     steps_per_epoch: at most this many batches of each epoch; None takes all.
     prefetch: batches that a thread makes ready ahead; the bits of a run do not depend on it.

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from grus.errors import OptionError
@@ -17,6 +16,9 @@ from grus.training.optimisers import make_optimiser
 from grus.training.ranks import Ranks
 from grus.training.regularise import Regulariser
 from grus.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Objective(Protocol):

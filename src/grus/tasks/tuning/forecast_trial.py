@@ -14,9 +14,11 @@ from grus.tasks.forecast_run import window_settings
 from grus.tasks.judging import BacktestPlan, judge_parts
 from grus.tasks.learning import train
 from grus.tasks.run_data import parts_of_run
+from grus.tasks.tuning import outcome
 from grus.tasks.tuning.outcome import LOSS, Asking, Found, GoOn
 
-METRICS = (LOSS, "mae", "rmse", "smape", "mase", "crps")
+POINTS = ("mae", "rmse", "smape", "mase")
+METRICS = {"forecast": (LOSS, *POINTS, "crps")}
 HIGHER_IS_BETTER: tuple[str, ...] = ()
 
 
@@ -40,11 +42,18 @@ def digest_of(parts: SplitParts) -> str:
     return found.hexdigest()
 
 
+def check_metric(config: ForecastConfig, parts: SplitParts, metric: str) -> None:
+    """Raises: OptionError for a metric that such a network does not have."""
+    head = config.model.head
+    outcome.check_metric(metric, POINTS if head == "point" else (*POINTS, "crps"), f"model.head={head}")
+
+
 def run_trial(config: ForecastConfig, parts: SplitParts, metric: str, go_on: GoOn) -> Found:
     """Train on the training ranges and judge on the validation ranges; `go_on` is told each epoch's row.
 
     Raises: Pruned as soon as `go_on` says no; DataError, OptionError, TrainingError.
     """
+    check_metric(config, parts, metric)
     shown = parts.changed(without_test)
     windows = window_settings(config, shown.step)
     model, history = train(shown, windows, config.model, config.training, reporter=Asking(go_on))

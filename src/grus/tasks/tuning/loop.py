@@ -61,9 +61,7 @@ def tune(
     """
     if count_of_processes() > 1:
         raise BackendError(f"grus tune: the search must be led by one process, got {count_of_processes()}; start it without torchrun, give --jobs.")
-    base = plan.config({})
-    trials = TASKS[base.task].load_trial()
-    data = trials.digest_of(trials.read(base))
+    data = _look(plan)
     if kept is None:
         folder.make()
     with folder.locked():
@@ -90,6 +88,19 @@ def tune(
                 write_text(folder.best, plan.config(best.values).to_yaml())
     _check_outcome(study)
     return study
+
+
+def _look(plan: Plan) -> str:
+    """A digest of what the trials learn from, which stays in the memory of their processes alone.
+
+    Raises: DataError, OptionError, also for a metric that is none of what is learnt.
+    """
+    base = plan.config({})
+    trials = TASKS[base.task].load_trial()
+    parts = trials.read(base)
+    if "model.head" not in plan.space.keys:  # it decides whether there are quantiles; a trial that has none fails before its training
+        trials.check_metric(base, parts, plan.metric)
+    return trials.digest_of(parts)
 
 
 def _check_outcome(study: Study) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from grus.errors import OptionError
@@ -28,15 +28,22 @@ class Found:
 
     @staticmethod
     def of(history: History, metric: str, scores: Callable[[], dict[str, float]]) -> Found:
-        """scores: of the network on the validation part, by metric; asked for where the metric is not the loss.
-
-        Raises: OptionError for a metric that the network does not have.
-        """
+        """scores: of the network on the validation part, by metric; asked for where the metric is not the loss."""
         best = next(row for row in history.epochs if row["epoch"] == history.best_epoch)
         known = best if metric == LOSS else scores()
-        if metric not in known:
-            raise OptionError(f"grus tune: --metric must be one that the network has, got {metric}; its are {', '.join((LOSS, *known))}.")
         return Found(known[metric], int(best["epoch"]), len(history.epochs))
+
+
+def check_metric(metric: str, known: Iterable[str], what: str) -> None:
+    """known: the metrics that there are for what is learnt, or by what.
+
+    Raises: OptionError for another one.
+    """
+    names = (LOSS, *known)
+    if metric not in names:
+        near = [name for name in names if metric in name]
+        remedy = f"did you mean {near[0]}?" if near else f"leave it out for {LOSS}."
+        raise OptionError(f"grus tune: --metric must be one of {', '.join(names)} for {what}, got {metric}; {remedy}")
 
 
 class Asking(Quiet):

@@ -50,7 +50,7 @@ class Plan:
 
         Raises: OptionError.
         """
-        metrics = _trials(written).METRICS
+        metrics: tuple[str, ...] = _trials(written).METRICS[_task(written)]
         for name, value, among in (("metric", metric, metrics), ("pruner", pruner or PRUNERS[0], PRUNERS)):
             if value not in among:
                 remedy = nearest(value, among, f"leave it out for {among[0]}.")
@@ -247,8 +247,12 @@ def _value(record: Record) -> float:
 
 def _trials(written: Draft) -> ModuleType:
     """What makes the trials of a configuration's task; those of a task that is none are for the configuration to refuse."""
+    return TASKS[_task(written)].load_trial()
+
+
+def _task(written: Draft) -> str:
     task = written.tree.get("task", DEFAULT)
-    return TASKS[task if task in TASKS else DEFAULT].load_trial()
+    return task if task in TASKS else DEFAULT
 
 
 def _record(plan: Plan, trial: FrozenTrial) -> Record:
