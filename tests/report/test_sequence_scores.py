@@ -16,7 +16,7 @@ from grus.report.sequence_calibration import calibration_sentence, judge_calibra
 from grus.report.sequence_classes import class_sections, confusion_chart, confusion_section, worst_class
 from grus.report.sequence_curves import curve_section, precision_points, roc_points, thinned
 from grus.report.sequence_numbers import bias, number_sections
-from grus.report.sequence_scores import Judged, answer, comparisons, score_table, seed_section
+from grus.report.sequence_scores import Gap, Judged, answer, beside, comparisons, score_table, seed_section
 from grus.report.sequence_words import figure, percent
 from grus.tasks.sequence_record import SequenceRecord
 from tests.report.answers import classes, labels, numbers, of_kind
@@ -31,6 +31,13 @@ def test_answer_has_the_difference_and_whether_chance_may_explain_it() -> None:
     assert answer(Judged(record(62, 60, 50))).endswith("2.0 points more than the best baseline, rival (60.0 %): better, but chance may explain it.")
     assert answer(Judged(record(60, 90, 60))).endswith("30.0 points less than the best baseline, rival (90.0 %): worse, more than chance explains.")
     assert answer(Judged(record(60, 60, 60))).endswith(", no better than the best baseline, rival (60.0 %).")
+
+
+def test_an_error_that_is_twice_the_baselines_is_told_as_so_many_times() -> None:
+    assert beside(Gap("mae", "ridge", 1.9, 1.0, "", True)) == "90 % more than the best baseline, ridge (1): worse, more than chance explains"
+    assert beside(Gap("mae", "ridge", 5.0, 0.1, "", True)) == "50.0 times as much as the best baseline, ridge (0.1): worse, more than chance explains"
+    assert beside(Gap("mae", "ridge", 0.5, 1.0, "", False)) == "50 % less than the best baseline, ridge (1): better, but chance may explain it"
+    assert beside(Gap("mae", "ridge", 0.5, 0.0, "", True)).startswith("0.5 more than the best baseline, ridge (0): worse")
 
 
 def test_answer_without_baselines_says_so() -> None:

@@ -45,7 +45,7 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     row = f"Each row is a unit{', of ' * bool(others)}{', '.join(others)}{' a channel' * bool(others)}"
     rows = f"{row}, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
     bounded = [(name, values) for name, values in trace.gates.items() if values.min() >= 0 and values.max() <= 1]
-    seen = [gate_sentence(name, values, meanings.get(name, ""), times) for name, values in bounded]
+    seen = [gate_sentence(name, values, meanings.get(name, ""), times, row_of(name, trace.cell)) for name, values in bounded]
     return Section("What the gates did", (*seen, f"{read} {rows}"), charts=tuple(charts))
 
 
@@ -76,20 +76,23 @@ def row_of(name: str, cell: str | Cell) -> str:
     return "channel" if place is not None and program.nodes[place].dim in of_inputs else "unit"
 
 
-def gate_sentence(name: str, values: Array, meaning: str, times: list[str]) -> str:
-    """How open a gate was on average, at how many steps it was nearly shut, and what it changes with; its values [L, H] lie in [0, 1]."""
+def gate_sentence(name: str, values: Array, meaning: str, times: list[str], row: str = "unit") -> str:
+    """How open a gate was on average, at how many steps it was nearly shut, and what it changes with; its values [L, H] lie in [0, 1].
+
+    row: what it has H of.
+    """
     steps, units, effect = values.mean(axis=1), values.mean(axis=0), EFFECT.search(meaning)
     nearly_0, nearly_1 = (f"{int(count)} of {counted(len(steps), 'step')}" for count in ((steps < SHUT).sum(), (steps > OPEN).sum()))
     mean = f"Gate {name} was {values.mean():.2f} on average"
     if effect is None:
-        seen = f"{mean}; its mean over units was below {SHUT} at {nearly_0}, above {OPEN} at {nearly_1}."
+        seen = f"{mean}; its mean over {row}s was below {SHUT} at {nearly_0}, above {OPEN} at {nearly_1}."
     else:
         verb, what = effect.groups()
-        shut = f"{nearly_1} (mean over units above {OPEN})" if verb == "keeps" else f"{nearly_0} (mean over units below {SHUT})"
+        shut = f"{nearly_1} (mean over {row}s above {OPEN})" if verb == "keeps" else f"{nearly_0} (mean over {row}s below {SHUT})"
         seen = f"{mean}: a step {DONE[verb]} {100 * values.mean():.0f} % of the {what}. It was nearly shut to what is new at {shut}."
     least, most = int(steps.argmin()), int(steps.argmax())
     by_step = f"from step to step ({steps[least]:.2f} at {times[least]}, {steps[most]:.2f} at {times[most]})"
-    by_unit = f"from unit to unit ({units.min():.2f} to {units.max():.2f})"
+    by_unit = f"from {row} to {row} ({units.min():.2f} to {units.max():.2f})"
     more, less = (by_unit, by_step) if units.std() >= steps.std() else (by_step, by_unit)
     return f"{seen} It differed more {more} than {less}."
 

@@ -127,14 +127,15 @@ def beside(found: Gap) -> str:
     theirs, size = f"{found.rival} ({said(found.metric, found.theirs)})", abs(found.better)
     if size == 0:
         return f"no better than the best baseline, {theirs}"
+    more = "more" if found.ours > found.theirs else "less"
     if metric_of(found.metric).share:
-        much = f"{number(100 * size, 1)} points {'more' if found.ours > found.theirs else 'less'}"
+        much = f"{number(100 * size, 1)} points {more} than"
+    elif found.theirs > 0 and found.ours >= 2 * found.theirs:
+        much = f"{number(found.ours / found.theirs, 1)} times as much as"
     else:
-        much = (
-            f"{percent(size / abs(found.theirs), 0) if found.theirs else said(found.metric, size)} {'more' if found.ours > found.theirs else 'less'}"
-        )
+        much = f"{percent(size / abs(found.theirs), 0) if found.theirs else said(found.metric, size)} {more} than"
     verdict = "more than chance explains" if found.sure else "but chance may explain it"
-    return f"{much} than the best baseline, {theirs}: {'better' if found.better > 0 else 'worse'}, {verdict}"
+    return f"{much} the best baseline, {theirs}: {'better' if found.better > 0 else 'worse'}, {verdict}"
 
 
 def _told(record: SequenceRecord, metric: str, value: float) -> str:

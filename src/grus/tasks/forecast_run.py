@@ -35,7 +35,7 @@ from grus.tasks.progress import backtest_progress, training_reporter
 from grus.tasks.run_data import STDIN, Outline, last_learnt, parts_of_run, stream_run
 from grus.tasks.run_data import read_run as read_run
 from grus.tasks.run_data import split_run as split_run
-from grus.tasks.run_record import check_out, content_of, digest_of, failed, keep_record, leave_place, place_for, run_card
+from grus.tasks.run_record import check_out, content_of, digest_of, failed, keep_record, place_for, run_card
 from grus.tasks.seeds import check_seeds, over_seeds
 from grus.training import History
 from grus.training.ranks import rank_of_process
@@ -137,7 +137,6 @@ def evaluate_run(
     notes = told(findings)
     for note in notes:
         tell(note)
-    partial = place_for(folder, digest, tell)
     title = f"testing {name_of(model)} on the test part of {_data(config, parts) if data is None else data.name}"
 
     def run(model: ForecastModel, config: ForecastConfig, plan: BacktestPlan, place: Path) -> Backtest:
@@ -158,16 +157,16 @@ def evaluate_run(
         trained, _ = train(learnt, model.windows, other.model, other.training)
         return run(trained, other, replace(plan, baselines=()), place)
 
-    with backtest_progress(reporter, title) as progress:
-        found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
-    after = (*filter(None, (untested_of(ids, found.series), one_phase(found))), *failed(found))
-    for note in after:
-        tell(note)
-    if data is None and out is None:
-        keep_record(folder, config, model, found, [note for note in (*notes, *after) if note not in model.like.findings])
-    elif out is not None:
-        write_text(out, found.to_json())
-    leave_place(partial)
+    with place_for(folder, digest, tell) as partial:
+        with backtest_progress(reporter, title) as progress:
+            found = over_seeds(run(model, config, plan, partial), config.training.seed, others, again, partial, resume=True)
+        after = (*filter(None, (untested_of(ids, found.series), one_phase(found))), *failed(found))
+        for note in after:
+            tell(note)
+        if data is None and out is None:
+            keep_record(folder, config, model, found, [note for note in (*notes, *after) if note not in model.like.findings])
+        elif out is not None:
+            write_text(out, found.to_json())
     return found
 
 

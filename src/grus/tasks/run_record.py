@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -51,21 +52,26 @@ def content_of(parts: Iterable[Split]) -> Iterator[bytes]:
                 yield f"{values.dtype} {values.shape}".encode() + values.tobytes()
 
 
-def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Path:
-    """Where an evaluation keeps what it has finished; others that were interrupted have their own places."""
+@contextmanager
+def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Generator[Path]:
+    """Where an evaluation keeps what it has finished until all of it is; others that were interrupted have their own places.
+
+    One that ends before anything is finished leaves nothing behind.
+    """
     found = folder.checkpoints / folder.record.stem / digest[:16]
     others = [] if found.exists() or not found.parent.exists() else sorted(found.parent.iterdir())
     if others:
         tell(f"this evaluation starts anew, as one that was not finished had other settings, data or software; what it did is in {others[0]}")
     found.mkdir(parents=True, exist_ok=True)
-    return found
-
-
-def leave_place(place: Path) -> None:
-    """Remove what an evaluation has kept that is finished."""
-    shutil.rmtree(place)
-    if not any(place.parent.iterdir()):
-        place.parent.rmdir()
+    finished = False
+    try:
+        yield found
+        finished = True
+    finally:
+        if finished or not any(found.iterdir()):
+            shutil.rmtree(found)
+            if not any(found.parent.iterdir()):
+                found.parent.rmdir()
 
 
 def keep_record(folder: RunFolder, config: ForecastConfig, model: ForecastModel, found: Backtest, notes: Sequence[str]) -> None:

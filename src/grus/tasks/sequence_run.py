@@ -28,7 +28,7 @@ from grus.tasks.course import read_history as read_history
 from grus.tasks.files import write_text
 from grus.tasks.folder import RunFolder
 from grus.tasks.progress import judging_progress, training_reporter
-from grus.tasks.run_record import check_out, digest_of, leave_place, place_for, write_judgement
+from grus.tasks.run_record import check_out, digest_of, place_for, write_judgement
 from grus.tasks.seeds import check_seeds
 from grus.tasks.sequence_config import in_keys, of_sequences
 from grus.tasks.sequence_data import Data, RunConfig, SequenceParts, content_of, groups_in, like_of, parts_of, read_data, read_labelled
@@ -136,7 +136,7 @@ def evaluate_run(
     digest = digest_of(folder, config, [*parts.content(), *content_of(test)])
     files, tested = _files(config), counted(len(test), parts.noun.removesuffix("s"))
     title = f"testing {model.name} on {tested} of {files.get('test file', files['data']) if data is None else data.name}"
-    with _place(folder, digest, tell) as partial:
+    with place_for(folder, digest, tell) as partial:
         with judging_progress(reporter, title) as progress:
             found = _kept(partial / KEPT) or _judged(config, model, parts, test, progress, partial / KEPT)
             for seed in others:
@@ -150,19 +150,6 @@ def evaluate_run(
         elif out is not None:
             write_text(out, found.to_json())
     return found
-
-
-@contextmanager
-def _place(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Generator[Path]:
-    """Where an evaluation keeps what it has finished until all of it is; one that ends before anything is leaves nothing behind."""
-    found = place_for(folder, digest, tell)
-    try:
-        yield found
-    except BaseException:
-        if not any(found.iterdir()):
-            leave_place(found)
-        raise
-    leave_place(found)
 
 
 def _notes(found: SequenceRecord, name: str) -> Iterator[str]:
