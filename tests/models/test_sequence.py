@@ -29,7 +29,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "stacked": {"num_layers": 2, "residual": True},
     "transformer": {"encoder": "transformer", "attention_heads": 2},
     "convolution": {"convolution_filters": 3, "convolution_width": 4, "convolution_layers": 2, "convolution_pooling": 2},
-    "strides": {"convolution_filters": 3, "convolution_width": 3, "convolution_stride": 2, "bidirectional": True},
+    "strides": {"convolution_filters": 3, "convolution_width": 3, "convolution_stride": 2, "convolution_norm": True, "bidirectional": True},
 }
 EVERY = list(itertools.product(ENCODERS, POOLINGS))
 
@@ -89,15 +89,22 @@ def test_last_of_both_directions_is_the_end_of_each() -> None:
         torch.testing.assert_close(network(batch)[row], network.output(torch.cat([output[-1, :4], output[0, 4:]])))
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize(("width", "stride", "pooling", "layers"), [(5, 1, 1, 1), (4, 1, 2, 2), (3, 2, 1, 2), (1, 3, 2, 1), (9, 2, 3, 1)])
-def test_convolution_equals_its_equations_on_each_sequence(width: int, stride: int, pooling: int, layers: int) -> None:
+def test_convolution_equals_its_equations_on_each_sequence(width: int, stride: int, pooling: int, layers: int, norm: bool) -> None:
     given = {"convolution_width": width, "convolution_stride": stride, "convolution_pooling": pooling, "convolution_layers": layers}
-    network, batch = network_for(NUMBERS, convolution_filters=3, **given), made(NUMBERS)
+    network, batch = network_for(NUMBERS, convolution_filters=3, convolution_norm=norm, **given), made(NUMBERS)
+    scales = [torch.rand(2, 3, 1) + 0.5 for _ in range(layers)]
+    for (gamma, beta), layer in zip(scales, network.convolution.norms, strict=True):
+        layer.load_state_dict({"weight": gamma[:, 0], "bias": beta[:, 0]} if norm else {})
     found, lengths = network.convolution(batch.values.transpose(0, 1), batch.lengths)
     for row in range(len(LENGTHS)):
         x = alone(batch, row).values[0].t()
-        for layer in network.convolution.layers:
-            x = conv1d(pad(x, ((width - 1) // 2, width - 1 - (width - 1) // 2)), layer.weight, layer.bias, stride=stride).clamp(min=0)
+        for layer, (gamma, beta) in zip(network.convolution.layers, scales, strict=True):
+            x = conv1d(pad(x, ((width - 1) // 2, width - 1 - (width - 1) // 2)), layer.weight, layer.bias, stride=stride)
+            if norm:
+                x = (x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() * gamma + beta
+            x = x.clamp(min=0)
             x = torch.stack([x[:, at : at + pooling].max(1).values for at in range(0, x.shape[1], pooling)], 1)
         assert int(lengths[row]) == x.shape[1]
         torch.testing.assert_close(found[: x.shape[1], row], x.t())

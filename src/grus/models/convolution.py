@@ -14,6 +14,8 @@ from grus.models.sequence_settings import SequenceSettings
 class Convolution(nn.Module):
     """relu(W ∗ x + b) and the largest of each so many steps, as often as there are layers; what lies outside of a sequence is 0.
 
+    With ``convolution_norm`` it is relu(LayerNorm(W ∗ x + b)), over the filters of each step: unlike BatchNorm it looks at no other sequence.
+
     A sequence of T steps has ⌈⌈T / stride⌉ / pooling⌉ after each layer.
 
     Shapes: values [T, B, C]; lengths [B]; result [T', B, filters] and [B].
@@ -26,11 +28,13 @@ class Convolution(nn.Module):
         self.beside = (width - 1) // 2, width - 1 - (width - 1) // 2
         sizes = [channels] + [self.size] * settings.convolution_layers
         self.layers = nn.ModuleList(nn.Conv1d(read, made, width, self.stride) for read, made in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.LayerNorm(made) if settings.convolution_norm else nn.Identity() for made in sizes[1:])
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         found = _cleared(values.permute(1, 2, 0), lengths)
-        for layer in self.layers:
-            found, lengths = layer(pad(found, self.beside)).relu(), _fewer(lengths, self.stride)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            made = layer(pad(found, self.beside)).transpose(1, 2)
+            found, lengths = norm(made).transpose(1, 2).relu(), _fewer(lengths, self.stride)
             found = _cleared(found, lengths)  # 0 is no more than what relu gives, so padding is never the largest
             if self.pooling > 1:
                 found, lengths = max_pool1d(found, self.pooling, ceil_mode=True), _fewer(lengths, self.pooling)

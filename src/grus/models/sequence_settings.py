@@ -17,7 +17,7 @@ LOSSES: dict[Kind, tuple[str, ...]] = {
     "labels": ("binary_cross_entropy", "focal"),
     "number": ("mse", "mae", "huber", "log_cosh"),
 }
-_CONVOLUTION = ("convolution_width", "convolution_layers", "convolution_stride", "convolution_pooling")
+_CONVOLUTION = ("convolution_width", "convolution_layers", "convolution_stride", "convolution_norm", "convolution_pooling")
 _EMBEDDING = ("embedding_size", "embedding_dropout", "embedding_norm")
 
 
@@ -75,6 +75,7 @@ class SequenceSettings(LayerSettings):
     convolution_width: steps that a filter spans.
     convolution_layers: convolutions, each of which reads the one before it.
     convolution_stride: steps from one place of a filter to the next.
+    convolution_norm: at each step a convolution's filters have mean 0 and variance 1 and are scaled anew, before what is below 0 is cut off.
     convolution_pooling: after each convolution, the largest of so many steps stands for them.
     embedding_size: numbers that stand for a token.
     embedding_dropout: in training, this share of the vocabulary's words are 0 wherever they stand.
@@ -101,6 +102,7 @@ class SequenceSettings(LayerSettings):
     convolution_width: int = Field(default=5, ge=1)
     convolution_layers: int = Field(default=1, ge=1)
     convolution_stride: int = Field(default=1, ge=1)
+    convolution_norm: bool = False
     convolution_pooling: int = Field(default=1, ge=1)
     embedding_size: int = Field(default=100, ge=1)
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
