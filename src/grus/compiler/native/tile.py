@@ -66,12 +66,13 @@ class TileBody:
         """
         if self.e.lanes == 1:
             return  # a line would be asked for once per element
+        inputs = self.k.inputs_of(self.phase)
+        outputs = [name for name, node in self.k.program.outputs.items() if node in self.phase.roots]
         for i in range(self.tile.rows):
-            for node in self.k.inputs_of(self.phase):
+            for node in inputs:
                 self.e.prefetch(self.row(node, i), self.units[0], write=False)
-            for name, node in self.k.program.outputs.items():
-                if node in self.phase.roots:
-                    self.e.prefetch(self._array("out", name, i), self.units[0], write=True)
+            for name in outputs:
+                self.e.prefetch(self._array("out", name, i), self.units[0], write=True)
 
     def find_rows(self) -> None:
         """Make the addresses of everything that the phase's roots are read from or written to."""
