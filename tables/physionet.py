@@ -23,13 +23,13 @@ from tables.classified import Recipe
 from tables.table import Figures, Row, Table, over_seeds
 
 RECORDS, OUTCOMES = "physionet2012/set-a.zip", "physionet2012/outcomes-a.txt.gz"
-FOLDS, AUC = 5, "AUC"
+FOLDS, AUC, FIRST = 5, "AUC", "AUC, fold 1"
 COLUMNS = SequenceColumns(id="RecordID", time="Time", variable="Parameter", value="Value", label="In-hospital_death")
 ABSENT = {"Height": -1.0, "Weight": -1.0, "Gender": -1.0}
 RECIPE = Recipe(
-    SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, pooling="mean+max", dropout=0.4, input_dropout=0.2),
-    TrainingSettings(epochs=12, batch_size=64, learning_rate=2e-3, weight_decay=0.01, patience=4, threads=1),
-    reading=Reading(missing="gru_d"),
+    SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, dropout=0.4, input_dropout=0.2),
+    TrainingSettings(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=0.01, patience=4, threads=1),
+    reading=Reading(missing="gru_d", scaling="quantile"),
     members=3,
 )
 
@@ -74,12 +74,12 @@ def run(folder: Path, seeds: Sequence[int]) -> Iterator[Row]:
 
 
 def once(stays: Sequences, parts: Sequence[SequenceSplit], recipe: Recipe, seed: int) -> Figures:
-    """The mean over the folds, each of which has networks of its own."""
+    """The mean over the folds, each of which has networks of its own, and the first fold."""
     found: list[float] = []
     for part in parts:
         learnt, held, test = (stays.rows(rows) for rows in (part.train, part.validation, part.test))
         found.append(area(test, recipe.train(learnt, held, seed).predict(test)))
-    return {AUC: float(np.mean(found))}
+    return {AUC: float(np.mean(found)), FIRST: found[0]}
 
 
 def boosted(stays: Sequences, parts: Sequence[SequenceSplit], baseline: SequenceBaseline) -> Figures:
@@ -90,7 +90,7 @@ def boosted(stays: Sequences, parts: Sequence[SequenceSplit], baseline: Sequence
         (judged,) = judge_baselines([baseline], learnt, test)
         assert judged.predicted is not None, judged.failure
         found.append(area(test, judged.predicted))
-    return {AUC: float(np.mean(found))}
+    return {AUC: float(np.mean(found)), FIRST: found[0]}
 
 
 def area(test: Sequences, predicted: np.ndarray) -> float:
@@ -108,11 +108,13 @@ TABLE = Table(
         "the same settings, are given the mean or the last value for what is missing, and nothing else. Che 2018 had other folds and steps."
     ),
     chosen=(
-        "The mean of three networks. One setting was tried, for GRU-D, on a quarter of the first fold's training part: one network had 0.831 there.\n"
-        "The other two have it unchanged. Each fold was tested once for each of the three."
+        "The mean of three networks. By four folds of the first fold's training part, which the other folds test on, one GRU-D had 0.814 with the\n"
+        "mean and the largest of its states, 0.830 with the last, 0.839 with that and batches of 16 for 64 (0.821 to 0.834 with other sizes, rates\n"
+        "and dropouts), three had 0.837 so, and 0.845 with channels scaled by rank, which was taken; gradient boosting had 0.840. The stays that\n"
+        "the first fold tests on had no part in it. The other two have GRU-D's settings. Each fold was tested once for each of the three."
     ),
     files=(RECORDS, OUTCOMES),
-    metrics=(AUC,),
+    metrics=(AUC, FIRST),
     run=run,
     published=(Row("GRU-D (Che 2018)", {AUC: (0.8424,)}),),
 )

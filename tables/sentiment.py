@@ -52,7 +52,7 @@ SST2 = Recipe(
     SequenceSettings(
         hidden_size=64, bidirectional=True, pooling="mean+max", dropout=0.5, embedding_size=100, embedding_dropout=0.2, embedding_norm=True
     ),
-    TrainingSettings(epochs=8, batch_size=32, learning_rate=2e-3, patience=3, threads=1),
+    TrainingSettings(epochs=8, batch_size=16, learning_rate=1e-3, patience=3, threads=1),
     Additions(word_dropout=0.1, adversarial=2.0),
     members=5,
 )
@@ -61,7 +61,7 @@ CHNSENTICORP = Recipe(
         hidden_size=64, bidirectional=True, pooling="mean+max", dropout=0.5, embedding_size=64, embedding_dropout=0.1, embedding_norm=True
     ),
     TrainingSettings(epochs=5, batch_size=32, learning_rate=2e-3, patience=2, threads=1),
-    Additions(word_dropout=0.1),
+    Additions(word_dropout=0.1, adversarial=2.0),
     Reading(tokenizer_options={"ngrams": 2, "min_count": 2}, max_steps=400, truncate="middle"),
     members=3,
 )
@@ -104,7 +104,11 @@ TABLES = (
         title="SST-2, whether a sentence of a film review praises",
         protocol=PROTOCOL.format(parts="6920 sentences for training, 872 for validation, 1821 to test; no phrases", units="one and two words")
         + " Kim and Tai\nlearnt from the labels of 67 thousand phrases too.",
-        chosen=CHOSEN.format(members="five", known="80.6"),
+        chosen=(
+            "The mean of five networks. On a fifth of the training part, with the rest to learn from, one network had 77.3 % with batches of 32,\n"
+            "79.4 % with batches of 16 at half the rate, which was taken, and 75.8 to 79.0 % with filters, more units and more dropout. The test\n"
+            "part was read once for the networks; TF-IDF's 80.6 % was known before."
+        ),
         files=SENTENCES,
         metrics=(ACCURACY,),
         run=partial(run, sentences, SST2),
@@ -115,7 +119,11 @@ TABLES = (
         title="ChnSentiCorp, whether a Chinese review praises",
         protocol=PROTOCOL.format(parts="9600 reviews for training, 1200 for validation, 1200 to test", units="one to three characters")
         + " BERT\nhad read other texts before.",
-        chosen=CHOSEN.format(members="three", known="92.8"),
+        chosen=(
+            "The mean of three networks. On a fifth of the training part, with the rest to learn from, one network had 90.8 % (log-loss 0.261) plainly,\n"
+            "88.8 % with batches of 16 at half the rate, 91.2 % (0.255) with perturbed embeddings, which was taken. The test part was read once for\n"
+            "these networks, and before for one with the defaults of grus fit, which had 90.4 %; TF-IDF's 92.8 % was known before."
+        ),
         files=REVIEWS,
         metrics=(ACCURACY,),
         run=partial(run, reviews, CHNSENTICORP),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from grus.data.sequence_reading import read_sequences
 from grus.data.sequence_scaling import METHODS, PART, SequenceScaling, channel_findings
@@ -43,6 +44,15 @@ def test_minmax_and_none() -> None:
     np.testing.assert_allclose(found, [[4.5, 5, 1, 2]])
     np.testing.assert_allclose(zero, 0)
     np.testing.assert_allclose(mean, [4, 5, 0.5, 0])
+
+
+def test_quantile() -> None:
+    fitted = SequenceScaling.fit(TRAIN, "quantile")
+    low, high = norm.ppf([1 / 6, 5 / 6])
+    found, zero, mean = scaled(fitted, [[1.0, 5, 1, 2], [1e9, 9, 0, NAN], [3, 5, 0.5, 2]])
+    np.testing.assert_allclose(found, [[low, 0, 1, 2], [high, 0, 0, NAN], [0, 0, 0.5, 2]], atol=1e-7)
+    np.testing.assert_allclose(zero, [low, 0, 0, 0])
+    np.testing.assert_allclose(mean, [0, 0, 0.5, 0], atol=1e-15)
 
 
 def test_instance() -> None:
@@ -113,7 +123,7 @@ def test_constant_and_empty_channels_are_told() -> None:
 
 
 def test_options_are_refused() -> None:
-    with pytest.raises(OptionError, match="scaling: must be one of standard, minmax, instance, none, got 'robust'"):
+    with pytest.raises(OptionError, match="scaling: must be one of standard, minmax, quantile, instance, none, got 'robust'"):
         SequenceScaling.fit(TRAIN, "robust")
     with pytest.raises(OptionError, match="target_scaling: must be one of"):
         SequenceScaling.fit(TRAIN, target="instance")

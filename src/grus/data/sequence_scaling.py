@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from grus.data.moments import Moments
+from grus.data.normal_scores import NormalScores
 from grus.data.scaling import FINE, Affine, affine
 from grus.data.sequence_labels import LARGEST
 from grus.data.sequences import Labels, Sequences
 from grus.errors import DataError, OptionError
 
-METHODS = ("standard", "minmax", "instance", "none")
+METHODS = ("standard", "minmax", "quantile", "instance", "none")
 TARGET_METHODS = ("standard", "minmax", "none")
 PART = 2**18  # steps measured at once
 Floats = NDArray[np.float64]
@@ -28,10 +29,12 @@ class SequenceScaling:
     method, of each channel:
         standard: by its mean and standard deviation (of the population); flags of only 0 and 1 are left alone
         minmax:   from its smallest value, 0, to its largest, 1
+        quantile: by its rank, as a quantile of the normal distribution, so that outliers lie near the rest; flags are left alone
         instance: by the mean and standard deviation of each sequence
         none:     as it is
     target: of each real target, "standard", "minmax" or "none".
     interval: the median time between steps, 1 without times. lacking: the channels that lack a value somewhere in training.
+    scores: those of "quantile", after which `values` changes nothing.
 
     Missing values have no part in it. Where the spread is 0 the scale is 1; a channel without a value has shift 0 and mean 0.
     """
@@ -41,6 +44,7 @@ class SequenceScaling:
     values: Affine
     targets: Affine | None
     lacking: tuple[str, ...]
+    scores: NormalScores | None = None
 
     @staticmethod
     def fit(sequences: Sequences, method: str = "standard", target: str = "standard") -> SequenceScaling:
@@ -54,15 +58,19 @@ class SequenceScaling:
         if not len(sequences):
             raise DataError("SequenceScaling: there must be a sequence to measure, got none; give the training sequences.")
         found = measure(sequences)
-        own = _affine(sequences.names, found, "none" if method == "instance" else method, flags=True)
+        own = _affine(sequences.names, found, "none" if method in ("instance", "quantile") else method, flags=True)
+        scores = None
         if method == "instance":
-            own = Affine(own.names, own.shift, own.scale, np.zeros(len(own.names)))
+            own = replace(own, mean=np.zeros(len(own.names)))
+        elif method == "quantile":
+            scores = NormalScores.fit(_columns(sequences), found.flags.tolist())
+            own = replace(own, mean=scores.mean)
         labels, targets = sequences.labels, None
         if labels is not None and labels.kind == "number":
             targets = _affine(labels.names, Moments.of(list(labels.values.T)), target, flags=False)
         steps = int(sequences.lengths.sum())
         lacking = tuple(name for name, count in zip(sequences.names, found.count, strict=True) if count < steps)
-        return SequenceScaling(method, _interval(sequences), own, targets, lacking)
+        return SequenceScaling(method, _interval(sequences), own, targets, lacking, scores)
 
     def apply(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats, Floats]:
         """One sequence in scaled units; what 0 is in them, and the mean.
@@ -74,7 +82,10 @@ class SequenceScaling:
         own = self.values
         if self.method == "instance":
             own = _affine(own.names, Moments.of(list(values.T.astype(np.float64))), "standard", flags=False)
-        scaled = affine(own, values.astype(np.float64))
+        known, zero = values.astype(np.float64), np.zeros(len(own.names))
+        if self.scores is not None:
+            known, zero = self.scores.apply(known), self.scores.apply(zero)
+        scaled = affine(own, known)
         large = np.argwhere(np.abs(scaled) > LARGEST)
         if len(large):
             step, channel = large[0].tolist()
@@ -82,7 +93,7 @@ class SequenceScaling:
                 f"SequenceScaling: step {step + 1}, channel {own.names[channel]!r}: must be finite in 32 bits when scaled, "
                 f"got {scaled[step, channel]:g}; leave the value out, or the channel, which hardly changes in training."
             )
-        return scaled.astype(np.float32), -own.shift / own.scale, self.values.mean
+        return scaled.astype(np.float32), affine(own, zero), self.values.mean
 
     def labels(self, labels: Labels) -> Labels:
         """Real targets in scaled units; other labels are as they were."""
@@ -107,13 +118,14 @@ class SequenceScaling:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with exact floats."""
         targets = None if self.targets is None else self.targets.to_dict()
-        return {
+        found = {
             "method": self.method,
             "interval": self.interval,
             "values": self.values.to_dict(),
             "targets": targets,
             "lacking": list(self.lacking),
         }
+        return found if self.scores is None else {**found, "scores": self.scores.to_dict()}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> SequenceScaling:
@@ -121,7 +133,7 @@ class SequenceScaling:
 
         Raises: DataError where a value is missing or damaged.
         """
-        wanted = ("interval", "lacking", "method", "targets", "values")
+        wanted = ("interval", "lacking", "method", *(["scores"] if values.get("method") == "quantile" else []), "targets", "values")
         if tuple(sorted(values)) != wanted:
             raise DataError(f"SequenceScaling: keys must be {', '.join(wanted)}, got {', '.join(sorted(values))}; the file is of another kind.")
         method, interval = values["method"], values["interval"]
@@ -132,7 +144,9 @@ class SequenceScaling:
         if not set(lacking) <= set(own.names):
             raise DataError(f"SequenceScaling: lacking must name channels, {list(own.names)}, got {list(lacking)}; the file is damaged.")
         targets = values["targets"]
-        return SequenceScaling(method, float(interval), own, None if targets is None else Affine.from_dict(cast("dict[str, Any]", targets)), lacking)
+        measured = None if targets is None else Affine.from_dict(cast("dict[str, Any]", targets))
+        scores = NormalScores.from_dict(values["scores"], len(own.names)) if method == "quantile" else None
+        return SequenceScaling(method, float(interval), own, measured, lacking, scores)
 
 
 def measure(sequences: Sequences) -> Moments:
@@ -157,6 +171,10 @@ def channel_findings(sequences: Sequences) -> tuple[str, ...]:
     fine = [name for name, known, spread in zip(sequences.names, size, found.deviation, strict=True) if 0 < spread < FINE * known]
     told = (("constant", constant), ("never measured", empty), ("too large beside its changes for 32-bit numbers; subtract its level", fine))
     return tuple(f"channel {', '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'} {what}" for what, names in told if names)
+
+
+def _columns(sequences: Sequences) -> list[Floats]:
+    return list(np.concatenate([np.zeros((0, len(sequences.names))), *sequences.values]).T)
 
 
 def _affine(names: tuple[str, ...], found: Moments, method: str, *, flags: bool) -> Affine:

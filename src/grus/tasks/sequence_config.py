@@ -124,7 +124,7 @@ class SequenceData(Part):
     max_steps: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     truncate: Literal["head", "tail", "middle"] | None = None
     missing: Missing = "mean+mask"
-    scaling: Literal["standard", "minmax", "instance", "none"] = "standard"
+    scaling: Literal["standard", "minmax", "quantile", "instance", "none"] = "standard"
     elapsed: bool = False
     validation: Share = 0.1
     test: Share = 0.1
