@@ -39,6 +39,7 @@ HELD = "options must be among those of grus {0} --help, got"
         # values
         ("fit d.csv --horizon many", "grus fit: --horizon must be a valid integer, got many; grus fit --help says what it is."),
         ("tune --trials=0", "grus tune: --trials must be greater than or equal to 1, got 0; grus tune --help says what it is."),
+        ("tune --trials 3 --trials 0", "grus tune: --trials must be greater than or equal to 1, got 0; grus tune --help says what it is."),
         ("fit d.csv --horizon", "grus fit: option '--horizon' requires an argument; grus fit --help has all that it takes."),
         ("evaluate", "grus evaluate: RUN must be given, got none; grus evaluate --help says what it is."),
         ("fit a.csv b.csv", "grus fit: got unexpected extra argument(s) (b.csv); grus fit --help has all that it takes."),

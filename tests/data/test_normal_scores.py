@@ -50,6 +50,13 @@ def test_many_values_keep_their_ranks_and_outliers_come_near() -> None:
     assert own.mean[0] == pytest.approx(0, abs=1e-3)
 
 
+def test_values_beside_one_that_many_share() -> None:
+    """A sensor that is cut off at 50: half of its values are this one."""
+    values = np.minimum(np.random.default_rng(0).uniform(0, 100, 20000), 50)
+    found = NormalScores.fit([values], [False]).apply(values[:, None])[:, 0]
+    np.testing.assert_allclose(norm.cdf(found), np.clip((rankdata(values) - 0.5) / len(values), EDGE, 1 - EDGE), atol=0.004)
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30))
 def test_larger_values_have_no_smaller_scores(values: list[float]) -> None:
     column = np.array(values)
@@ -74,6 +81,7 @@ def test_stored_and_read_back() -> None:
         ({"mean": [0.0]}, "for 4 channels, got others"),
         ({"scores": [[0.0], [], [0.0], []]}, "for 4 channels, got others"),
         ({"knots": [[3.0, 1, 8], [], [7.0], []]}, "must be finite and rise"),
+        ({"scores": [[1.0, 0, 2], [], [0.0], []]}, "must be finite and rise"),
         ({"scores": [[NAN, 0, 1], [], [0.0], []]}, "must be finite and rise"),
     ],
 )

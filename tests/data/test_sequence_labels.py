@@ -63,6 +63,12 @@ def test_whole_numbers_of_many_kinds_are_classes_where_they_come_again() -> None
     assert len(make_labels(np.repeat(np.arange(50), 4)).names) == 50
 
 
+def test_ids_of_hexadecimal_digits_are_texts() -> None:
+    """No Decimal holds an exponent of twenty digits."""
+    found = make_labels(["7e4920481234567890123", "12", "7e4920481234567890123"], "class")
+    assert (found.names, found.values.tolist()) == (("12", "7e4920481234567890123"), [1, 0, 1])
+
+
 REFUSED = {
     "one class": (["a", "a"], {}, "labels: must be of at least two classes, got 1 ('a')"),
     "nothing": ([], {}, "at least two classes, got 0"),

@@ -42,6 +42,9 @@ def test_numbers_of_classes_are_no_numbers(tmp_path: Path) -> None:
         DataError, match=r"a\.ts: @targetLabel must be true where numbers are learnt, got @classLabel true; say kind='class', or mend"
     ):
         read_sequences(write(tmp_path / "a.ts", TEXT), kind="number")
+    known = read_sequences([[[1.0, 2.0]], [[2.0, 3.0]]], labels=[0.5, 1.5], kind="number")
+    with pytest.raises(DataError, match=r"a\.ts: @targetLabel must be true where numbers are learnt, got @classLabel true"):
+        read_sequences(write(tmp_path / "b.a.ts", TEXT.replace("true b a", "true 1 2").replace(":a", ":1").replace(":b", ":2")), like=known)
 
 
 def test_case_without_a_value_is_told(tmp_path: Path) -> None:

@@ -127,10 +127,10 @@ def test_bounds_are_reached_and_told() -> None:
     truth = Labels("class", ("a", "b"), np.array([0, 1, 1]))
     right = np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
     sure = Temperature.fit(truth, right / 1e9, spread=np.inf)
-    assert sure.values == pytest.approx((0.01,))
+    assert sure.values == (0.01,)
     assert "T is at its lower bound 0.01" in sure.findings[0]
     wrong = Temperature.fit(truth, -right, spread=np.inf)
-    assert wrong.values == pytest.approx((100,))
+    assert wrong.values == (100,)
     assert "T is at its upper bound 100" in wrong.findings[0]
     labels = Labels("labels", ("x", "y"), np.array([[1, 0], [0, 1]], np.uint8))
     told = Temperature.fit(labels, [[1e-9, 2.0], [-1e-9, 2.0]], each=True, spread=np.inf).findings
@@ -138,8 +138,17 @@ def test_bounds_are_reached_and_told() -> None:
     assert Temperature.fit(truth, right).findings == Temperature.fit(truth, -right).findings == ()
 
 
-def test_logits_that_are_equal_leave_the_temperature_at_one() -> None:
-    found = Temperature.fit(Labels("class", ("a", "b"), np.array([0, 1, 1])), np.full((3, 2), 7.0))
+@pytest.mark.parametrize("T", [0.0102, 0.0108, 98.0])
+def test_a_temperature_next_to_a_bound_is_found(T: float) -> None:
+    truth = Labels("class", ("a", "b"), np.array([0, 0, 0, 1]))
+    found = Temperature.fit(truth, np.outer(np.ones(4), [np.log(3) * T, 0]), spread=np.inf)  # three in four are a
+    assert found.values == pytest.approx((T,), rel=1e-6)
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize("spread", [0.5, np.inf])
+def test_logits_that_are_equal_leave_the_temperature_at_one(spread: float) -> None:
+    found = Temperature.fit(Labels("class", ("a", "b"), np.array([0, 1, 1])), np.full((3, 2), 7.0), spread=spread)
     assert found.values == pytest.approx((1.0,), abs=1e-6)
     assert found.findings == ()
 

@@ -33,6 +33,9 @@ def test_metrics_over_draws_are_those_of_the_sequences_drawn(kind: str) -> None:
     values = Ranked(found).values(names, np.stack([np.bincount(draw, minlength=12) for draw in draws]).astype(np.float64))
     for row, draw in zip(values, draws, strict=True):
         there = found.rows(np.sort(draw))
+        if kind == "2 number" and (np.ptp(there.truth, axis=0) == 0).any():
+            assert np.isnan(row).all()  # a mean over the other target alone would be another score
+            continue
         np.testing.assert_allclose(row, [metrics_of(truth)[name](there) for name in names], rtol=1e-11, atol=1e-14)
     assert np.isnan(values).any()  # undefined values are among those compared
     assert set(names) <= set(WEIGHTED)

@@ -48,6 +48,11 @@ TRANSFORMER = {"encoder": "transformer"}
         ({"initialiser": "orthogonl"}, "SequenceSettings: initialiser must be one of"),
         ({"convolution_width": 3}, "convolution_width must be left out without filters, got 3; or take convolution_filters=32."),
         ({"convolution_norm": True}, "convolution_norm must be left out without filters, got True; or take convolution_filters=32."),
+        (
+            {"convolution_norm": True, "convolution_filters": 1},
+            "convolution_norm must be False for one filter, of which nothing is left, got True; or take convolution_filters=32.",
+        ),
+        ({**TRANSFORMER, "cell": "gru_d", "num_layers": 2}, "cell must be left out with encoder='transformer', got 'gru_d'"),
         ({"convolution_pooling": 2}, "convolution_pooling must be left out without filters, got 2; or take convolution_filters=32."),
         ({"focal_gamma": 1.0}, "focal_gamma must be left out without it, got 1.0; or take loss='focal'."),
         ({"huber_delta": 2.0, "loss": "mae"}, "huber_delta must be left out without it, got 2.0; or take loss='huber'."),

@@ -39,6 +39,7 @@ def test_one_tick_alone_is_no_scale() -> None:
 
 
 def test_ticks_of_large_and_small_numbers_stay_apart() -> None:
+    assert round_ticks(0.1, 0.2, 5, 3.0) == []  # least allows none
     assert [label for _, label in round_ticks(1.001e9, 1.004e9, 3)] == ["1.001e+09", "1.002e+09", "1.003e+09", "1.004e+09"]
     assert [label for _, label in round_ticks(0.0, 2e-9, 2)] == ["0", "1e−09", "2e−09"]
     assert [label for _, label in round_ticks(1.2e6, 1.4e6, 2)] == ["1200000", "1300000", "1400000"]

@@ -457,6 +457,13 @@ def test_gates_keep_one_order_of_units() -> None:
     assert charts[1].caption == "0 % of its values lie above 0.9, 0 % below 0.1."
 
 
+def test_gates_of_channels_have_an_order_of_their_own() -> None:
+    gates = {"gamma_x": np.tile([0.9, 0.1], (4, 1)), "r": np.tile([0.2, 0.3], (4, 1))}
+    trace = GateTrace(np.arange(4), np.zeros(4), gates, cell="gru_d")
+    section = titled(dataclasses.replace(page(), gates=trace), "What the gates did")
+    assert "Each row is a unit, in the order of its mean r; of gamma_x a channel, in that of its mean gamma_x; each column one" in section.text[-1]
+
+
 def test_gates_are_read_in_one_sentence_each() -> None:
     kept = np.array([[0.95, 0.91], [0.5, 0.7], [0.2, 0.14]])  # means of the steps 0.93, 0.6, 0.17, of the units 0.55 and 0.583
     steps = np.array([7, 8, 9])

@@ -174,8 +174,8 @@ def test_gates_behind_convolutions_have_steps_of_their_own() -> None:
 
 def test_gates_of_one_width_have_one_order() -> None:
     first, second = np.array([[0.9, 0.1, 0.5]]), np.array([[1.0, 2.0, 3.0]])
-    found = in_order({"of_channels": np.array([[0.7, 0.2]]), "r": first, "z": second})
-    assert {name: values.tolist() for name, values in found.items()} == {"of_channels": [[0.2, 0.7]], "r": [[0.1, 0.5, 0.9]], "z": [[2.0, 3.0, 1.0]]}
+    found = in_order({"gamma_x": np.array([[0.2, 0.7, 0.3]]), "r": first, "z": second}, "gru_d")  # as many channels as units
+    assert {name: values.tolist() for name, values in found.items()} == {"gamma_x": [[0.2, 0.3, 0.7]], "r": [[0.1, 0.5, 0.9]], "z": [[2.0, 3.0, 1.0]]}
 
 
 def test_worst_are_the_surest_mistakes() -> None:

@@ -195,6 +195,11 @@ def test_page_says_what_stands_in_other_parts_and_what_an_id_is(texts: RunFolder
     [
         ("{text: a, id: name}", "A text is called by its name."),
         ("{text: text, path: some.zip}", "A text is called by its class and its line in the file of that class, the first being 1."),
+        ("{text: text, path: some.zip, test: other.tsv}", "A text is called by its line in its file, the first being 1."),
+        (
+            "{text: text, path: some.tsv, test: other.zip}",
+            "A text is called by its class and its line in the file of that class, the first being 1.",
+        ),
         ("{label: y, path: some.csv}", "A sequence is called by its place in its file, the first being 0."),
     ],
 )

@@ -94,6 +94,18 @@ def test_what_training_holds_too_is_told_under_the_headline() -> None:
     assert noticed[1] in unknown.sections[0].points
 
 
+def test_the_others_are_judged_in_the_units_of_all() -> None:
+    """Errors that are alike give one score, though the others vary less."""
+    rng = np.random.default_rng(0)
+    truth = np.concatenate([rng.normal(0, 10, (30, 2)), rng.normal(0, 1, (30, 2))])
+    predicted = {"gru": truth + 0.5, "mean": np.zeros((60, 2))}
+    made = replace(numbers(60, 2), truth=Labels("number", ("depth", "speed"), truth), predicted=predicted, repeated={"training": tuple(range(30))})
+    spread = truth.std(0)
+    told = on_others(Judged(made))
+    assert told.startswith(f"On the 30 others gru reaches scaled MAE {figure(float((0.5 / spread).mean()))}, mean ")
+    assert figure(float((0.5 / truth[30:].std(0)).mean())) not in told
+
+
 def test_page_says_what_an_id_is() -> None:
     section = next(each for each in replace(page(), called="A text is called by its line.").document().sections if each.title == "Surest mistakes")
     assert section.text[1] == "A text is called by its line."

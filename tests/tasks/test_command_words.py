@@ -201,6 +201,9 @@ def test_settings_are_keys() -> None:
     assert with_keys("TextRules: separator must be text, got 'a=b'; write num_layers=2.") == (
         "data.separator must be text, got 'a=b'; write data.num_layers=2."
     )
+    assert with_keys("Additions: teachers must read texts, got runs/lr=0.01, of numbers lr=2; leave it out, or word_dropout=0.") == (
+        "additions.teachers must read texts, got runs/lr=0.01, of numbers lr=2; leave it out, or additions.word_dropout=0."
+    )
     assert with_keys("GRU: bias must be True, got 3; give it.") is None
     with pytest.raises(OptionError, match=r"^GRU: bias must be left out$"), in_keys():
         raise OptionError("GRU: bias must be left out")

@@ -19,9 +19,24 @@ def fitted(y: Any, frame: Any = X) -> Any:
     return SequenceClassifier(hidden_size=2, epochs=1, validation_split=0).fit(frame, y).classes_.tolist()
 
 
-def test_blanks_are_no_part_of_a_class() -> None:
-    for y in (["2", "2 ", "3"] * 4, np.array(["2", "2 ", "3"] * 4), np.array(["2", " 2", "3"] * 4, object), pd.Series(["2", "2 ", "3"] * 4)):
-        assert fitted(y) == ["2", "3"]
+def test_blanks_around_a_class_are_refused() -> None:
+    """scikit-learn's scores compare with y as it is, to which "2 " is another class."""
+    for y in (["2", "2 ", "3"] * 4, np.array(["2", "2 ", "3"] * 4), np.array(["2", "2 ", "3"] * 4, object), pd.Series(["2", "2 ", "3"] * 4)):
+        with pytest.raises(DataError) as caught:
+            fitted(y)
+        assert str(caught.value) == "SequenceClassifier: y, row 2: must have no blanks around it, got '2 '; strip the labels."
+
+
+@pytest.mark.parametrize(("own", "other"), [("string", object), ("Int64", "int64"), ("datetime64[ns]", "datetime64[s]")])
+def test_equal_indices_of_other_types_are_one(own: str, other: Any) -> None:
+    at = pd.Index(np.arange(12)).astype(other) if other is not object else pd.Index([f"r{n}" for n in range(12)], dtype=object)
+    table = pd.DataFrame(X[:, :, 0], columns=list("abcd"), index=at.astype(own))
+    assert fitted(pd.Series(["u", "w"] * 6, index=at), table) == ["u", "w"]
+
+
+def test_repeated_indices_have_no_order() -> None:
+    table = pd.DataFrame(X[:, :, 0], columns=list("abcd"), index=[0, 0, 1] * 4)
+    assert fitted(pd.Series(["u", "w"] * 6, index=[0, 1, 1] * 4), table) == ["u", "w"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from grus.tasks.config import check
 from grus.tasks.draft import Draft
 from grus.tasks.sequence_data import RunConfig, SequenceParts, content_of, groups_in, like_of, parts_of, read_data
 from grus.tasks.sequence_reading import Reading
+from grus.tasks.sequence_repeats import rows_in
 from tests.tasks.written_sequences import write_steps, write_texts
 
 
@@ -92,6 +93,10 @@ def test_what_stands_in_two_parts_is_told(elsewhere: Path) -> None:
     write_texts(elsewhere / "a.tsv", 10)
     (elsewhere / "test.tsv").write_text("".join((elsewhere / "a.tsv").read_text("utf-8").splitlines(True)[:4]) + "1\tnew\n", encoding="utf-8")
     assert "test: 3 of 4 stand in the training part too, exactly alike" in parts(**TEXTS, validation=0, test="test.tsv").findings
+    once, later = ((np.array([[80.0], [82]], np.float32), np.array([5.0, hour])) for hour in (6, 45))
+    stays = [Sequences((values,), ("rate",), ("1",), times=(times,)) for values, times in (once, later)]
+    assert [rows_in(stays[0], other) for other in stays] == [(0,), ()]  # the same values an hour apart, and forty
+    assert rows_in(stays[0], replace(stays[0], times=(once[1] + 3,))) == (0,)  # the clock starts at the first step
     (elsewhere / "dev.tsv").write_text("label\ttext_a\n1\tnew\n1\tnewer\n", encoding="utf-8")
     found = parts(**TEXTS, validation="dev.tsv", test="test.tsv").findings
     assert "test: 1 of 4 stands in the validation part too, exactly alike" in found

@@ -15,7 +15,7 @@ from grus.data.sequences import Labels, Sequences, Texts
 from grus.errors import DataError, OptionError
 from grus.evaluation.calibration import Temperature
 from grus.tasks.sequence_learning import train
-from grus.tasks.sequence_model import UNMISTAKEN, Reading, calibrate, ensemble, pooled
+from grus.tasks.sequence_model import Reading, calibrate, ensemble, pooled
 from tests.tasks.made_sequences import MADE, design, made, numbers, quick, reviews, taught, waves
 
 TRAIN, HELD, TEST = (waves(40, seed) for seed in (1, 2, 3))
@@ -101,21 +101,21 @@ def test_models_that_differ_are_no_ensemble() -> None:
 
 
 @pytest.mark.parametrize("kind", ["class", "labels"])
-def test_temperature_is_1_where_nothing_is_mistaken(kind: str) -> None:
-    """Every lower one would fit such sequences better, and make the first mistake cost without bound."""
+def test_one_mistake_does_not_turn_the_temperature_over(kind: str) -> None:
+    """Without a prior every lower one would fit sequences of which none is mistaken better, and the first mistake would cost without bound."""
     model, made_up = train(waves(60, 1, kind=kind), None, Reading(), design(), quick(epochs=4))[0], waves(20, 2, kind=kind)
     answers = model.predict(made_up)
     true = answers.argmax(1) if kind == "class" else (answers > 0.5).astype(np.uint8)
     held = replace(made_up, labels=Labels(model.kind, model.names, true))
     sure = calibrate(model, held)
-    assert sure.temperature == Temperature((1.0,), (UNMISTAKEN,))
-    assert sure.findings == (*model.findings, UNMISTAKEN)
-    values = true.copy()
-    values[:3] = 1 - values[:3]
-    some_wrong = calibrate(model, replace(held, labels=Labels(model.kind, model.names, values)))
-    assert some_wrong.temperature is not None
-    assert some_wrong.temperature.findings == ()
-    assert some_wrong.temperature.values != (1.0,)
+    assert sure.findings == model.findings
+    values, margin = true.copy(), np.ptp(answers, axis=1) if kind == "class" else np.abs(answers - 0.5).min(1)
+    least = int(margin.argmin())
+    values[least] = 1 - values[least]
+    one_wrong = calibrate(model, replace(held, labels=Labels(model.kind, model.names, values)))
+    assert sure.temperature is not None
+    assert one_wrong.temperature is not None
+    assert 0.1 < sure.temperature.values[0] < one_wrong.temperature.values[0] < 3 * sure.temperature.values[0]
 
 
 def test_temperature_needs_the_labels_of_training() -> None:

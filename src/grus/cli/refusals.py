@@ -69,10 +69,11 @@ def _assignment(key: Key, value: str | None) -> str:
 
 
 def _given(words: Sequence[str], option: str) -> str | None:
-    """The value that an option was given, if any."""
+    """The value that an option was given, if any: the last one, as the parser takes it."""
+    found: str | None = None
     for word, after in zip(words, [*words[1:], "--"], strict=True):
         if word == option:
-            return None if after.startswith("--") else after
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None
+            found = None if after.startswith("--") else after
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found

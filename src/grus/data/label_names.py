@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from typing import Any
 
@@ -47,7 +47,8 @@ def check_written_alike(values: Sequence[Any], where: Place) -> None:
         if kind != begun:
             got = f"{shortened(values[row])}, a {kind}"
             raise DataError(f"{where(row)}: must be a {begun} as in {where(0)}, {shortened(values[0])}, got {got}; write all labels as texts.")
-        meant = Decimal(text) if NUMBER.fullmatch(text) else text.casefold()
+        number = _number(text)
+        meant = text.casefold() if number is None else number
         written, row_of_it = alike.setdefault(meant, (text, row))
         if written != text and (isinstance(meant, Decimal) or meant in TRUTHS):
             raise DataError(f"{where(row)}: must be {written!r} as in {where(row_of_it)}, got {text!r}; write one class in one way.")
@@ -57,10 +58,18 @@ def _type(value: Any) -> str:
     return "text" if isinstance(value, str) else "truth value" if isinstance(value, bool | np.bool_) else "number"
 
 
+def _number(text: str) -> Decimal | None:
+    """The number that a text is, exactly, as floats join numbers of 17 digits; None for others, and for one that no Decimal holds."""
+    try:
+        return Decimal(text) if NUMBER.fullmatch(text) else None
+    except InvalidOperation:  # an exponent of twenty digits, as in an id of hexadecimal digits
+        return None
+
+
 def in_order(names: Collection[str]) -> tuple[str, ...]:
     """By number where all are numbers, else as texts."""
-    are_numbers = all(NUMBER.fullmatch(name) for name in names)
-    return tuple(sorted(names, key=lambda name: (Decimal(name), name)) if are_numbers else sorted(names))  # floats join numbers of 17 digits
+    numbers = {name: number for name in names if (number := _number(name)) is not None}
+    return tuple(sorted(names, key=lambda name: (numbers[name], name)) if len(numbers) == len(names) else sorted(names))
 
 
 def differing_in_case(names: Iterable[str]) -> list[tuple[str, ...]]:

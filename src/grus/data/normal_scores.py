@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from grus.errors import DataError
 
 EDGE = 0.002  # the smallest share below a value that is told from smaller ones
-KNOTS = 501  # values of a channel that are kept, with the scores of which others are interpolated
+KNOTS = 1000  # values of a channel that are kept, with the scores of which others are interpolated
 
 Floats = NDArray[np.float64]
 
@@ -38,12 +38,10 @@ class NormalScores:
     mean: Floats
 
     @staticmethod
-    def fit(columns: Sequence[Floats], left: Sequence[bool]) -> NormalScores:
-        """Measured on the values of each channel; NaN is missing. left: which channels are left as they are."""
-        found = [_ranked(np.zeros(0) if stays else values) for values, stays in zip(columns, left, strict=True)]
-        known = [values[~np.isnan(values)] for values in columns]
-        mean = [own[2] if len(own[0]) else float(values.mean()) if len(values) else 0.0 for own, values in zip(found, known, strict=True)]
-        return NormalScores(tuple(own[0] for own in found), tuple(own[1] for own in found), np.array(mean))
+    def fit(columns: Iterable[Floats], left: Sequence[bool]) -> NormalScores:
+        """Measured on the values of one channel after another; NaN is missing. left: which channels are left as they are."""
+        found = [_ranked(values[~np.isnan(values)], stays) for values, stays in zip(columns, left, strict=True)]
+        return NormalScores(tuple(own[0] for own in found), tuple(own[1] for own in found), np.array([own[2] for own in found]))
 
     def apply(self, values: Floats) -> Floats:
         """Values [..., C] as scores; NaN stays."""
@@ -73,20 +71,22 @@ class NormalScores:
         fits = len(knots) == len(scores) == channels and mean.shape == (channels,)
         if not fits or any(one.shape != other.shape or one.ndim != 1 for one, other in zip(knots, scores, strict=True)):
             raise DataError(f"NormalScores: there must be knots and as many scores for {channels} channels, got others; the file is damaged.")
-        if any(not np.isfinite(own).all() for own in (*knots, *scores, mean)) or any((np.diff(own) <= 0).any() for own in knots):
-            raise DataError("NormalScores: knots must be finite and rise, and scores be finite, got others; the file is damaged.")
+        rises = all((np.diff(own) > 0).all() for own in knots) and all((np.diff(own) >= 0).all() for own in scores)
+        if not rises or any(not np.isfinite(own).all() for own in (*knots, *scores, mean)):
+            raise DataError("NormalScores: knots and scores must be finite and rise, got others; the file is damaged.")
         return NormalScores(knots, scores, mean)
 
 
-def _ranked(values: Floats) -> tuple[Floats, Floats, float]:
-    """Knots, their scores, and the mean score of all values."""
-    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    if not len(distinct):
-        return distinct, distinct, 0.0
+def _ranked(values: Floats, stays: bool) -> tuple[Floats, Floats, float]:
+    """Knots, their scores, and the mean score of all values; no knots for values that stay as they are, and their mean."""
+    if stays or not len(values):
+        return np.zeros(0), np.zeros(0), float(values.mean()) if len(values) else 0.0
+    distinct, counts = np.unique(values, return_counts=True)
     shares = (np.cumsum(counts) - counts / 2) / counts.sum()
     scores = ndtri(np.clip(shares, EDGE, 1 - EDGE))
     mean = float(scores @ counts / counts.sum())
     if len(distinct) > KNOTS:
-        kept = np.unique(np.searchsorted(shares, np.linspace(EDGE, 1 - EDGE, KNOTS)).clip(max=len(distinct) - 1))
+        above = np.searchsorted(shares, np.linspace(EDGE, 1 - EDGE, KNOTS // 2))
+        kept = np.unique(np.concatenate([above - 1, above]).clip(0, len(distinct) - 1))  # both neighbours, as one may be shared by many
         distinct, scores = distinct[kept], scores[kept]
     return distinct, scores, mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -173,8 +173,9 @@ def channel_findings(sequences: Sequences) -> tuple[str, ...]:
     return tuple(f"channel {', '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'} {what}" for what, names in told if names)
 
 
-def _columns(sequences: Sequences) -> list[Floats]:
-    return list(np.concatenate([np.zeros((0, len(sequences.names))), *sequences.values]).T)
+def _columns(sequences: Sequences) -> Iterator[Floats]:
+    """All values of one channel after another."""
+    return (np.concatenate([values[:, channel] for values in sequences.values]).astype(np.float64) for channel in range(len(sequences.names)))
 
 
 def _affine(names: tuple[str, ...], found: Moments, method: str, *, flags: bool) -> Affine:

@@ -175,10 +175,10 @@ def _number(where: str, step: int, text: str) -> float:
 def _labels(path: Path, header: _Header, truths: Sequence[str], kind: Kind | None, like: Labels | None, place: Place) -> Labels:
     if like is not None and kind not in (None, like.kind):
         raise OptionError(f"read_sequences: kind must be that of like, {like.kind!r}, got {kind!r}; leave it out.")
+    kind = like.kind if like is not None else kind or ("number" if header.target else "class")
     if kind == "number" and header.classes is not None:
         raise DataError(f"{path}: @targetLabel must be true where numbers are learnt, got @classLabel true; say kind='class', or mend the file.")
     known = [None if truth == "?" else truth for truth in truths]
-    kind = kind or ("number" if header.target else "class") if like is None else like.kind
     if like is not None:
         names = like.names
     else:

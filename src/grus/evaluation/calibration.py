@@ -15,7 +15,8 @@ from grus.errors import DataError, OptionError, ShapeError
 
 Array = NDArray[np.float64]
 By = Literal["width", "mass"]
-GRID: list[float] = np.linspace(-np.log(100), np.log(100), 41).tolist()  # of ln T; 0 is on it
+BOUND = 100.0  # of T and of 1 / T
+GRID: list[float] = np.linspace(-np.log(BOUND), np.log(BOUND), 41).tolist()  # of ln T; 0 is on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +123,17 @@ def _likeliest(beyond: Array, spread: float, what: str) -> tuple[float, str | No
         return float(losses.sum()) + (log / spread) ** 2 / 2
 
     costs = [cost(log) for log in GRID]
-    at = costs.index(min(costs))
-    if at in (0, len(GRID) - 1):
-        side = "lower" if at == 0 else "upper"
-        return float(np.exp(GRID[at])), f"{what} is at its {side} bound {np.exp(GRID[at]):g}: one beyond it would lower the loss still more"
+    at = min(range(len(GRID)), key=lambda place: (costs[place], abs(GRID[place])))  # 1 where all are alike
     from scipy.optimize import minimize_scalar  # here, as it takes half a second to import
 
-    found: Any = minimize_scalar(cost, bounds=(GRID[at - 1], GRID[at + 1]), method="bounded", options={"xatol": 1e-9})
-    return float(np.exp(found.x if found.fun < costs[at] else GRID[at])), None
+    between = GRID[max(at - 1, 0)], GRID[min(at + 1, len(GRID) - 1)]
+    found: Any = minimize_scalar(cost, bounds=between, method="bounded", options={"xatol": 1e-9})
+    if found.fun < costs[at]:
+        return float(np.exp(found.x)), None
+    if at in (0, len(GRID) - 1):
+        side, T = ("lower", 1 / BOUND) if at == 0 else ("upper", BOUND)
+        return T, f"{what} is at its {side} bound {T:g}: one beyond it would lower the loss still more"
+    return float(np.exp(GRID[at])), None
 
 
 def _logits(truth: Labels, logits: ArrayLike, spread: float) -> Array:

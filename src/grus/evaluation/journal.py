@@ -54,10 +54,11 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Journal:
-    """The file (None: nothing is kept) and the parts that it held when it was opened."""
+    """The file (None: nothing is kept), which the first part begins, and the parts that it held when it was opened."""
 
     path: Path | None
     parts: tuple[Part, ...] = ()
+    header: str = ""
 
     @staticmethod
     def open(folder: Path | None, run: Mapping[str, str], resume: bool) -> Journal:
@@ -75,14 +76,13 @@ class Journal:
             raise OptionError(f"run_backtest: the folder must hold no {NAME}, got {path}; resume it, or choose another folder.")
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(_header(run), encoding="utf-8")
-            return Journal(path)
-        return Journal(path, _read(path, run))
+            return Journal(path, header=_header(run))
+        return Journal(path, _read(path, run), _header(run))
 
     def append(self, part: Part) -> None:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(part.to_json() + "\n")
+                file.write(("" if file.tell() else self.header) + part.to_json() + "\n")
 
 
 def _header(run: Mapping[str, str]) -> str:

@@ -116,7 +116,8 @@ def main_metric(truth: Labels) -> str:
 
 
 def compared_by(truth: Labels) -> str:
-    """The metric whose difference between two models tells who was right where: its value is a mean over sequences."""
+    """The metric whose difference between two models tells who was right where: a mean over sequences; of several targets in units of each one's
+    standard deviation."""
     if truth.kind == "number":
         return "mae" if len(truth.names) == 1 else "scaled_mae"
     return "accuracy" if truth.kind == "class" else "subset_accuracy"
@@ -129,9 +130,9 @@ def r2(found: Predictions) -> Array:
     return np.where(varies, 1 - rest / np.where(varies, whole, 1), np.nan)
 
 
-def scaled(errors: Array, found: Predictions) -> Array:
-    """Errors of targets in units of each one's standard deviation, NaN for a target that does not vary. Shapes: [K]."""
-    spread, varies = found.truth.std(0), np.ptp(found.truth, axis=0) > 0
+def scaled(errors: Array, truth: Array) -> Array:
+    """Errors of targets in units of each one's standard deviation in `truth`, NaN for a target that does not vary. Shapes: [K]; truth [N, K]."""
+    spread, varies = truth.std(0), np.ptp(truth, axis=0) > 0
     return np.where(varies, errors / np.where(varies, spread, 1), np.nan)
 
 
@@ -142,8 +143,8 @@ NUMBERS: Mapping[str, Metric] = {
     "r2": lambda found: mean_of_defined(r2(found)),
 }
 SEVERAL_NUMBERS: Mapping[str, Metric] = {
-    "scaled_mae": lambda found: mean_of_defined(scaled(mae(found.truth, found.predicted, axis=0), found)),
-    "scaled_rmse": lambda found: mean_of_defined(scaled(rmse(found.truth, found.predicted, axis=0), found)),
+    "scaled_mae": lambda found: mean_of_defined(scaled(mae(found.truth, found.predicted, axis=0), found.truth)),
+    "scaled_rmse": lambda found: mean_of_defined(scaled(rmse(found.truth, found.predicted, axis=0), found.truth)),
     "r2": lambda found: mean_of_defined(r2(found)),
 }
 

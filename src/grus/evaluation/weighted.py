@@ -186,6 +186,20 @@ def _variances(drawn: Drawn) -> Array:
     return np.where(varies & (variances > 0), variances, np.nan)
 
 
+def _over_targets(drawn: Drawn, values: Array) -> Array:
+    """The mean over the targets that vary in all sequences, NaN where one of them does not in the draw: without it the mean would be another score.
+
+    Shapes: values [D, K], what is returned [D].
+    """
+    varies = np.ptp(drawn.found.truth, axis=0) > 0
+    return values[:, varies].mean(1) if varies.any() else np.full(len(values), np.nan)
+
+
+def _absolute(drawn: Drawn) -> Array:
+    """Shapes: [D, K]."""
+    return drawn.mean(np.abs(drawn.found.truth - drawn.found.predicted))
+
+
 def _squared(drawn: Drawn) -> Array:
     """Shapes: [D, K]."""
     return drawn.mean(np.square(drawn.found.truth - drawn.found.predicted))
@@ -216,9 +230,9 @@ WEIGHTED: Mapping[str, Callable[[Drawn], Array]] = {
     "average_precision_micro": lambda drawn: drawn.micro_areas.average_precision,
     "log_loss": lambda drawn: drawn.mean(drawn.ranked.log_losses),
     "brier": lambda drawn: drawn.mean(drawn.ranked.briers),
-    "mae": lambda drawn: drawn.mean(np.abs(drawn.found.truth - drawn.found.predicted).mean(1)),
-    "rmse": lambda drawn: np.sqrt(_squared(drawn)).mean(1),
-    "scaled_mae": lambda drawn: _macro(drawn.mean(np.abs(drawn.found.truth - drawn.found.predicted)) / np.sqrt(_variances(drawn))),
-    "scaled_rmse": lambda drawn: _macro(np.sqrt(_squared(drawn) / _variances(drawn))),
-    "r2": lambda drawn: _macro(1 - _squared(drawn) / _variances(drawn)),
+    "mae": lambda drawn: _absolute(drawn)[:, 0],
+    "rmse": lambda drawn: np.sqrt(_squared(drawn))[:, 0],
+    "scaled_mae": lambda drawn: _over_targets(drawn, _absolute(drawn) / np.sqrt(_variances(drawn))),
+    "scaled_rmse": lambda drawn: _over_targets(drawn, np.sqrt(_squared(drawn) / _variances(drawn))),
+    "r2": lambda drawn: _over_targets(drawn, 1 - _squared(drawn) / _variances(drawn)),
 }

@@ -68,7 +68,7 @@ class SequenceSettings(LayerSettings):
     clip_state_gradient: the gradient of a state stays within ± this at every step; None leaves it.
     initialiser: of the recurrent weights, a name of ``grus.nn.initialisers`` or names by parameter, such as {"U_*": "orthogonal"}.
     bidirectional: a second set of layers reads from the last step to the first.
-    encoder: "transformer" replaces the recurrent layers, and reads neither ``cell`` nor ``residual``.
+    encoder: "transformer" replaces the recurrent layers; ``cell``, ``residual`` and what else is of these is left out then.
     attention_heads: of ``encoder="transformer"``; they divide ``hidden_size``.
     pooling: what is taken of all steps; see ``grus.models.pooling``.
     convolution_filters: of the convolutions that read the sequence before the layers do; 0 is no convolution.
@@ -117,12 +117,14 @@ class SequenceSettings(LayerSettings):
     def _check_together(self) -> Self:
         """Raises: OptionError for options that have no effect, or no meaning, beside one another."""
         transformer, convolved, numbers = self.encoder == "transformer", self.convolution_filters > 0, self.loss in LOSSES["number"]
+        more = "convolution_filters=32"
         rules = [
             *self._encoder_rules(),
             (self.bidirectional and transformer, "bidirectional", "False with encoder='transformer'", "encoder='recurrent'"),
             (self.bidirectional and self.missing_aware, "bidirectional", "False for a cell whose gaps are counted forward", "another cell"),
             (convolved and self.missing_aware, "convolution_filters", "0 for a cell that reads single steps", "another cell"),
-            *((not convolved and self._is_given(name), name, "left out without filters", "convolution_filters=32") for name in _CONVOLUTION),
+            (self.convolution_norm and self.convolution_filters == 1, "convolution_norm", "False for one filter, of which nothing is left", more),
+            *((not convolved and self._is_given(name), name, "left out without filters", more) for name in _CONVOLUTION),
             (self.loss != "focal" and self._is_given("focal_gamma"), "focal_gamma", "left out without it", "loss='focal'"),
             (self.loss != "huber" and self._is_given("huber_delta"), "huber_delta", "left out without it", "loss='huber'"),
             (numbers and self.label_smoothing > 0, "label_smoothing", "0 for numbers", "a loss of classes or labels"),

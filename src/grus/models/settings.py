@@ -99,7 +99,7 @@ class LayerSettings(BaseModel):
                 f"{who}: missing_aware must be {aware} for the cell {cell.name!r}, got {self.missing_aware}; "
                 + ("set it, and hand over measured values as they are." if aware else "take cell='gru_d', or leave it out.")
             )
-        if aware and self.num_layers > 1:
+        if aware and self.num_layers > 1 and self.encoder == "recurrent":
             raise OptionError(
                 f"{who}: num_layers must be 1 for the cell {cell.name!r}, got {self.num_layers}; its mask goes no higher: take 1, or another cell."
             )
@@ -145,7 +145,7 @@ class ForecastSettings(LayerSettings):
     segment_length: steps of one segment, for ``decoder="segment"``.
     series_embedding: the segment decoder learns one vector per series, SegRNN's channel embedding.
     teacher_forcing: in training, the share of steps at which the recursive and attention decoders read the measured value.
-    encoder: "transformer" replaces the recurrent layers, and reads neither ``cell`` nor ``residual``.
+    encoder: "transformer" replaces the recurrent layers; ``cell``, ``residual`` and what else is of these is left out then.
     attention_heads: of ``encoder="transformer"``; they divide ``hidden_size``.
     normalisation: of each window by what is known of it; see ``grus.models.normalisation``.
     normalisation_affine: "reversible" learns one more scale and shift.

@@ -50,13 +50,13 @@ class Axis:
 
 
 def round_ticks(low: float, high: float, wanted: int, least: float = 0.0) -> Ticks:
-    """Numbers 1, 2 or 5 times a power of ten apart, at least `least`; so many that there are two, as one alone gives no scale."""
+    """Numbers 1, 2 or 5 times a power of ten apart, at least `least`; two or more where that allows it, as one alone gives no scale."""
     rough = max((high - low) / wanted, least)
     power = 10.0 ** math.floor(math.log10(rough))
     gap = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
     power = math.floor(math.log10(gap * (1 + 1e-9)))
     places = [gap * count for count in range(math.ceil(low / gap - 1e-9), math.floor(high / gap + 1e-9) + 1)]
-    if len(places) < 2 and gap > least:
+    if len(places) < 2 and rough > least:
         return round_ticks(low, high, wanted + 1, least)
     return [(place, tick_label(place, power)) for place in places]
 

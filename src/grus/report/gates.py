@@ -36,30 +36,32 @@ def gate_section(trace: GateTrace, words: Words) -> Section:
     up = value_axis(label, trace.input)
     letters = max(len(tick) for wanted in range(2, 9) for _, tick in up.ticks(wanted))
     charts = [Chart("gates-input", "Input", text, across, up, marks, table, flat=True, letters=letters)]
-    gates = in_order(trace.gates)
+    gates = in_order(trace.gates, trace.cell)
     titles = {name: f"{name}, {meanings[name]}" if name in meanings else name for name in trace.gates}
     charts += [gate_chart(name, titles[name], values, trace, across, words, letters) for name, values in gates.items()]
     times = words.times(trace.times)
     read = f"While {words.model} read {f'{trace.series}, ' if trace.series else ''}{times[0]} to {times[-1]}."
     others = [name for name in trace.gates if row_of(name, trace.cell) != "unit"]
-    row = f"Each row is a unit{', of ' * bool(others)}{', '.join(others)}{' a channel' * bool(others)}"
-    rows = f"{row}, in the order of its mean {next(iter(trace.gates), '')}; each column one {words.step}."
+    first = next((name for name in trace.gates if name not in others), "")
+    channels = f"; of {', '.join(others)} a channel, in that of its mean {others[0]}" if others else ""
+    rows = f"Each row is a unit, in the order of its mean {first}{channels}; each column one {words.step}."
     bounded = [(name, values) for name, values in trace.gates.items() if values.min() >= 0 and values.max() <= 1]
     seen = [gate_sentence(name, values, meanings.get(name, ""), times, row_of(name, trace.cell)) for name, values in bounded]
     return Section("What the gates did", (*seen, f"{read} {rows}"), charts=tuple(charts))
 
 
-def in_order(gates: Mapping[str, Array]) -> dict[str, Array]:
+def in_order(gates: Mapping[str, Array], cell: str | Cell) -> dict[str, Array]:
     """The gates with their units in the order of the means of the first: one order for all, so that a row is the same unit in each of them.
 
-    Gates of another width, such as those of the channels, have the order of the first of that width.
+    Gates of the channels have the order of the first of these.
 
     Shapes: each [L, H].
     """
-    orders: dict[int, NDArray[np.int64]] = {}
-    for values in gates.values():
-        orders.setdefault(values.shape[1], np.argsort(values.mean(axis=0), kind="stable"))
-    return {name: values[:, orders[values.shape[1]]] for name, values in gates.items()}
+    rows = {name: (row_of(name, cell), values.shape[1]) for name, values in gates.items()}
+    orders: dict[tuple[str, int], NDArray[np.int64]] = {}
+    for name, values in gates.items():
+        orders.setdefault(rows[name], np.argsort(values.mean(axis=0), kind="stable"))
+    return {name: values[:, orders[rows[name]]] for name, values in gates.items()}
 
 
 def read_meanings(cell: str | Cell) -> dict[str, str]:

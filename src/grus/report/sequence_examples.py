@@ -240,7 +240,7 @@ def _gate_charts(each: Traced, place: int) -> tuple[Chart, ...]:
     label = ("token" if each.is_text else across.label) if same else "step behind the convolutions"
     trace = GateTrace(np.array([number(value) for value in x]), np.zeros(steps), each.gates, "", each.cell)
     words, titled = Words("", "", "", label), Axis(across.low, across.high, label, across.kind)
-    charts = (gate_chart(name, meanings.get(name, ""), values, trace, titled, words, 1) for name, values in in_order(each.gates).items())
+    charts = (gate_chart(name, meanings.get(name, ""), values, trace, titled, words, 1) for name, values in in_order(each.gates, each.cell).items())
     return tuple(
         Chart(
             f"example-{place}-{chart.name}",

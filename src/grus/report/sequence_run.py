@@ -63,7 +63,8 @@ def called(config: RunConfig) -> str:
         return f"A {what} is called by its {given.id}."
     if given.text is None:
         return "A sequence is called by its place in its file, the first being 0."
-    if given.path is not None and is_of_classes(given.path):
+    of_test = Path(given.test) if isinstance(given.test, str) else given.path
+    if of_test is not None and is_of_classes(of_test):
         return "A text is called by its class and its line in the file of that class, the first being 1."
     return "A text is called by its line in its file, the first being 1."
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grus.evaluation.scores import score
+from grus.evaluation.metrics import mae
+from grus.evaluation.scores import mean_of_defined, scaled, score
 from grus.report.sequence_scores import Judged
 from grus.report.sequence_words import brief, figure, metric_of, percent, said, sequences
 from grus.tasks.counted import counted
@@ -42,19 +43,25 @@ def _apart(record: SequenceRecord) -> str:
     counts = {part: len(rows) for part, rows in record.repeated.items() if rows}
     if not counts:
         return " that had no part in training"
+    if len(record) == 1:
+        return f", which stands in the {' and in the '.join(counts)} part too"
     told = " and ".join(f"{'all' if count == len(record) else count} in the {part}" for part, count in counts.items())
     first = next(iter(counts.values()))
     return f", of which {told.replace(' in', ' stands in' if first == 1 else ' stand in', 1)} part too"
 
 
 def on_others(judged: Judged) -> str:
-    """The score on the sequences that stand in no other part; "" where all do, or none does."""
+    """The score on the sequences that stand in no other part, in the units of the score on all of them; "" where all do, or none does."""
     record, metric = judged.record, judged.metric
     rows = np.array(record.alone, np.int64)
     if not 0 < len(rows) < len(record):
         return ""
     truth, names = record.truth.rows(rows), [record.model, *(found.rival for found in judged.gaps[:1])]
-    values = [score(truth, record.predicted[name][rows]).values[metric] for name in names]
+    predicted = [record.predicted[name][rows] for name in names]
+    if metric == "scaled_mae":
+        values = [mean_of_defined(scaled(mae(truth.values, own, axis=0), record.truth.values)) for own in predicted]
+    else:
+        values = [score(truth, own).values[metric] for own in predicted]
     others = "On the 1 other" if len(rows) == 1 else f"On the {len(rows)} others"
     if not np.isfinite(values).all():
         return f"{others} the {metric_of(metric).label} is undefined."

@@ -48,7 +48,7 @@ METRICS = {
     "ece_mass": Metric("calibration error, equal bins", "the same in bins of one size"),
     "mae": Metric("MAE", "mean absolute error", False),
     "rmse": Metric("RMSE", "root mean squared error", False),
-    "scaled_mae": Metric("scaled MAE", "mean over the targets of MAE over the target's standard deviation in the test part", False),
+    "scaled_mae": Metric("scaled MAE", "mean over the targets of MAE over the target's standard deviation in what is judged", False),
     "scaled_rmse": Metric("scaled RMSE", "the same of RMSE", False),
     "r2": Metric("R²", "share of the variance that is predicted", False),
     "count": Metric("sequences", "", False),

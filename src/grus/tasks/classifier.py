@@ -21,7 +21,7 @@ from grus.cells import Cell
 from grus.data.sequence_arrays import Layout
 from grus.data.sequences import Labels
 from grus.errors import DataError, OptionError
-from grus.tasks.estimator_data import as_written
+from grus.tasks.estimator_data import check_written
 from grus.tasks.estimator_settings import plain
 from grus.tasks.sequence_estimator import SequenceEstimator, Truth, Weights
 
@@ -159,7 +159,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     # --- what is answered ----------------------------------------------------------------------------------------------------------
     def _checked(self, y: Any) -> NDArray[Any]:
-        found = check_array(as_written(type(self).__name__, y), ensure_2d=False, dtype=None, input_name="y", estimator=self)  # pyright: ignore[reportArgumentType]
+        check_written(type(self).__name__, y)
+        found = check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self)  # pyright: ignore[reportArgumentType]
         check_classification_targets(found)
         if type_of_target(found) == "multiclass-multioutput":
             raise DataError("SequenceClassifier: y must be [N] classes or [N, K] of 0 and 1, got several columns of classes; fit one for each.")
@@ -230,10 +231,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
 
 def _classes(kind: str, names: tuple[str, ...]) -> NDArray[Any]:
-    """Classes of what ``grus.data`` read, which keeps their names, as a table of pandas has them: whole numbers, truth values or texts."""
+    """Classes of what ``grus.data`` read, which keeps their names: whole numbers or truth values where all are written so, else texts."""
     if kind == "class" and all(map(WHOLE.fullmatch, names)):
         return np.array(list(map(int, names)))
-    return np.array([False, True]) if kind == "class" and names == ("False", "True") else np.array(names, object)
+    are_truths = kind == "class" and tuple(map(str.casefold, names)) == ("false", "true")
+    return np.array([False, True]) if are_truths else np.array(names, object)
 
 
 def _some(names: Any) -> str:

@@ -19,7 +19,7 @@ SECTIONS = {
     "TextRules": "data",
 }
 PARTS = {"validation": "--valid", "test": "--test"}
-_SETTING = re.compile(r"(?<!['\w.])([a-z_]+)='?([\w+]+)'?")  # encoder='recurrent', num_layers=2; not within a value that was given
+_SETTING = re.compile(r"(?<!['\w.])([a-z_]+)='?([\w+]+)'?")  # encoder='recurrent', num_layers=2
 READERS = ("read_sequences", "read_texts", "split_sequences")
 _LIKE_OWN = "give it the columns of the run's own data"
 # The data layer's remedies; what `grus fit` has for them; what is left of them for a file that is read as the run's own was.
@@ -47,7 +47,7 @@ _REMEDIES = (
     ("say kind='number' for amounts or kind='class' for", "give --task regress for amounts, or --set data.kind=class for", ""),
     (", or say kind='class' where these are names of classes", ", or give --set data.kind=class where these are names of classes", ""),
     (", or say kind='number'", ", or give --task regress", ""),
-    ("say kind='class', or", "give --task classify, or", ""),
+    ("say kind='class', or mend", "give --task classify, or mend", "mend"),
     (", or kind='labels'", ", or --set data.kind=labels", ""),
     ("say kind='labels'", "give --set data.kind=labels", ""),
     (", or name the separator", ", or name the separator with --set data.separator=TEXT", ""),
@@ -81,7 +81,12 @@ def with_keys(sentence: str) -> str | None:
     """A sentence that begins with a section's class and a key, with keys as a configuration has them; None for others."""
     who, _, rest = sentence.partition(": ")
     section = SECTIONS.get(who)
-    return None if section is None else f"{section}." + _SETTING.sub(rf"{section}.\1=\2", rest)
+    if section is None:
+        return None
+    told, got, given = rest.partition(", got ")  # the value stays as it is, whatever stands in it
+    value, end, remedy = given.rpartition("; ")
+    told, remedy = (_SETTING.sub(rf"{section}.\1=\2", part) for part in (told, remedy))
+    return f"{section}.{told}{got}{value}{end}{remedy}"
 
 
 @contextmanager

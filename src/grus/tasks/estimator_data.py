@@ -74,22 +74,23 @@ def check_index(who: str, X: Any, y: Any) -> None:
     if not (isinstance(X, pd.DataFrame | pd.Series) and isinstance(y, pd.DataFrame | pd.Series)) or y.index.nlevels > 1:
         return
     own = X.index.get_level_values(0).unique() if X.index.nlevels > 1 else X.index
-    if not own.equals(y.index) and len(own) == len(y) and set(own) == set(y.index):
-        at, one, other = next((row, *pair) for row, pair in enumerate(zip(own.tolist(), y.index.tolist(), strict=True)) if pair[0] != pair[1])
-        got = f"{other!r} in place of {one!r} in row {at + 1}"
+    ours, theirs = own.tolist(), y.index.tolist()
+    if ours != theirs and len(set(ours)) == len(ours) == len(theirs) and set(ours) == set(theirs):
+        at = next(row for row, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
+        got = f"{theirs[at]!r} in place of {ours[at]!r} in row {at + 1}"
         raise DataError(f"{who}: y must be in the order of X's index, got {got}; give y.loc[X.index], or y.to_numpy() where rows stand in one order.")
 
 
-def as_written(who: str, y: Any) -> Any:
-    """Classes without the blanks around texts; y itself where it holds none.
-
-    Raises: DataError where one class is written in two ways.
-    """
+def check_written(who: str, y: Any) -> None:
+    """Raises: DataError where one class is written in two ways, or with blanks around it, of which scikit-learn's scores would make another class."""
     listed = y if isinstance(y, NESTED) else y.tolist() if getattr(y, "ndim", 0) == 1 and hasattr(y, "tolist") else ()
     if not any(isinstance(value, str) for value in listed) or any(is_missing(value) for value in listed):  # which scikit-learn refuses
-        return y
+        return
     check_written_alike(listed, lambda row: f"{who}: y, row {row + 1}")
-    return np.array([value.strip() for value in listed], object if getattr(getattr(y, "dtype", None), "kind", "") == "O" else None)
+    texts: list[str] = list(listed)
+    for row, text in enumerate(texts):
+        if text != text.strip():
+            raise DataError(f"{who}: y, row {row + 1}: must have no blanks around it, got {text!r}; strip the labels.")
 
 
 def read_weights(who: str, weights: Any, count: int) -> NDArray[np.float64] | None:

@@ -13,7 +13,7 @@ from grus.training import TrainingSettings
 def settings_of_run(place: Path) -> dict[str, Any]:
     """How a run was trained, as an estimator's options; of a folder that is no run nothing.
 
-    A validation part with a file of its own is no share of what an estimator is given, which keeps its default then.
+    A validation part with a file of its own, or of whole groups, is no share of what an estimator is given, which keeps its default then.
 
     Raises: DataError, OptionError for a run of another task.
     """
@@ -22,7 +22,7 @@ def settings_of_run(place: Path) -> dict[str, Any]:
     config = of_sequences(folders.open(place).config)
     data, training = config.data, config.training
     found: dict[str, Any] = {"layout": data.layout, "epochs": training.epochs, "batch_size": training.batch_size, "random_state": training.seed}
-    found |= {} if isinstance(data.validation, str) else {"validation_split": data.validation}
+    found |= {} if isinstance(data.validation, str) or data.groups is not None else {"validation_split": data.validation}
     return found | {"training": further_training(training), "additions": config.additions.model_dump(mode="json", exclude_defaults=True) or None}
 
 

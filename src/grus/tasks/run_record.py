@@ -68,9 +68,10 @@ def place_for(folder: RunFolder, digest: str, tell: Callable[[str], None]) -> Ge
         yield found
         finished = True
     finally:
-        if finished or not any(found.iterdir()):
-            shutil.rmtree(found)
-            if not any(found.parent.iterdir()):
+        if finished or not any(path.is_file() for path in found.rglob("*")):
+            if found.exists():
+                shutil.rmtree(found)
+            if found.parent.exists() and not any(found.parent.iterdir()):
                 found.parent.rmdir()
 
 

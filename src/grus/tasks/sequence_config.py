@@ -139,7 +139,7 @@ class SequenceData(Part):
     @model_validator(mode="after")
     def _options_have_a_use(self) -> Self:
         if self.text is not None and self.missing == "gru_d":  # which is written for the cell too, whichever of the two was given
-            raise ValueError("gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got it; take another cell.")
+            raise ValueError("gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got 'gru_d'; take another cell.")
         here, other = (OF_NUMBERS, "texts") if self.text is not None else (OF_TEXTS, "sequences of numbers")
         for name in here:
             if getattr(self, name) != type(self).model_fields[name].default:

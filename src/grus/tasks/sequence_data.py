@@ -211,14 +211,15 @@ def groups_in(config: RunConfig, path: Path | None = None) -> tuple[str, ...] | 
     given, path = config.data, config.data.path if path is None else path
     if given.groups is None or path is None:
         return None
-    if given.text is not None:
-        rules = TextRules(given.quoting, None, given.empty, given.undecodable, given.max_characters)
-        labels = read_texts(path, given.text, given.groups, given.id, kind="class", rules=rules).labels
-    else:
-        if path.name.endswith((".ts", ".ts.gz")):
-            raise DataError(f"{path}: data.groups must be left out for a .ts file, which has no such column, got {given.groups!r}; leave it out.")
-        own = given.model_copy(update={"label": given.groups, "groups": given.label, "labels": None})
-        labels = _read_numbers(own, path, "class", None, True).labels
+    if given.text is None and path.name.endswith((".ts", ".ts.gz")):
+        raise DataError(f"{path}: data.groups must be left out for a .ts file, which has no such column, got {given.groups!r}; leave it out.")
+    with in_options(path, alike=path != given.path):
+        if given.text is not None:
+            rules = TextRules(given.quoting, None, given.empty, given.undecodable, given.max_characters)
+            labels = read_texts(path, given.text, given.groups, given.id, kind="class", rules=rules).labels
+        else:
+            own = given.model_copy(update={"label": given.groups, "groups": given.label, "labels": None})
+            labels = _read_numbers(own, path, "class", None, True).labels
     assert labels is not None
     numbers: list[int] = labels.values.tolist()
     return tuple(labels.names[number] for number in numbers)

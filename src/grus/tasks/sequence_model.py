@@ -28,7 +28,6 @@ from grus.tasks.sequence_reading import NumberReader, Reader, Reading, TextReade
 __all__ = ["NumberReader", "Reading", "SequenceModel", "TextReader", "calibrate", "calibrate_on", "check_labels", "ensemble"]
 
 PREDICTED = 256  # sequences judged together
-UNMISTAKEN = "temperature: left at 1, as no validation sequence is mistaken, which says nothing of how sure to be"
 Array = NDArray[np.float64]
 
 
@@ -167,9 +166,7 @@ def ensemble(models: Sequence[SequenceModel], held: Sequences | Texts | None = N
 
 
 def calibrate(model: SequenceModel, held: Sequences | Texts) -> SequenceModel:
-    """The model with the temperature that fits these sequences; one of numbers stays as it is.
-
-    Where none of them is mistaken there is no such temperature, as every lower one fits better: it is 1, and a finding says so.
+    """The model with the temperature that fits these sequences, as ``Temperature.fit`` finds it; one of numbers stays as it is.
 
     Raises: DataError for sequences whose answers are not those of the model.
     """
@@ -179,15 +176,8 @@ def calibrate(model: SequenceModel, held: Sequences | Texts) -> SequenceModel:
 
 def calibrate_on(model: SequenceModel, labels: Labels, logits: Array) -> SequenceModel:
     """``calibrate`` by logits that the model gave."""
-    temperature = Temperature((1.0,), (UNMISTAKEN,)) if _is_unmistaken(labels, logits) else Temperature.fit(labels, logits)
+    temperature = Temperature.fit(labels, logits)
     return replace(model, temperature=temperature, findings=(*model.findings, *temperature.findings))
-
-
-def _is_unmistaken(labels: Labels, logits: Array) -> bool:
-    """Whether the logit of every truth is at least those of all else; of a label, 0 where it does not hold."""
-    if labels.kind == "labels":
-        return bool((np.where(labels.values == 1, logits, -logits) >= 0).all())
-    return bool((logits[np.arange(len(labels)), labels.values] >= logits.max(1)).all())
 
 
 def check_labels(who: str, data: Sequences | Texts, kind: Kind, names: Sequence[str]) -> Labels:

@@ -106,7 +106,7 @@ class SequenceRecord:
 
     @property
     def alone(self) -> tuple[int, ...]:
-        """The rows of the sequences that are known to stand in no other part."""
+        """The rows of the sequences that are not known to stand in another part; all where that was not looked at."""
         others = {row for rows in (self.repeated or {}).values() for row in rows}
         return tuple(row for row in range(len(self)) if row not in others)
 
@@ -254,9 +254,10 @@ def _together(truth: Labels, sentences: Sequence[str]) -> list[str]:
 def compared_sentences(record: SequenceRecord) -> list[str]:
     """The network beside each baseline, for a reader."""
     found: list[str] = []
-    if record.too_few and (record.groups is not None or (record.kind == "number" and len(record.names) > 1)):
-        found.append(f"{record.model} is compared with no baseline: {record.too_few}")
-    for name, told in record.compared().items():
+    compared = record.compared()
+    if len(record.predicted) > 1 and not compared:
+        found.append(f"{record.model} is compared with no baseline: {record.too_few or f'{compared_by(record.truth)} is undefined here'}")
+    for name, told in compared.items():
         beside = f"{record.model} beside {name}"
         if isinstance(told, McNemar):
             how = "McNemar, exact" if told.exact else "McNemar"

@@ -26,5 +26,8 @@ def repeats(name: str, count: int, whole: int, part: str) -> tuple[str, ...]:
 
 
 def _contents(data: Sequences | Texts) -> Iterator[Any]:
-    """What each sequence is known again by."""
-    return iter(data.texts) if isinstance(data, Texts) else ((values.shape, values.tobytes()) for values in data.values)
+    """What each sequence is known again by: its text; or its values, and their times from the first one on."""
+    if isinstance(data, Texts):
+        return iter(data.texts)
+    clocks = [b""] * len(data) if data.times is None else [(times - times[:1]).tobytes() for times in data.times]
+    return ((values.shape, values.tobytes(), clock) for values, clock in zip(data.values, clocks, strict=True))

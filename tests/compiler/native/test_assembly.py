@@ -39,6 +39,16 @@ def assembly(machine: str, name: str, which: str, dtype: str = "float32") -> str
     return jit.assembly(module, target)
 
 
+@pytest.mark.parametrize("which", ["forward", "backward"])
+def test_next_rows_are_asked_for_by_vectors_alone(which: str) -> None:
+    """Decision 0020: once per line of the next rows' inputs and outputs, and in the scalar lowering, of which each element would ask, not at all."""
+    asked = [line for line in instructions(assembly("avx2", "gru", which)) if line.startswith("prefetch")]
+    assert len(asked) >= len(grus.cells.get("gru").program.inputs) + 1
+    module = ir.Module()
+    emit_kernel(module, "kernel", stage("gru", which).spec, "float32", targets.get("scalar"))
+    assert "prefetch" not in str(module)
+
+
 def instructions(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if re.match(r"\t[a-z]", line)]
 
