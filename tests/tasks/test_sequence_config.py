@@ -86,7 +86,7 @@ def test_gru_d_brings_its_cell() -> None:
         (TEXTS + "  missing: mean\n", "data.missing must be left out for texts, got 'mean'; leave it out."),
         (
             TEXTS + "  missing: gru_d\n",
-            "gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got it; take another cell.",
+            "gru_d, as model.cell or data.missing, must be left out for texts, which have no gaps, got 'gru_d'; take another cell.",
         ),
         (TEXTS + "  max_characters: 0\n", "line 5: data.max_characters must be at least 1, got 0."),
         (
