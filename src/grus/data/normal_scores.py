@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class NormalScores:
             if len(knots):
                 found[..., number] = np.interp(values[..., number], knots, scores)
         return found
+
+    @cached_property
+    def zero(self) -> Floats:
+        """What 0 is in these units, of each channel. Shapes: [C]."""
+        return self.apply(np.zeros(len(self.knots)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with exact floats."""

@@ -84,7 +84,7 @@ class SequenceScaling:
             own = _affine(own.names, Moments.of(list(values.T.astype(np.float64))), "standard", flags=False)
         known, zero = values.astype(np.float64), np.zeros(len(own.names))
         if self.scores is not None:
-            known, zero = self.scores.apply(known), self.scores.apply(zero)
+            known, zero = self.scores.apply(known), self.scores.zero
         scaled = affine(own, known)
         large = np.argwhere(np.abs(scaled) > LARGEST)
         if len(large):
