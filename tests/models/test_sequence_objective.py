@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from grus.data import Sequences
+from grus.data.sequence_batches import SequenceBatches
+from grus.data.sequence_inputs import prepare
+from grus.data.sequence_scaling import SequenceScaling
 from grus.errors import DataError, OptionError
 from grus.models import SequenceBatch, SequenceNetwork, SequenceObjective, SequenceShape
-from grus.models.sequence_objective import drop_words, mix, partners, worst_step
+from grus.models.sequence_objective import drop_words, hide, kept_values, mix, partners, worst_step
 from tests.models.sequences import LENGTHS, NUMBERS, WORDS, made, network_for
 
 ANSWERS = SequenceShape("labels", outputs=3, channels=2)
@@ -73,6 +78,55 @@ def test_words_become_unknown_and_padding_stays() -> None:
     assert (found[1, 300:] == 0).all()
     assert torch.equal(drop_words(batch, 0.0).values, batch.values)
     assert (drop_words(batch, 1.0).values <= 1).all()
+
+
+@pytest.mark.parametrize("elapsed", [False, True])
+@pytest.mark.parametrize("timed", [False, True])
+def test_hidden_values_are_read_as_values_that_were_not_measured(timed: bool, elapsed: bool) -> None:
+    """Beside the same sequences without those values, prepared anew in the same units."""
+    if elapsed and not timed:
+        return
+    draw = np.random.default_rng(0)
+    whole = [np.where(draw.random((steps, 3)) < 0.5, draw.normal(3, 2, (steps, 3)), np.nan).astype(np.float32) for steps in (9, 4, 1, 6)]
+    times = tuple(np.cumsum(draw.integers(1, 5, len(values))).astype(np.float64) for values in whole) if timed else None
+    ids, names = ("a", "b", "c", "d"), ("x", "y", "z")
+    scaling = SequenceScaling.fit(Sequences(tuple(whole), names, ids, times=times), "standard")
+
+    def read(values: list[np.ndarray]) -> SequenceBatch:
+        inputs = prepare(Sequences(tuple(values), names, ids, times=times), scaling, "gru_d", elapsed=elapsed)
+        return SequenceBatch.of(SequenceBatches(inputs).batch(range(4)))
+
+    given = read(whole)
+    kept = kept_values(given, 0.4, 0.3)
+    kept[..., 3:] = True  # the time since the step before is no measurement that a table can leave out
+    found = hide(given, kept)
+    expected = read([np.where(kept[row, : len(values), :3].numpy(), values, np.nan) for row, values in enumerate(whole)])
+    assert not torch.equal(given.mask, expected.mask)  # pyright: ignore[reportArgumentType]
+    for row, length in enumerate(given.lengths.tolist()):
+        for name in ("values", "mask", "delta"):
+            torch.testing.assert_close(getattr(found, name)[row, :length], getattr(expected, name)[row, :length])
+
+
+def test_values_and_channels_are_hidden_as_often_as_asked() -> None:
+    batch = made(SequenceShape("class", outputs=3, channels=500), [40] * 20, aware=True)
+    kept = kept_values(batch, 0.3, 0.2)
+    whole = kept.any(1)
+    assert 1 - whole.double().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert 1 - kept.transpose(1, 2)[whole].double().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert kept_values(batch, 0.0, 0.0).all()
+    assert not kept_values(batch, 1.0, 0.0).any()
+
+
+def test_what_is_hidden_changes_the_loss_in_training_alone() -> None:
+    network, batch = network_for(NUMBERS, cell="gru_d", missing_aware=True), made(NUMBERS, aware=True)
+    for given in ({"value_dropout": 0.9}, {"channel_dropout": 0.9}):
+        torch.testing.assert_close(SequenceObjective(**given)(network.eval(), batch), SequenceObjective()(network, batch))
+        torch.manual_seed(3)
+        found = SequenceObjective(**given)(network.train(), batch)
+        torch.manual_seed(3)
+        kept = kept_values(batch, given.get("value_dropout", 0.0), given.get("channel_dropout", 0.0))
+        torch.testing.assert_close(found, SequenceObjective()(network, hide(batch, kept)))
+        assert found[0] != SequenceObjective()(network, batch)[0]
 
 
 def test_mixed_sequences_by_hand() -> None:
@@ -225,6 +279,8 @@ def test_wrong_options_are_refused(given: dict[str, Any], message: str) -> None:
     ("shape", "given", "message"),
     [
         (NUMBERS, {"word_dropout": 0.1}, "word_dropout must be 0 for numbers, got 0.1"),
+        (NUMBERS, {"value_dropout": 0.1}, "value_dropout must be 0 for a cell that does not read what was measured, got 0.1"),
+        (WORDS, {"channel_dropout": 0.1}, "channel_dropout must be 0 for a cell that does not read what was measured, got 0.1"),
         (WORDS, {"mix_up": 0.1}, "mix_up must be 0 for tokens, got 0.1"),
     ],
 )

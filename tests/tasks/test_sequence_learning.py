@@ -250,12 +250,13 @@ def test_budget_of_memory_is_held_on_the_longest_sequence() -> None:
 
     def kept(data: Sequences, max_memory_gb: float | None, **own: Any) -> str:
         budget = quick(epochs=1, steps_per_epoch=1, max_memory_gb=max_memory_gb, batch_size=4)
-        found, _ = train(data, None, Reading(), design(), budget, Additions(**own))
+        settings = design(hidden_size=16)  # whole vectors on every machine
+        found, _ = train(data, None, Reading(), settings, budget, Additions(**own))
         return next(layer.options.memory for layer in found.network.modules() if isinstance(layer, Recurrent))
 
     assert (kept(data, None), kept(data, 1.0)) == ("store", "store")
-    assert (kept(data, 0.0012), kept(data.rows(np.arange(1, 12)), 0.0012)) == ("checkpoint", "store")
-    assert (kept(data, 0.003), kept(data, 0.003, adversarial=0.1)) == ("store", "recompute")  # two passes are kept at once
+    assert (kept(data, 0.0018), kept(data.rows(np.arange(1, 12)), 0.0018)) == ("checkpoint", "store")
+    assert (kept(data, 0.0055), kept(data, 0.0055, adversarial=0.1)) == ("store", "recompute")  # two passes are kept at once
     with pytest.raises(OptionError, match="max_memory_gb must be at least"):
         kept(data, 1e-6)
 
@@ -305,6 +306,11 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "too long": (DataError, "sequences must have at most 4 steps, got", {"reading": Reading(max_steps=4)}),
     "window warping": (OptionError, "train: window_warping must be 0 for whole sequences", {"training": quick(window_warping=0.5)}),
     "word dropout of numbers": (OptionError, "word_dropout must be 0 for sequences of numbers", {"additions": Additions(word_dropout=0.1)}),
+    "value dropout without a cell that reads it": (
+        OptionError,
+        "Additions: value_dropout must be 0 for a cell that does not read what was measured, got 0.2",
+        {"additions": Additions(value_dropout=0.2)},
+    ),
     "mix-up without what was measured": (
         OptionError,
         "Additions: mix_up must be 0 for a cell that reads what was measured, got 0.2",
@@ -350,8 +356,8 @@ def test_model_to_go_on_from_must_be_alike() -> None:
         ({"distillation_temperature": 0.0}, "Additions: distillation_temperature must be a finite number above 0, got 0.0; leave it out for 2.0."),
         (
             {"mixup": 0.1},
-            "Additions: options must be among least_updates, word_dropout, mix_up, adversarial, teachers, "
-            "distillation_temperature, distillation_share, got 'mixup'",
+            "Additions: options must be among least_updates, word_dropout, value_dropout, channel_dropout, mix_up, adversarial, "
+            "teachers, distillation_temperature, distillation_share, got 'mixup'",
         ),
     ],
 )

@@ -26,6 +26,8 @@ class SequenceObjective:
     """The sum of the losses of a batch's sequences and their weight, for ``grus.training.fit``. What follows acts in training alone, in this order:
 
     word_dropout: the probability of each token to become the unknown one.
+    value_dropout, channel_dropout: the probability of each measured value, and of each channel of a sequence as a whole, to be taken for one that was
+        not measured, where the cell reads what was; see ``hide``.
     mix_up: α of Beta(α, α), the share that a sequence of numbers keeps beside another one; see ``mix``.
     adversarial: ε, the length of a step in what the layers read of a sequence, in the direction that raises its loss most; the loss there is added.
     temperature: T, by which the logits behind a batch's ``soft`` were divided, and the learner's are.
@@ -50,6 +52,8 @@ class SequenceObjective:
     """
 
     word_dropout: float = 0.0
+    value_dropout: float = 0.0
+    channel_dropout: float = 0.0
     mix_up: float = 0.0
     adversarial: float = 0.0
     temperature: float = 2.0
@@ -57,7 +61,7 @@ class SequenceObjective:
 
     def __post_init__(self) -> None:
         for name, high, must in (
-            ("word_dropout", 1, "a probability in [0, 1]"),
+            *((name, 1, "a probability in [0, 1]") for name in ("word_dropout", "value_dropout", "channel_dropout")),
             ("mix_up", inf, "a finite number of at least 0"),
             ("adversarial", inf, "a finite number of at least 0"),
             ("share", 1, "a number in [0, 1]"),
@@ -77,6 +81,8 @@ class SequenceObjective:
         self._check(network, shown)
         if self.word_dropout:
             shown = drop_words(shown, self.word_dropout)
+        if self.value_dropout or self.channel_dropout:
+            shown = hide(shown, kept_values(shown, self.value_dropout, self.channel_dropout))
         if self.mix_up:
             shared = shares(_target(shown), network.shape.kind, network.shape.outputs)
             shown = mix(shown._replace(target=shared), *partners(shown, self.mix_up))
@@ -107,6 +113,10 @@ class SequenceObjective:
         tokens = network.shape.tokens
         if self.word_dropout and not tokens:
             raise OptionError(f"SequenceObjective: word_dropout must be 0 for numbers, got {self.word_dropout}; leave it out.")
+        for name in ("value_dropout", "channel_dropout"):
+            if getattr(self, name) and batch.mask is None:
+                must = "0 for a cell that does not read what was measured"
+                raise OptionError(f"SequenceObjective: {name} must be {must}, got {getattr(self, name)}; leave it out.")
         if self.mix_up and (tokens or batch.mask is not None):
             what = "tokens" if tokens else "a cell that reads what was measured"
             raise OptionError(f"SequenceObjective: mix_up must be 0 for {what}, got {self.mix_up}; leave it out.")
@@ -116,6 +126,44 @@ def drop_words(batch: SequenceBatch, probability: float) -> SequenceBatch:
     """Each token becomes the unknown one with this probability; padding stays."""
     drawn = torch.rand(batch.values.shape, device=batch.values.device) < probability
     return batch._replace(values=batch.values.masked_fill(drawn & (batch.values > UNKNOWN), UNKNOWN))
+
+
+def kept_values(batch: SequenceBatch, value_dropout: float, channel_dropout: float) -> Tensor:
+    """For ``hide``: which values stay, as drawn for each step, and for each channel of a sequence as a whole.
+
+    Shapes: [B, T, C] bool.
+    """
+    rows, steps, channels = batch.values.shape
+    of_channels = torch.rand((rows, 1, channels), device=batch.values.device) >= channel_dropout
+    return of_channels & (torch.rand((rows, steps, channels), device=batch.values.device) >= value_dropout)
+
+
+def hide(batch: SequenceBatch, kept: Tensor) -> SequenceBatch:
+    """The sequences as if only what is kept of their values had been measured.
+
+        m'_t = m_t kept_t
+        x'_t = x_l,  δ'_t = s_t − s_p    l: the last step up to t, p: the last step before t, or the first one, that m' says was measured
+
+    Where m' has no step up to t, x'_t is the channel's mean. The times s are told by δ: s_t − s_{t−1} = δ_t − (1 − m_{t−1}) δ_{t−1}, of any channel.
+
+    Shapes: kept [B, T, C] bool.
+    Raises: OptionError for a batch that does not say what was measured.
+    Source: values: Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008; channels: Neverova et al., ModDrop,
+    2015, arXiv:1501.00102; of what GRU-D reads, Che et al. 2018.
+    """
+    mask, delta, mean = batch.mask, batch.delta, batch.mean
+    if mask is None or delta is None or mean is None:
+        raise OptionError("hide: mask, delta and mean must be given, got a batch without; prepare it with missing='gru_d'.")
+    gaps = torch.zeros_like(delta[..., 0])
+    gaps[:, 1:] = delta[:, 1:, 0] - (1 - mask[:, :-1, 0]) * delta[:, :-1, 0]
+    clock = gaps.cumsum(1).unsqueeze(-1).expand_as(delta)
+    left = mask * kept
+    numbers = torch.arange(mask.shape[1], device=mask.device).view(-1, 1).expand_as(mask)
+    last = torch.where(left > 0, numbers, -1).cummax(1).values
+    before = last.roll(1, 1).clamp(min=0)
+    before[:, 0] = 0
+    values = torch.where(last < 0, mean, batch.values.gather(1, last.clamp(min=0)))
+    return batch._replace(values=values, mask=left, delta=clock - clock.gather(1, before))
 
 
 def partners(batch: SequenceBatch, alpha: float) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,8 @@ from grus.models import SequenceObjective
 _MUST = {
     "least_updates": "a whole number of at least 0",
     "word_dropout": "a probability in [0, 1]",
+    "value_dropout": "a probability in [0, 1]",
+    "channel_dropout": "a probability in [0, 1]",
     "mix_up": "a finite number of at least 0",
     "adversarial": "a finite number of at least 0",
     "teachers": "a list of folders of saved runs or models",
@@ -27,6 +29,8 @@ class Additions(BaseModel):
     least_updates: of a run. Where sequences are so few that it would make fewer, they are read in smaller batches, and it does not stop early. In a
         configuration 1000, unless training.epochs, batch_size, patience or steps_per_epoch is given.
     word_dropout: the probability of each token to become the unknown one.
+    value_dropout, channel_dropout: the probability of each measured value, and of each channel of a sequence as a whole, to be taken for one that was
+        not measured, where the cell reads what was.
     mix_up: α of Beta(α, α), the share that a sequence of numbers keeps beside another one; 0 mixes none.
     adversarial: the length of a step in what the layers read of a sequence, in the direction that raises its loss most; 0 takes none.
     teachers: folders of saved runs or models whose mean answer is learnt too.
@@ -40,6 +44,8 @@ class Additions(BaseModel):
 
     least_updates: int = Field(default=0, ge=0)
     word_dropout: float = Field(default=0.0, ge=0, le=1)
+    value_dropout: float = Field(default=0.0, ge=0, le=1)
+    channel_dropout: float = Field(default=0.0, ge=0, le=1)
     mix_up: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     adversarial: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     teachers: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = ()
@@ -67,6 +73,8 @@ class Additions(BaseModel):
         read = "texts" if texts else "a cell that reads what was measured"
         for wrong, name, what in (
             (self.word_dropout > 0 and not texts, "word_dropout", "0 for sequences of numbers"),
+            (self.value_dropout > 0 and not measures, "value_dropout", "0 for a cell that does not read what was measured"),
+            (self.channel_dropout > 0 and not measures, "channel_dropout", "0 for a cell that does not read what was measured"),
             (self.mix_up > 0 and (texts or measures), "mix_up", f"0 for {read}"),
             (not taught and self._is_given("distillation_temperature"), "distillation_temperature", "left out without teachers"),
             (not taught and self._is_given("distillation_share"), "distillation_share", "left out without teachers"),
@@ -81,5 +89,5 @@ class Additions(BaseModel):
     @property
     def objective(self) -> SequenceObjective:
         """What is minimised with these additions."""
-        own = {name: getattr(self, name) for name in ("word_dropout", "mix_up", "adversarial")}
+        own = {name: getattr(self, name) for name in ("word_dropout", "value_dropout", "channel_dropout", "mix_up", "adversarial")}
         return SequenceObjective(**own, temperature=self.distillation_temperature, share=self.distillation_share)
