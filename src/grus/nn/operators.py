@@ -1,7 +1,7 @@
 """The compiled kernels as operators of ``torch.library``, so that ``torch.compile`` keeps its graph whole.
 
 Eager calls go straight to ``native``, which costs less. The backward operator runs the forward kernel again, as what it saves has no
-shape that PyTorch could know beforehand. Rows with ``lengths`` are sorted inside the operators, where their values are known.
+shape that PyTorch could know beforehand. Rows with ``lengths`` are packed inside the operators, where their values are known.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -17,7 +17,7 @@ from torch import Tensor
 from grus.nn import native
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import OUTPUT, Plan
-from grus.nn.sequences import Batch, sort_by_length
+from grus.nn.sequences import Batch, pack_by_length
 
 
 def run(request: Pass) -> Result:
@@ -101,7 +101,7 @@ def recurrent_backward(
     batch, request = _open(plan, inputs, tensors, states, restart, batch_sizes, lengths, resets, memory, flags)
     originals = (*inputs, *tensors, *states, *restart)
     first, last = int(flags[2]), int(flags[2]) + len(states)
-    streams = [batch.sort_rows(value) if first <= at < last else _sorted(batch, value) for at, value in enumerate(upstream)]
+    streams = [batch.sort_rows(value) if first <= at < last else batch.pack(value) for at, value in enumerate(upstream)]
     gradients = native.gradients(request, native.save(request), streams, (True,) * len(originals))
     found = [torch.zeros_like(like) if value is None else value for value, like in zip(gradients, originals, strict=True)]
     cut = len(inputs), len(inputs) + len(tensors), len(inputs) + len(tensors) + len(states)
@@ -158,21 +158,17 @@ def _open(
     memory: str,
     flags: Sequence[bool],
 ) -> tuple[Batch, Pass]:
-    """The pass that an operator's arguments stand for, rows sorted where they have lengths."""
+    """The pass that an operator's arguments stand for, packed where rows have lengths."""
     reverse, gates, sequence = flags
     counts = None if batch_sizes is None else batch_sizes.numpy()
     timeline = Timeline(len(inputs[0]) if counts is None else len(counts), len(states[0]), counts)
     batch = Batch(tuple(inputs), timeline, timeline.steps)
     if lengths is not None:
-        batch = sort_by_length("grus.nn", batch, lengths)
+        batch = pack_by_length("grus.nn", batch, lengths)
     if resets is not None:
-        batch.timeline.resets = batch.sort_stream(resets)
+        batch.timeline.resets = batch.sort_resets(resets)
     rows = tuple(batch.sort_rows(state) for state in states)
     return batch, Pass(Plan.of(plan), batch.timeline, batch.streams, tuple(tensors), rows, tuple(restart), reverse, memory, gates, sequence)
-
-
-def _sorted(batch: Batch, stream: Tensor) -> Tensor:
-    return batch.sort_stream(stream) if stream.dim() == 3 else stream
 
 
 def _closed(batch: Batch, stream: Tensor) -> Tensor:

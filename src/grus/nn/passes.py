@@ -1,7 +1,7 @@
 """One pass of one cell over time, in one direction: the contract between a module and the back ends.
 
-Layouts of a stream (input, output, gate): dense [T, B, D] or, with ``batch_sizes``, packed [N, D] as ``PackedSequence.data`` is.
-Rows are sorted by length, longest first, wherever ``batch_sizes`` is given; padding of a dense stream is never read.
+Layouts of a stream (input, output, gate): dense [T, B, D] or, with ``batch_sizes``, packed [N, D] as ``PackedSequence.data`` is, rows sorted
+by length, longest first.
 """
 
 from __future__ import annotations

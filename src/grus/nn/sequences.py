@@ -38,11 +38,16 @@ class Batch:
     order: Tensor | None = None  # the caller's row at each sorted place
     places: Tensor | None = None  # the sorted place of each of the caller's rows
     packed: PackedSequence | None = None
+    spread: Tensor | None = None  # where each row of the packed streams stands in the caller's padded one: t B + row
 
-    def sort_stream(self, stream: Tensor) -> Tensor:
-        """A time-major stream with the caller's rows, cut to the batch's steps and in its order."""
-        stream = stream[: self.timeline.steps]
-        return stream if self.order is None else stream.index_select(1, self.order)
+    def sort_resets(self, resets: Tensor) -> Tensor:
+        """Time-major flags of the caller's rows, cut to the batch's steps and in its order."""
+        resets = resets[: self.timeline.steps]
+        return resets if self.order is None else resets.index_select(1, self.order)
+
+    def pack(self, stream: Tensor) -> Tensor:
+        """A time-major stream of the caller's in the form of the batch's."""
+        return stream if self.spread is None else _packed(stream, self.spread)
 
     def sort_rows(self, state: Tensor) -> Tensor:
         """A caller's [B, S] state in the order of the batch."""
@@ -59,16 +64,11 @@ class Batch:
             return stream[self.timeline.lengths - 1, torch.arange(self.timeline.rows, device=stream.device)]
         if batch_sizes is None:
             return stream[0 if reverse else -1]
-        if stream.dim() == 2:
-            if reverse:
-                return stream[: self.timeline.rows]
-            starts = offsets(batch_sizes)
-            steps = (np.arange(self.timeline.rows)[:, None] < batch_sizes).sum(1) - 1
-            return stream.index_select(0, torch.from_numpy(starts[steps] + np.arange(self.timeline.rows)).to(stream.device))
         if reverse:
-            return stream[0]
+            return stream[: self.timeline.rows]
+        starts = offsets(batch_sizes)
         steps = (np.arange(self.timeline.rows)[:, None] < batch_sizes).sum(1) - 1
-        return stream[torch.from_numpy(steps).to(stream.device), torch.arange(self.timeline.rows, device=stream.device)]
+        return stream.index_select(0, torch.from_numpy(starts[steps] + np.arange(self.timeline.rows)).to(stream.device))
 
     def close_rows(self, values: Tensor) -> Tensor:
         """One value [B, D] per row in the caller's form."""
@@ -78,9 +78,10 @@ class Batch:
         """A stream over time in the caller's form."""
         if self.packed is not None:
             return PackedSequence(stream, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
-        if self.padded_to != self.timeline.steps:
-            stream = torch.cat([stream, stream.new_zeros(self.padded_to - self.timeline.steps, *stream.shape[1:])])
-        stream = self.restore_rows(stream, 1)
+        if self.spread is not None:
+            rows = self.timeline.rows
+            padded = stream.new_zeros(self.padded_to * rows, stream.shape[-1]).index_copy_(0, self.spread, stream)
+            stream = padded.view(self.padded_to, rows, stream.shape[-1])
         if not self.batched:
             return stream.squeeze(1)
         return stream.transpose(0, 1) if self.batch_first else stream
@@ -104,7 +105,7 @@ def open_batch(
     resets: Tensor | None = None,
     captured: bool = False,
 ) -> Batch:
-    """Check the streams and bring them to time-major form, longest row first where rows have lengths and no graph is ``captured``."""
+    """Check the streams and bring them to time-major form; packed, longest row first, where rows have lengths and no graph is ``captured``."""
     streams = (stream, *_extras(form, extras))
     if isinstance(stream, PackedSequence):
         if lengths is not None:
@@ -117,7 +118,7 @@ def open_batch(
             if captured and isinstance(found, Tensor):
                 batch.timeline.lengths = found
             else:
-                batch = sort_by_length(form.who, batch, found)
+                batch = pack_by_length(form.who, batch, found)
     if resets is not None:
         batch.timeline.resets = _resets(form, batch, resets)
     return batch
@@ -219,8 +220,8 @@ def _lengths(form: Form, batch: Batch, lengths: Lengths) -> Tensor | NDArray[Any
     return values
 
 
-def sort_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Batch:
-    """The same batch with its longest row first and no step beyond it.
+def pack_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Batch:
+    """The same batch as packed streams without padding, longest row first; as it is where no row ends early.
 
     Raises: ShapeError where a length is no step of the batch.
     """
@@ -234,15 +235,19 @@ def sort_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Ba
     order = np.argsort(-found, kind="stable")
     steps = int(found.max())
     batch_sizes = (found[:, None] > np.arange(steps)).sum(0)
-    device = batch.streams[0].device
-    streams = tuple(stream[:steps] for stream in batch.streams)
-    places = rank = None
-    if (order != np.arange(len(order))).any():
-        places = torch.from_numpy(order).to(device)
-        rank = torch.from_numpy(np.argsort(order)).to(device)
-        streams = tuple(stream.index_select(1, places) for stream in streams)
+    at, row = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
+    spread, places, rank = (torch.from_numpy(own).to(batch.streams[0].device) for own in (at * len(order) + order[row], order, np.argsort(order)))
+    streams = tuple(_packed(stream, spread) for stream in batch.streams)
     timeline = Timeline(steps, batch.timeline.rows, batch_sizes)
-    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, places, rank)
+    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, places, rank, spread=spread)
+
+
+def _packed(stream: Tensor, spread: Tensor) -> Tensor:
+    """Rows [N, D] of a stream [T, B, D], which may lie in memory row by row; spread: t B + b of each."""
+    steps, rows, _ = stream.shape
+    if not stream.is_contiguous() and stream.transpose(0, 1).is_contiguous():
+        stream, spread = stream.transpose(0, 1), spread % rows * steps + spread // rows
+    return stream.flatten(0, 1).index_select(0, spread)
 
 
 def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
@@ -259,4 +264,4 @@ def _resets(form: Form, batch: Batch, resets: Tensor) -> Tensor:
         raise ShapeError(f"{form.who}: resets must be {name} = {wanted}, got {list(resets.shape)}; one flag per step and row")
     major = resets.transpose(0, 1) if name == "[B, T]" else resets
     # A copy: the caller may write to the tensor before the gradient is taken.
-    return batch.sort_stream(major.to(batch.streams[0].device)).clone()
+    return batch.sort_resets(major.to(batch.streams[0].device)).clone()

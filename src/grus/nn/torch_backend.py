@@ -24,8 +24,6 @@ from grus.nn.plan import OUTPUT, Plan
 
 def run(request: Pass, kernels: bool = True) -> Result:
     """Run one pass, by a kernel of PyTorch's where one fits, unless ``kernels`` is False."""
-    if request.timeline.batch_sizes is not None and request.inputs[0].dim() == 3:
-        return _run_padded(request, kernels)
     kernel = library.kernel_for(request.plan) if kernels and _takes_kernel(request) else None
     if kernel is not None:
         return library.run(request, kernel)
@@ -47,34 +45,6 @@ def _takes_kernel(request: Pass) -> bool:
     if not plain or device not in ("cpu", "cuda") or torch.compiler.is_compiling() or watch.in_transform():
         return False
     return device == "cuda" or not torch.is_autocast_enabled("cpu")
-
-
-def _run_padded(request: Pass, kernels: bool) -> Result:
-    """Pack a padded batch, run it, and spread the result over zeros: padding takes no part, so what it holds cannot spread."""
-    timeline, like = request.timeline, request.inputs[0]
-    assert timeline.batch_sizes is not None
-    counts = torch.from_numpy(timeline.batch_sizes).to(like.device)
-    active = torch.arange(timeline.rows, device=like.device) < counts[:, None]
-    packed = Pass(
-        request.plan,
-        timeline,
-        tuple(stream[: len(counts)][active] for stream in request.inputs),
-        request.tensors,
-        request.states,
-        request.restart,
-        request.reverse,
-        request.memory,
-        request.gates,
-        request.sequence,
-    )
-    result = run(packed, kernels)
-
-    def spread(values: Tensor) -> Tensor:
-        zeros = values.new_zeros(len(counts), timeline.rows, values.shape[-1])
-        return zeros.masked_scatter(active[:, :, None], values)
-
-    output = None if result.output is None else spread(result.output)
-    return Result(output, result.states, tuple(spread(gate) for gate in result.gates))
 
 
 class _Loop:
