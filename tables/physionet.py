@@ -17,6 +17,7 @@ from grus.evaluation.sequence_baselines import SequenceBaseline
 from grus.evaluation.sequence_judging import judge_baselines
 from grus.evaluation.summary_baselines import GradientBoosting
 from grus.models import SequenceSettings
+from grus.tasks.sequence_learning import Additions
 from grus.tasks.sequence_model import Reading
 from grus.training import TrainingSettings
 from tables.classified import Recipe
@@ -27,9 +28,10 @@ FOLDS, AUC, FIRST = 5, "AUC", "AUC, fold 1"
 COLUMNS = SequenceColumns(id="RecordID", time="Time", variable="Parameter", value="Value", label="In-hospital_death")
 ABSENT = {"Height": -1.0, "Weight": -1.0, "Gender": -1.0}
 RECIPE = Recipe(
-    SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, dropout=0.4, input_dropout=0.2),
-    TrainingSettings(epochs=12, batch_size=16, learning_rate=1e-3, weight_decay=0.01, patience=4, threads=1),
-    reading=Reading(missing="gru_d", scaling="quantile"),
+    SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, dropout=0.4),
+    TrainingSettings(epochs=24, batch_size=16, learning_rate=1e-3, weight_decay=0.01, patience=None, threads=1),
+    Additions(value_dropout=0.25, channel_dropout=0.15),
+    Reading(missing="gru_d", scaling="quantile"),
     members=3,
 )
 
@@ -52,14 +54,16 @@ def read(records: Path, outcomes: Path) -> Sequences:
 
 
 def cut(stays: Sequences) -> tuple[SequenceSplit, ...]:
-    """Five folds, deaths by their share; a tenth of what is left for training chooses the epoch."""
-    return folds(stays, FOLDS, validation=0.1, seed=0)
+    """Five folds, deaths by their share."""
+    return folds(stays, FOLDS, seed=0)
 
 
 def ways(recipe: Recipe) -> dict[str, Recipe]:
-    """The network, and two of the same size that are told nothing of what is missing."""
+    """The network, and two of the same size that are told nothing of what is missing, and so have nothing to hide."""
     plain = recipe.model.model_copy(update={"cell": "gru", "missing_aware": False})
-    others = {f"GRU-{how}": replace(recipe, model=plain, reading=replace(recipe.reading, missing=how)) for how in ("mean", "forward")}
+    others = {
+        f"GRU-{how}": replace(recipe, model=plain, additions=Additions(), reading=replace(recipe.reading, missing=how)) for how in ("mean", "forward")
+    }
     return {"GRU-D": recipe, **others}
 
 
@@ -77,16 +81,16 @@ def once(stays: Sequences, parts: Sequence[SequenceSplit], recipe: Recipe, seed:
     """The mean over the folds, each of which has networks of its own, and the first fold."""
     found: list[float] = []
     for part in parts:
-        learnt, held, test = (stays.rows(rows) for rows in (part.train, part.validation, part.test))
-        found.append(area(test, recipe.train(learnt, held, seed).predict(test)))
+        learnt, test = stays.rows(part.train), stays.rows(part.test)
+        found.append(area(test, recipe.train(learnt, None, seed).predict(test)))
     return {AUC: float(np.mean(found)), FIRST: found[0]}
 
 
 def boosted(stays: Sequences, parts: Sequence[SequenceSplit], baseline: SequenceBaseline) -> Figures:
-    """The baseline, which learns from the validation part too."""
+    """The baseline, of the same folds."""
     found: list[float] = []
     for part in parts:
-        learnt, test = stays.rows(np.union1d(part.train, part.validation)), stays.rows(part.test)
+        learnt, test = stays.rows(part.train), stays.rows(part.test)
         (judged,) = judge_baselines([baseline], learnt, test)
         assert judged.predicted is not None, judged.failure
         found.append(area(test, judged.predicted))
@@ -103,15 +107,18 @@ TABLE = Table(
     name="physionet",
     title="PhysioNet 2012 set-a, death in hospital after 48 hours in intensive care",
     protocol=(
-        "4000 stays, 554 deaths; five folds, drawn with seed 0, deaths by their share, and a tenth of what is left for training chooses the epoch.\n"
-        "A step is an hour in which something was measured, of 40 channels. The figure is the mean of the folds' AUC. GRU-mean and GRU-forward have\n"
-        "the same settings, are given the mean or the last value for what is missing, and nothing else. Che 2018 had other folds and steps."
+        "4000 stays, 554 deaths; five folds, drawn with seed 0, deaths by their share; for a number of epochs that was set beforehand. A step is an\n"
+        "hour in which something was measured, of 40 channels. The figure is the mean of the folds' AUC. GRU-mean and GRU-forward have the same\n"
+        "settings, are given the mean or the last value for what is missing, and nothing else, so none of it is hidden in training. Che 2018 had\n"
+        "other folds and steps."
     ),
     chosen=(
-        "The mean of three networks. By four folds of the first fold's training part, which the other folds test on, one GRU-D had 0.814 with the\n"
-        "mean and the largest of its states, 0.830 with the last, 0.839 with that and batches of 16 for 64 (0.821 to 0.834 with other sizes, rates\n"
-        "and dropouts), three had 0.837 so, and 0.845 with channels scaled by rank, which was taken; gradient boosting had 0.840. The stays that\n"
-        "the first fold tests on had no part in it. The other two have GRU-D's settings. Each fold was tested once for each of the three."
+        "The mean of three networks. By four folds of the first fold's training part, which the other folds test on, the largest of some twenty\n"
+        "settings had 0.845 with three networks whose epoch a validation part chose. All of the part for a set number of epochs, 8: 0.845 too;\n"
+        "with a quarter of the values and 15 % of the channels hidden anew each time, 18 epochs: 0.849; without dropout of the inputs 0.850; with\n"
+        "24 epochs and that dropout 0.851; one network of 12 to 24 epochs with 40 or 50 % hidden had 0.841 to 0.846. Taken: 24 epochs, no dropout\n"
+        "of the inputs. The stays that the first fold tests on had no part in it. The other two have GRU-D's settings. The folds were tested twice\n"
+        "for each of the three: with the epoch chosen and nothing hidden GRU-D had 0.842 (0.843 of the first fold)."
     ),
     files=(RECORDS, OUTCOMES),
     metrics=(AUC, FIRST),

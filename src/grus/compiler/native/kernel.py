@@ -33,6 +33,7 @@ from grus.compiler.program import SCALAR, reachable
 from grus.compiler.schedule import Group, Phase
 
 CACHE_LINE = 64
+LEAST_SUMS = 6  # rows of a tile of one panel, so that its sums do not wait for one another
 
 
 def emit_kernel(module: ir.Module, name: str, spec: Spec, dtype: str, target: Target) -> None:
@@ -253,9 +254,17 @@ class Kernel:
     def _sweep(self, phase: Phase, tile: Tile, rows: tuple[Value, Value], start: Value, stop: Value) -> None:
         """Every panel over every row tile; the panel is the outer loop, so that it stays in the cache nearest the core.
 
-        The last place of a tile that is wider than what is left overlaps the one before it, which computes the same again.
+        Where a tile is wider than what is left, that is done panel by panel; tiles of few rows, whose sums would wait for one another, overlap
+        the place before instead, and compute the same again.
         """
+        if tile.panels > 1 and tile.rows >= LEAST_SUMS:
+            whole = self.b.add(start, self.b.mul(self.b.sdiv(self.b.sub(stop, start), I64(tile.panels)), I64(tile.panels)))
+            self._sweep_panels(phase, tile, rows, start, whole)
+            self._sweep_panels(phase, Tile(tile.rows, 1), rows, whole, stop)
+        else:
+            self._sweep_panels(phase, tile, rows, start, stop)
 
+    def _sweep_panels(self, phase: Phase, tile: Tile, rows: tuple[Value, Value], start: Value, stop: Value) -> None:
         last = self.b.sub(stop, I64(tile.panels))
         together = max(1, CACHE_LINE // (self.e.lanes * self.e.size * tile.panels)) * tile.panels  # a line is read and written at once
 

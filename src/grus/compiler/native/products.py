@@ -188,7 +188,12 @@ class _Outer:
             self._pack_left(unit, units)
 
             def at_panel(panel: Value, _: list[Value]) -> None:
-                e.loop(0, groups, 1, lambda group, _: self._tile(group, panel, unit, units))
+                left = b.sub(f["right_units"], b.mul(panel, I64(self.width)))
+                with b.if_else(b.icmp_signed(">", left, I64(self.width - self.lanes)), likely=True) as (wide, narrow):
+                    with wide:
+                        e.loop(0, groups, 1, lambda group, _: self._tile(group, panel, unit, units, self.panels))
+                    with narrow:  # what is right of the last unit is no work
+                        e.loop(0, groups, 1, lambda group, _: self._tile(group, panel, unit, units, self.panels - 1))
 
             e.loop(0, f.ceil(f["right_units"], self.width), 1, at_panel)
 
@@ -248,8 +253,9 @@ class _Outer:
 
         e.loop(0, units, self.lanes, at_vector)
 
-    def _tile(self, group: Value, panel: Value, unit: Value, units: Value) -> None:
-        e, b, high, panels, lanes = self.e, self.b, self.high, self.panels, self.lanes
+    def _tile(self, group: Value, panel: Value, unit: Value, units: Value, panels: int) -> None:
+        """The first so many vectors of a panel."""
+        e, b, high, lanes = self.e, self.b, self.high, self.lanes
         at_left = e.at(self.left_room, b.mul(group, I64(high)))
         at_right = e.at(self.right_room, b.mul(panel, I64(self.width * CHUNK)))
 
@@ -277,7 +283,7 @@ class _Outer:
     def _add_to_target(self, row: Value, panel: Value, sums: list[Value]) -> None:
         e, b = self.e, self.b
         start = b.mul(panel, I64(self.width))
-        places = [b.add(start, I64(p * self.lanes)) for p in range(self.panels)]
+        places = [b.add(start, I64(p * self.lanes)) for p in range(len(sums))]
         whole = b.icmp_signed("<=", b.add(start, I64(self.width)), self.f["right_units"])
         with b.if_else(whole, likely=True) as (all_there, some_there):
             with all_there:
