@@ -45,8 +45,10 @@ class Clip:
             clipped = left < norm
         limits = [limit for limit in (self._limit(left, remember), self._norm) if limit is not None]
         if limits:
-            clip_grads_with_norm_(weights, min(limits), left)
-            clipped = clipped | (left > min(limits))
+            limit = min(limits)
+            if norm.device.type != "cpu" or bool(limit / (left + 1e-6) < 1):  # PyTorch multiplies by that, or by 1, which is spared where it is known
+                clip_grads_with_norm_(weights, limit, left)
+            clipped = clipped | (left > limit)
         return norm, clipped
 
     def _limit(self, norm: Tensor, remember: bool) -> float | None:
