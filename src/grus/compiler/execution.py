@@ -32,7 +32,7 @@ class Walk:
     @staticmethod
     def of(table: NDArray[np.int64]) -> Walk:
         table = np.ascontiguousarray(table)
-        return Walk(table, address(table), int(table[:, 0].max()) if len(table) else 0)
+        return Walk(table, address(table), int(max(table[0, 0], table[-1, 0])) if len(table) else 0)  # rows only grow, or only become fewer
 
 
 class Sizes:

@@ -74,9 +74,21 @@ class Segment:
 
     low: int
     high: int
-    forward: Walk
-    backward: Walk
-    blocks: Walk
+    steps: Steps
+    cut: slice
+    slots: str  # how states stand in the forward table
+
+    @cached_property
+    def forward(self) -> Walk:
+        return Walk.of(self.steps.table(self.cut, self.slots))
+
+    @cached_property
+    def backward(self) -> Walk:
+        return Walk.of(self.steps.table(self.cut, "swap", backward=True))
+
+    @cached_property
+    def blocks(self) -> Walk:
+        return Walk.of(block_table(self.low, self.high, BLOCK_ROWS))
 
 
 class Run(ABC):
@@ -128,15 +140,7 @@ class Run(ABC):
             rows = self._rows_within(FORWARD_BYTES, self.programs.prologue(self.mode))
         else:
             rows = self._rows_within(BACKWARD_BYTES, self.programs.loop_backward(self.mode))
-        return [
-            Segment(
-                *steps.span(cut),
-                Walk.of(steps.table(cut, slots)),
-                Walk.of(steps.table(cut, "swap", backward=True)),
-                Walk.of(block_table(*steps.span(cut), BLOCK_ROWS)),
-            )
-            for cut in steps.segments(rows)
-        ]
+        return [Segment(*steps.span(cut), steps, cut, slots) for cut in steps.segments(rows)]
 
     @property
     def checkpoint_rows(self) -> int:

@@ -78,8 +78,8 @@ class Steps:
 
     def span(self, segment: slice) -> tuple[int, int]:
         """The packed rows [low, high) of a segment of the order."""
-        steps = self.order[segment]
-        return int(self.starts[steps.min()]), int(self.starts[steps.max() + 1])
+        first, last = self.order[segment.start], self.order[segment.stop - 1]
+        return int(self.starts[min(first, last)]), int(self.starts[max(first, last) + 1])
 
     def segments(self, rows: int) -> list[slice]:
         """The order cut into runs of about ``rows`` packed rows."""
