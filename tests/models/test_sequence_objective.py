@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,31 +81,36 @@ def test_words_become_unknown_and_padding_stays() -> None:
     assert (drop_words(batch, 1.0).values <= 1).all()
 
 
-@pytest.mark.parametrize("elapsed", [False, True])
-@pytest.mark.parametrize("timed", [False, True])
-def test_hidden_values_are_read_as_values_that_were_not_measured(timed: bool, elapsed: bool) -> None:
+@pytest.mark.parametrize("scaling", ["standard", "quantile", "none"])
+@pytest.mark.parametrize("gaps", ["steps", "whole", "bursts"])
+def test_hidden_values_are_read_as_values_that_were_not_measured(gaps: str, scaling: str) -> None:
     """Beside the same sequences without those values, prepared anew in the same units."""
-    if elapsed and not timed:
-        return
     draw = np.random.default_rng(0)
     whole = [np.where(draw.random((steps, 3)) < 0.5, draw.normal(3, 2, (steps, 3)), np.nan).astype(np.float32) for steps in (9, 4, 1, 6)]
-    times = tuple(np.cumsum(draw.integers(1, 5, len(values))).astype(np.float64) for values in whole) if timed else None
+    times = None if gaps == "steps" else tuple(np.cumsum(draw.integers(1, 5, len(values))).astype(np.float64) for values in whole)
+    if gaps == "bursts":  # far from one another, of short times that a sum in 32 bits would lose
+        times = tuple(np.cumsum(np.where(np.arange(len(values)) == 5, 1e7, draw.exponential(1, len(values)))) for values in whole)
     ids, names = ("a", "b", "c", "d"), ("x", "y", "z")
-    scaling = SequenceScaling.fit(Sequences(tuple(whole), names, ids, times=times), "standard")
+    units = replace(SequenceScaling.fit(Sequences(tuple(whole), names, ids, times=times), scaling), interval=1.0)
 
     def read(values: list[np.ndarray]) -> SequenceBatch:
-        inputs = prepare(Sequences(tuple(values), names, ids, times=times), scaling, "gru_d", elapsed=elapsed)
+        inputs = prepare(Sequences(tuple(values), names, ids, times=times), units, "gru_d")
         return SequenceBatch.of(SequenceBatches(inputs).batch(range(4)))
 
     given = read(whole)
     kept = kept_values(given, 0.4, 0.3)
-    kept[..., 3:] = True  # the time since the step before is no measurement that a table can leave out
     found = hide(given, kept)
-    expected = read([np.where(kept[row, : len(values), :3].numpy(), values, np.nan) for row, values in enumerate(whole)])
+    expected = read([np.where(kept[row, : len(values)].numpy(), values, np.nan) for row, values in enumerate(whole)])
     assert not torch.equal(given.mask, expected.mask)  # pyright: ignore[reportArgumentType]
     for row, length in enumerate(given.lengths.tolist()):
         for name in ("values", "mask", "delta"):
             torch.testing.assert_close(getattr(found, name)[row, :length], getattr(expected, name)[row, :length])
+
+
+def test_hiding_needs_what_was_measured() -> None:
+    batch = made(NUMBERS)
+    with pytest.raises(OptionError, match="hide: mask, delta and mean must be given, got a batch without"):
+        hide(batch, torch.ones(batch.values.shape, dtype=torch.bool))
 
 
 def test_values_and_channels_are_hidden_as_often_as_asked() -> None:

@@ -311,6 +311,15 @@ REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
         "Additions: value_dropout must be 0 for a cell that does not read what was measured, got 0.2",
         {"additions": Additions(value_dropout=0.2)},
     ),
+    "hidden values with the time gone by": (
+        OptionError,
+        "Additions: channel_dropout must be 0 with elapsed=True, .* got 0.1; leave one of the two out",
+        {
+            "additions": Additions(channel_dropout=0.1),
+            "settings": design(cell="gru_d", missing_aware=True),
+            "reading": Reading("gru_d", elapsed=True),
+        },
+    ),
     "mix-up without what was measured": (
         OptionError,
         "Additions: mix_up must be 0 for a cell that reads what was measured, got 0.2",

@@ -116,7 +116,7 @@ class SequenceObjective:
         for name in ("value_dropout", "channel_dropout"):
             if getattr(self, name) and batch.mask is None:
                 must = "0 for a cell that does not read what was measured"
-                raise OptionError(f"SequenceObjective: {name} must be {must}, got {getattr(self, name)}; leave it out.")
+                raise OptionError(f"SequenceObjective: {name} must be {must}, got {getattr(self, name)}; leave it out, or take one such as gru_d.")
         if self.mix_up and (tokens or batch.mask is not None):
             what = "tokens" if tokens else "a cell that reads what was measured"
             raise OptionError(f"SequenceObjective: mix_up must be 0 for {what}, got {self.mix_up}; leave it out.")
@@ -139,14 +139,15 @@ def kept_values(batch: SequenceBatch, value_dropout: float, channel_dropout: flo
 
 
 def hide(batch: SequenceBatch, kept: Tensor) -> SequenceBatch:
-    """The sequences as if only what is kept of their values had been measured.
+    """The sequences as if only what is kept of their values had been measured, in the units they were read in.
 
         m'_t = m_t kept_t
         x'_t = x_l,  δ'_t = s_t − s_p    l: the last step up to t, p: the last step before t, or the first one, that m' says was measured
 
-    Where m' has no step up to t, x'_t is the channel's mean. The times s are told by δ: s_t − s_{t−1} = δ_t − (1 − m_{t−1}) δ_{t−1}, of any channel.
+    Where m' has no step up to t, x'_t is the channel's mean. The times s are told by δ: s_t − s_{t−1} = δ_t − (1 − m_{t−1}) δ_{t−1} of any channel.
 
     Shapes: kept [B, T, C] bool.
+    Numerics: times in float64, each difference from the channel that was measured last, so that δ' is as exact as δ.
     Raises: OptionError for a batch that does not say what was measured.
     Source: values: Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008; channels: Neverova et al., ModDrop,
     2015, arXiv:1501.00102; of what GRU-D reads, Che et al. 2018.
@@ -154,16 +155,17 @@ def hide(batch: SequenceBatch, kept: Tensor) -> SequenceBatch:
     mask, delta, mean = batch.mask, batch.delta, batch.mean
     if mask is None or delta is None or mean is None:
         raise OptionError("hide: mask, delta and mean must be given, got a batch without; prepare it with missing='gru_d'.")
-    gaps = torch.zeros_like(delta[..., 0])
-    gaps[:, 1:] = delta[:, 1:, 0] - (1 - mask[:, :-1, 0]) * delta[:, :-1, 0]
-    clock = gaps.cumsum(1).unsqueeze(-1).expand_as(delta)
+    carried = ((1 - mask) * delta)[:, :-1].double()
+    nearest = carried.argmin(-1, keepdim=True)
+    gaps = delta[:, 1:].double().gather(-1, nearest) - carried.gather(-1, nearest)
+    clock = torch.cat([gaps.new_zeros(len(gaps), 1, 1), gaps.cumsum(1)], 1).expand_as(delta)
     left = mask * kept
     numbers = torch.arange(mask.shape[1], device=mask.device).view(-1, 1).expand_as(mask)
     last = torch.where(left > 0, numbers, -1).cummax(1).values
     before = last.roll(1, 1).clamp(min=0)
     before[:, 0] = 0
     values = torch.where(last < 0, mean, batch.values.gather(1, last.clamp(min=0)))
-    return batch._replace(values=values, mask=left, delta=clock - clock.gather(1, before))
+    return batch._replace(values=values, mask=left, delta=(clock - clock.gather(1, before)).to(delta.dtype))
 
 
 def partners(batch: SequenceBatch, alpha: float) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
     """The fastest ``memory`` with which a training step of these layers, on T steps of B rows each, stays within the budget.
 
     Counted are what every layer keeps for its gradient, its output, a layer's gradients over time, and tables of the steps; not weights, the
-    input, and work buffers of a few MB.
+    input, or in its place the copy without padding that a layer makes where rows have lengths, masks of recurrent dropout for such rows, and
+    work buffers of a few MB.
 
     Units: max_memory_gb in 10^9 bytes.
     Raises: OptionError where even "checkpoint" needs more; BackendError for a layer that does not run on the compiled kernels.

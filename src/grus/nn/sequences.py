@@ -28,7 +28,7 @@ INTEGERS = frozenset((torch.uint8, torch.int8, torch.int16, torch.int32, torch.i
 
 @dataclass(slots=True)
 class Batch:
-    """Time-major streams with their timeline, and how to give results the caller's form."""
+    """Time-major streams, packed where rows end early, with their timeline, and how to give results the caller's form."""
 
     streams: tuple[Tensor, ...]
     timeline: Timeline
@@ -80,7 +80,7 @@ class Batch:
             return PackedSequence(stream, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
         if self.spread is not None:
             rows = self.timeline.rows
-            padded = stream.new_zeros(self.padded_to * rows, stream.shape[-1]).index_copy_(0, self.spread, stream)
+            padded = stream.new_zeros(self.padded_to * rows, stream.shape[-1]).index_put_((self.spread,), stream)
             stream = padded.view(self.padded_to, rows, stream.shape[-1])
         if not self.batched:
             return stream.squeeze(1)
@@ -235,11 +235,15 @@ def pack_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Ba
     order = np.argsort(-found, kind="stable")
     steps = int(found.max())
     batch_sizes = (found[:, None] > np.arange(steps)).sum(0)
-    at, row = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
-    spread, places, rank = (torch.from_numpy(own).to(batch.streams[0].device) for own in (at * len(order) + order[row], order, np.argsort(order)))
+    device = batch.streams[0].device
+    at, place = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
+    spread = torch.from_numpy(at * len(order) + order[place]).to(device)
+    by_length = places = None
+    if (order != np.arange(len(order))).any():
+        by_length, places = (torch.from_numpy(own).to(device) for own in (order, np.argsort(order)))
     streams = tuple(_packed(stream, spread) for stream in batch.streams)
     timeline = Timeline(steps, batch.timeline.rows, batch_sizes)
-    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, places, rank, spread=spread)
+    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, by_length, places, spread=spread)
 
 
 def _packed(stream: Tensor, spread: Tensor) -> Tensor:

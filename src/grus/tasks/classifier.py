@@ -55,7 +55,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     n_networks: trained one after the other, with seeds that follow one another; their mean probability counts.
     random_state: decides every random draw; None draws a seed, which ``seed_`` records.
     model, reading, training, additions: further settings by name, of ``SequenceSettings``, ``Reading`` (tokenizer_options, elapsed),
-        ``TrainingSettings`` and ``Additions`` (word_dropout, value_dropout, mix_up, adversarial, teachers).
+        ``TrainingSettings`` and ``Additions`` (word_dropout, value_dropout, channel_dropout, mix_up, adversarial, teachers).
     verbose: 0 is silent, 1 draws a progress bar on stderr.
 
     Learnt: classes_ (of labels 0 … K − 1, or their names), n_features_in_ (columns of a table, else channels; texts have none), model_, history_ (of

@@ -83,6 +83,15 @@ class Additions(BaseModel):
             if wrong:
                 raise OptionError(f"Additions: {name} must be {what}, got {getattr(self, name):g}; leave it out.")
 
+    def check_elapsed(self, elapsed: bool) -> None:
+        """Raises: OptionError where measurements are hidden and one of them would be the time that has gone by."""
+        for name in ("value_dropout", "channel_dropout"):
+            if elapsed and getattr(self, name):
+                raise OptionError(
+                    f"Additions: {name} must be 0 with elapsed=True, as the time since the step before is no measurement that can be missing, got "
+                    f"{getattr(self, name):g}; leave one of the two out."
+                )
+
     def _is_given(self, name: str) -> bool:
         return getattr(self, name) != Additions.model_fields[name].default
 

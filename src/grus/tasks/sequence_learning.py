@@ -141,6 +141,7 @@ def _prepare(
     asked = check_training(learnt, settings, training, additions, teachers)
     if isinstance(learnt, Sequences):
         check_missing(reading.missing, settings)
+        additions.check_elapsed(reading.elapsed)
     if start is None:
         reader, findings = fit_reader(learnt, reading)
     else:
@@ -163,7 +164,9 @@ def _prepare(
             network = _goes_on(start, settings)
     batches, loss = SequenceBatches(inputs), _checked_weights(weights[0], len(learnt))
     soft = _soft(asked, learnt, reader, additions.distillation_temperature)
-    extra = b"" if additions.objective == SequenceObjective() else repr(additions.objective).encode()
+    usual = vars(SequenceObjective())
+    changed = {name: value for name, value in vars(additions.objective).items() if value != usual[name]}
+    extra = repr(changed).encode() if changed else b""
     source = SequenceSource(batches, training.batch_size, weights=loss, soft=soft, extra=extra)
     if training.max_memory_gb is not None:
         with seeded(training.seed):  # on the longest sequence, in as many rows as a batch has

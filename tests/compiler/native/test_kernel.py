@@ -94,7 +94,7 @@ class Door:
 
 
 @pytest.mark.parametrize("target", [name for name in targets.NAMES if targets.get(name).runnable])
-@pytest.mark.parametrize(("rows", "units"), [(1, 1), (7, 5), (13, 16), (3, 70)])
+@pytest.mark.parametrize(("rows", "units"), [(1, 1), (7, 5), (13, 16), (3, 70), (13, 70)])
 def test_kernel_runs_its_steps(rows: int, units: int, target: str) -> None:
     door = Door(rows, units, target=target)
     door.function.run(door.arguments())
@@ -115,9 +115,11 @@ def test_kernel_touches_only_the_rows_it_is_called_for() -> None:
     assert np.isnan(part.scratch[[0, 1, 2, 7, 8, 9, 10]]).all()
 
 
+@pytest.mark.parametrize("units", [5, 33, 70])
+@pytest.mark.parametrize("rows", [2, 13])
 @pytest.mark.parametrize("count", [2, 3])
-def test_calls_that_share_the_panels_give_the_same_bits(count: int) -> None:
-    alone, shared = Door(2, 70, steps=40), Door(2, 70, steps=40)
+def test_calls_that_share_the_panels_give_the_same_bits(count: int, rows: int, units: int) -> None:
+    alone, shared = Door(rows, units, steps=40), Door(rows, units, steps=40)
     alone.function.run(alone.arguments())
     calls = [shared.arguments(unit_index=index, unit_count=count) for index in range(count)]
     with ThreadPoolExecutor(count) as pool:

@@ -284,15 +284,22 @@ class _Outer:
         e, b = self.e, self.b
         start = b.mul(panel, I64(self.width))
         places = [b.add(start, I64(p * self.lanes)) for p in range(len(sums))]
+
+        def add_existing() -> None:
+            for at, value in zip(places, sums, strict=True):
+                left = b.sub(self.f["right_units"], at)
+                _store_part(e, b.fadd(_load_part(e, row, at, left), value), row, at, left)
+
+        if len(sums) < self.panels:  # the last vector
+            add_existing()
+            return
         whole = b.icmp_signed("<=", b.add(start, I64(self.width)), self.f["right_units"])
         with b.if_else(whole, likely=True) as (all_there, some_there):
             with all_there:
                 for at, value in zip(places, sums, strict=True):
                     e.store(b.fadd(e.load(row, at), value), row, at)
             with some_there:
-                for at, value in zip(places, sums, strict=True):
-                    left = b.sub(self.f["right_units"], at)
-                    _store_part(e, b.fadd(_load_part(e, row, at, left), value), row, at, left)
+                add_existing()
 
 
 def _emit_column_sum(module: ir.Module, dtype: str, lanes: int) -> None:
