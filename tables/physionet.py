@@ -26,6 +26,7 @@ from tables.table import Figures, Row, Table, over_seeds
 RECORDS, OUTCOMES = "physionet2012/set-a.zip", "physionet2012/outcomes-a.txt.gz"
 FOLDS, AUC, FIRST = 5, "AUC", "AUC, fold 1"
 COLUMNS = SequenceColumns(id="RecordID", time="Time", variable="Parameter", value="Value", label="In-hospital_death")
+PLAIN_EPOCHS = 12
 ABSENT = {"Height": -1.0, "Weight": -1.0, "Gender": -1.0}
 RECIPE = Recipe(
     SequenceSettings(cell="gru_d", missing_aware=True, hidden_size=64, dropout=0.4),
@@ -59,10 +60,12 @@ def cut(stays: Sequences) -> tuple[SequenceSplit, ...]:
 
 
 def ways(recipe: Recipe) -> dict[str, Recipe]:
-    """The network, and two of the same size that are told nothing of what is missing, and so have nothing to hide."""
-    plain = recipe.model.model_copy(update={"cell": "gru", "missing_aware": False})
+    """The network, and two of the same size that are told nothing of what is missing, whose training was chosen for them."""
+    plain = recipe.model.model_copy(update={"cell": "gru", "missing_aware": False, "input_dropout": 0.2})
+    training = recipe.training.model_copy(update={"epochs": PLAIN_EPOCHS})
     others = {
-        f"GRU-{how}": replace(recipe, model=plain, additions=Additions(), reading=replace(recipe.reading, missing=how)) for how in ("mean", "forward")
+        f"GRU-{how}": replace(recipe, model=plain, training=training, additions=Additions(), reading=replace(recipe.reading, missing=how))
+        for how in ("mean", "forward")
     }
     return {"GRU-D": recipe, **others}
 
