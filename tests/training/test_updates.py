@@ -53,6 +53,19 @@ def test_clip_by_hand(rule: dict[str, Any], left: list[float], clipped: bool) ->
     np.testing.assert_allclose(weights[0].grad, left, rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [0.1, 1 - 3e-6, 1 - 5e-7, 1.0, 1 + 1e-6, 3.0])
+def test_clip_gives_pytorchs_bits_and_touches_nothing_below_the_limit(size: float) -> None:
+    gradient = [0.6 * size, -0.8 * size]
+    ours, theirs = weights_with(gradient), weights_with(gradient)
+    given = ours[0].grad
+    assert given is not None
+    before = given._version
+    Clip(settings(clip_norm=1.0))(ours)
+    nn.utils.clip_grad_norm_(theirs, 1.0)
+    torch.testing.assert_close(given, theirs[0].grad, rtol=0, atol=0)
+    assert (given._version == before) is (size < 1 - 2e-6)
+
+
 def test_clip_to_a_percentile_of_the_norms_so_far() -> None:
     """Norms 1, 3, 2 and 10 have the medians 1, 2, 2 and 2.5."""
     clip = Clip(settings(clip_norm=None, clip_percentile=50.0))
