@@ -15,13 +15,14 @@ from grus.compiler.program import Variable
 from grus.errors import OptionError
 from grus.models.settings import LayerSettings
 from grus.nn import Recurrent
+from grus.nn.sequences import Packing, Stream
 
 
 class Window(NamedTuple):
     """The past as the encoders read it: normalised, time first.
 
     Shapes: values [L, B, C], the target first; mask and delta [B, L, M]; mean [B, M]; padded [B, L], true outside of the series, or None
-    where no window reaches that far back; lengths [B], the steps of each sequence where they differ, of which RecurrentEncoder reads no more.
+    where no window reaches that far back; lengths [B], on the CPU, the steps of each sequence where they differ, for ``read`` and ``trace``.
     """
 
     values: Tensor
@@ -60,8 +61,20 @@ class RecurrentEncoder(nn.Module):
         self.layer = stack(settings, channels, "all" if sequence else "last", shown, bidirectional)
 
     def forward(self, window: Window) -> Encoded:
-        output, states = self.layer(window.values, inputs=self._inputs(window), lengths=window.lengths)
+        output, states = self.layer(window.values, inputs=self._inputs(window))
         return Encoded(output[-1], output, states, window.padded) if self.sequence else Encoded(output, None, states)
+
+    def read(self, window: Window) -> Stream:
+        """The last layer's output: of every step, packed where the window has lengths; or of the last step of each sequence alone.
+
+        Shapes: [L, B, D], or [N, D] in a PackedSequence; or [B, D].
+        """
+        values, inputs = window.values, self._inputs(window)
+        if window.lengths is None:
+            return self.layer(values, inputs=inputs)[0]
+        packing = Packing.of(window.lengths.numpy(), values.device)
+        packed = None if inputs is None else {name: packing.pack(stream) for name, stream in inputs.items()}
+        return self.layer(packing.pack(values), inputs=packed)[0]
 
     def trace(self, window: Window) -> dict[str, Tensor]:
         """The gates of the last layer at every step.

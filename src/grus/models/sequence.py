@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
+from torch.nn.utils.rnn import PackedSequence
 
 from grus.errors import DataError, DtypeError, OptionError, ShapeError
 from grus.models.convolution import Convolution
@@ -17,6 +18,7 @@ from grus.models.pooling import Pooling, real_steps
 from grus.models.sequence_batch import SequenceBatch
 from grus.models.sequence_settings import SequenceSettings, SequenceShape
 from grus.nn import Embedding
+from grus.nn.sequences import Packing, Stream
 
 EMBEDDED = 0.1  # embeddings start uniform within ± this, as in Merity, Keskar and Socher 2018
 
@@ -72,7 +74,13 @@ class SequenceNetwork(nn.Module):
         self.output = nn.Linear(self.pooling.size, shape.outputs)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        return self.judge(batch, self.embed(batch))
+        lengths, encoder = batch.lengths, self.encoder
+        if self.embedding is None or self.convolution is not None or not isinstance(encoder, RecurrentEncoder) or not _ragged(lengths):
+            return self.judge(batch, self.embed(batch))
+        self._check(batch)  # what follows is the same, and embeds no padding
+        tokens = Packing.of(lengths.numpy(), batch.values.device).pack(batch.values.t())
+        embedded = PackedSequence(self._vectors(self.embedding, tokens.data), *tokens[1:])
+        return self._said(self._pooled(encoder.layer(embedded)[0], lengths)[0])
 
     def embed(self, batch: SequenceBatch) -> Tensor:
         """What the layers read of each step: the embeddings of tokens, else the values.
@@ -82,14 +90,16 @@ class SequenceNetwork(nn.Module):
         self._check(batch)
         if self.embedding is None:
             return batch.values
-        found = self.embedding(batch.values.t()).transpose(0, 1)  # time first in memory, as the layers want it
+        return self._vectors(self.embedding, batch.values.t()).transpose(0, 1)  # time first in memory, as the layers want it
+
+    def _vectors(self, embedding: Embedding, tokens: Tensor) -> Tensor:
+        found = embedding(tokens)
         return layer_norm(found, found.shape[-1:]) if self.settings.embedding_norm else found
 
     def judge(self, batch: SequenceBatch, embedded: Tensor) -> Tensor:
         """What is said of sequences that are embedded: the result of the network."""
         window, lengths = self._window(batch, embedded)
-        output = self.output(self.dropout(self._pooled(window, lengths)[0]))
-        return output.to(torch.promote_types(output.dtype, torch.float32))
+        return self._said(self._pooled(self._read(window), lengths)[0])
 
     def probabilities(self, batch: SequenceBatch) -> Tensor:
         """Of each class, which sum to 1; or of each label, on its own.
@@ -112,23 +122,32 @@ class SequenceNetwork(nn.Module):
         with torch.no_grad():
             window, lengths = self._window(batch, self.embed(batch))
             gates = self.encoder.trace(window) if recurrent else {}
-            attention = self._pooled(window, lengths)[1] if self.pooling.kind == "attention" else None
+            attention = self._pooled(self._read(window), lengths)[1] if self.pooling.kind == "attention" else None
             return Trace(gates, attention, lengths)
 
     def _window(self, batch: SequenceBatch, embedded: Tensor) -> tuple[Window, Tensor]:
         values, lengths = embedded.transpose(0, 1), batch.lengths
         if self.convolution is not None:
             values, lengths = self.convolution(values, lengths)
-        ragged = bool((lengths < len(values)).any())
+        ragged = _ragged(lengths) or int(lengths[0]) < len(values)
         padded = ~real_steps(lengths, len(values), values.device).t() if ragged and self.settings.encoder == "transformer" else None
         none = values[:0]
         mask, delta = (none if given is None else given for given in (batch.mask, batch.delta))
         mean = none if batch.mean is None else batch.mean.expand(len(embedded), -1)
         return Window(values, mask, delta, mean, padded, lengths if ragged else None), lengths
 
-    def _pooled(self, window: Window, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        encoded = self.encoder(window)
-        return (encoded.last, None) if encoded.sequence is None else self.pooling(encoded.sequence, lengths)
+    def _read(self, window: Window) -> Stream:
+        return self.encoder.read(window) if isinstance(self.encoder, RecurrentEncoder) else self.encoder(window).sequence
+
+    def _pooled(self, read: Stream, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One vector of each sequence, and the weights where steps are pooled by attention."""
+        if isinstance(read, Tensor) and read.dim() == 2:
+            return read, None  # the layer gave no more than its last step
+        return self.pooling(read, lengths)
+
+    def _said(self, pooled: Tensor) -> Tensor:
+        output = self.output(self.dropout(pooled))
+        return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def _check(self, batch: SequenceBatch) -> None:
         """Raises: ShapeError, DtypeError, DataError."""
@@ -161,6 +180,10 @@ def build(settings: SequenceSettings, shape: SequenceShape, class_weights: Tenso
     Raises: OptionError where they do not fit.
     """
     return SequenceNetwork(settings, shape, class_weights)
+
+
+def _ragged(lengths: Tensor) -> bool:
+    return int(lengths.min()) < int(lengths.max())
 
 
 def _embedding(settings: SequenceSettings, shape: SequenceShape) -> Embedding:

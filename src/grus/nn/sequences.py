@@ -232,23 +232,47 @@ def pack_by_length(who: str, batch: Batch, lengths: Tensor | NDArray[Any]) -> Ba
         raise ShapeError(f"{who}: lengths must be between 1 and T = {batch.timeline.steps}, got {found[row]} in row {row}; leave empty rows out")
     if not len(found) or found.min() == batch.timeline.steps:
         return batch
-    order = np.argsort(-found, kind="stable")
-    steps = int(found.max())
-    batch_sizes = (found[:, None] > np.arange(steps)).sum(0)
-    device = batch.streams[0].device
-    at, place = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
-    spread = torch.from_numpy(at * len(order) + order[place]).to(device)
-    by_length = places = None
-    if (order != np.arange(len(order))).any():
+    packing = Packing.of(found, batch.streams[0].device)
+    streams = tuple(_packed(stream, packing.spread) for stream in batch.streams)
+    timeline = Timeline(len(packing.batch_sizes), batch.timeline.rows, packing.batch_sizes)
+    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, packing.order, packing.places, spread=packing.spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Where the steps of rows that end early stand in packed streams, longest row first.
+
+    Shapes: batch_sizes [T]; order, the caller's row at each sorted place, and places, its inverse, [B], None where the rows are sorted already;
+    spread [N], t B + row of each packed row in the caller's padded stream.
+    """
+
+    batch_sizes: NDArray[np.int64]
+    order: Tensor | None
+    places: Tensor | None
+    spread: Tensor
+
+    @staticmethod
+    def of(lengths: NDArray[np.int64], device: torch.device) -> Packing:
+        """Of rows of so many steps, each at least 1."""
+        order = np.argsort(-lengths, kind="stable")
+        batch_sizes = (lengths[:, None] > np.arange(int(lengths.max()))).sum(0)
+        at, place = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
+        spread = torch.from_numpy(at * len(order) + order[place]).to(device)
+        if (order == np.arange(len(order))).all():
+            return Packing(batch_sizes, None, None, spread)
         by_length, places = (torch.from_numpy(own).to(device) for own in (order, np.argsort(order)))
-    streams = tuple(_packed(stream, spread) for stream in batch.streams)
-    timeline = Timeline(steps, batch.timeline.rows, batch_sizes)
-    return Batch(streams, timeline, batch.padded_to, batch.batched, batch.batch_first, by_length, places, spread=spread)
+        return Packing(batch_sizes, by_length, places, spread)
+
+    def pack(self, stream: Tensor) -> PackedSequence:
+        """A stream [T, B, ...] of the caller's without its padding."""
+        steps, even = len(self.batch_sizes), self.batch_sizes[-1] == stream.shape[1]
+        data = stream[:steps].flatten(0, 1) if even else _packed(stream, self.spread)
+        return PackedSequence(data, torch.from_numpy(self.batch_sizes), self.order, self.places)
 
 
 def _packed(stream: Tensor, spread: Tensor) -> Tensor:
-    """Rows [N, D] of a stream [T, B, D], which may lie in memory row by row; spread: t B + b of each."""
-    steps, rows, _ = stream.shape
+    """Rows [N, ...] of a stream [T, B, ...], which may lie in memory row by row; spread: t B + b of each."""
+    steps, rows = stream.shape[:2]
     if not stream.is_contiguous() and stream.transpose(0, 1).is_contiguous():
         stream, spread = stream.transpose(0, 1), spread % rows * steps + spread // rows
     return stream.flatten(0, 1).index_select(0, spread)
