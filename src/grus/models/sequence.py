@@ -74,13 +74,14 @@ class SequenceNetwork(nn.Module):
         self.output = nn.Linear(self.pooling.size, shape.outputs)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        lengths, encoder = batch.lengths, self.encoder
-        if self.embedding is None or self.convolution is not None or not isinstance(encoder, RecurrentEncoder) or not _ragged(lengths):
+        encoder = self.encoder
+        if self.embedding is None or self.convolution is not None or not isinstance(encoder, RecurrentEncoder):
             return self.judge(batch, self.embed(batch))
-        self._check(batch)  # what follows is the same, and embeds no padding
-        tokens = Packing.of(lengths.numpy(), batch.values.device).pack(batch.values.t())
-        embedded = PackedSequence(self._vectors(self.embedding, tokens.data), *tokens[1:])
-        return self._said(self._pooled(encoder.layer(embedded)[0], lengths)[0])
+        self._check(batch)  # what follows is the same, with each token embedded once and no padding
+        packed = Packing.of(batch.lengths.numpy(), batch.values.device).pack(batch.values.t())
+        tokens, places = _distinct(packed.data, self.shape.vocabulary)
+        read, _ = encoder.layer(self._vectors(self.embedding, tokens), index=PackedSequence(places, *packed[1:]))
+        return self._said(self._pooled(read, batch.lengths)[0])
 
     def embed(self, batch: SequenceBatch) -> Tensor:
         """What the layers read of each step: the embeddings of tokens, else the values.
@@ -184,6 +185,13 @@ def build(settings: SequenceSettings, shape: SequenceShape, class_weights: Tenso
 
 def _ragged(lengths: Tensor) -> bool:
     return int(lengths.min()) < int(lengths.max())
+
+
+def _distinct(tokens: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """The tokens that there are, each once, and where among them each of those given is."""
+    there = torch.zeros(vocabulary, dtype=torch.bool, device=tokens.device)
+    there[tokens] = True
+    return there.nonzero().squeeze(1), (there.cumsum(0) - 1)[tokens]
 
 
 def _embedding(settings: SequenceSettings, shape: SequenceShape) -> Embedding:

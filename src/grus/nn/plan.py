@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from grus.compiler.hoist import Split, split
 from grus.compiler.layer import CompiledCell, compile_cell
 from grus.compiler.program import SCALAR, Program
 from grus.nn import portable
-from grus.nn.layout import Fused, Layout
+from grus.nn.layout import Fused, Layout, Plain
 
 OUTPUT = "output"
 NATIVE_DTYPES: Mapping[torch.dtype, str] = {torch.float32: "float32", torch.float64: "float64"}
@@ -81,6 +82,12 @@ class Plan:
         if self._split is None:
             self._split = split(self.program)
         return self._split
+
+    @cached_property
+    def recurrence(self) -> Plan:
+        """The plan of the recurrence alone: its inputs are what the other part makes, and inputs that the recurrence reads itself."""
+        loop = self.split().loop
+        return make_plan(loop, Plain(loop), self.precision)
 
     def compiled(self, dtype: torch.dtype) -> CompiledCell:
         """The machine code for ``dtype``."""

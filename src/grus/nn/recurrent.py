@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, embedding
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
@@ -21,9 +21,10 @@ from grus.errors import BackendError, OptionError, ShapeError
 from grus.nn import branches, dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
+from grus.nn.lookup import Lookup, pays, rows_read
 from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_probability
 from grus.nn.passes import Pass, Result, Timeline
-from grus.nn.plan import NATIVE_DTYPES
+from grus.nn.plan import NATIVE_DTYPES, Plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
 from grus.nn.rooms import Rooms
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
@@ -224,26 +225,40 @@ class Recurrent(nn.Module):
         hx: States | None = None,
         *,
         inputs: Mapping[str, Stream] | None = None,
+        index: Stream | None = None,
         lengths: Lengths | None = None,
         resets: Tensor | None = None,
         return_gates: bool = False,
     ) -> Any:
         """Run over whole sequences; returns (output, state), or (output, state, gates).
 
+        ``index`` makes ``input`` a table [R, I], such as embeddings, and is shaped as the input would be without its last dimension: each step reads
+        the row that it names. What multiplies the input multiplies each row once, however many steps read it.
         ``inputs`` holds the cell's further inputs by name. ``lengths`` [B], in any order, ends each row early: its padding is not read
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
         """
         compiling = torch.compiler.is_compiling()
-        if self._simple and not (compiling or return_gates) and hx is None and inputs is None and lengths is None and resets is None:
+        plain = hx is None and inputs is None and index is None and lengths is None and resets is None
+        if self._simple and plain and not (compiling or return_gates):
             found = self._forward_simple(input)
             if found is not None:
                 return found
         captured = compiling and self.backend_used == "native"
-        batch = open_batch(self._form, input, inputs, lengths, resets, captured)
+        read: Tensor | None = None
+        if index is None:
+            batch = open_batch(self._form, input, inputs, lengths, resets, captured)
+        else:
+            table, rows, form = rows_read(self._form, input, index)
+            batch = open_batch(form, rows, inputs, lengths, resets, captured)
+            read = batch.streams[0].squeeze(-1)
+            if compiling or (self.training and self.options.input_dropout) or not pays(self._plan, table, read):
+                batch.streams, read = (embedding(read, table),), None
+            else:
+                batch.streams = (table,)
         dtype = batch.streams[0].dtype
         batch = dispatch.agree(self._form.who, batch, self._tensors(self._directions[0].tensors)[0])
-        output, results = self._stack(batch, self._state_form.open(hx, batch), return_gates)
+        output, results = self._stack(batch, read, self._state_form.open(hx, batch), return_gates)
         closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)
         states = self._state_form.close([result.states for result in results], batch)
         if dtype != batch.streams[0].dtype:  # autocast: results are as the input was, as PyTorch's are
@@ -267,8 +282,7 @@ class Recurrent(nn.Module):
             raise ShapeError(f"{who}: inputs of branch must be one set or one for each of {rows} rows, got {len(inputs)}; pass which")
         if which is not None and which.shape != (rows,):
             raise ShapeError(f"{who}: which must have one number for each of {rows} rows, got {list(which.shape)}")
-        plan, tensors = self._training if self.training else self._evaluation, self._tensors(self._directions[0].tensors)
-        options = self.options
+        plan, tensors, options = self._plan, self._tensors(self._directions[0].tensors), self.options
         several = len(self._directions) > 1 or len(plan.inputs) > 1
         changed = self.training and (options.input_dropout > 0 or options.weight_drop > 0 or options.clip_state_gradient is not None)
         if not (several or changed or rows * inputs.numel() == 0 or torch.compiler.is_compiling()):
@@ -292,14 +306,14 @@ class Recurrent(nn.Module):
         if not steps or not rows or width != self.input_size or input.dtype != tensors[0].dtype or not tensors[0].is_cpu:
             return None
         nothing = (None,) * len(self._evaluation.states)
-        plan, memory = self._training if self.training else self._evaluation, self.options.memory
-        request = Pass(plan, Timeline(steps, rows), (stream,), tensors, nothing, nothing, memory=memory, rooms=direction.rooms)
+        request = Pass(self._plan, Timeline(steps, rows), (stream,), tensors, nothing, nothing, memory=self.options.memory, rooms=direction.rooms)
         result = native.run(request)
         assert result.output is not None
         states = [state.unsqueeze(0) for state in result.states]
         return result.output.transpose(0, 1) if self.batch_first else result.output, states[0] if len(states) == 1 else tuple(states)
 
-    def _stack(self, batch: Batch, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
+    def _stack(self, batch: Batch, read: Tensor | None, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
+        """All layers; ``read`` names the rows of the batch's stream that the first one reads, where that is a table."""
         results: list[Result] = []
         stream, output = batch.streams[0], batch.streams[0]
         for layer, directions in enumerate(self._layers):
@@ -308,21 +322,34 @@ class Recurrent(nn.Module):
                 stream = dropout(stream, self.dropout, training=True)
             if self.options.input_dropout and self.training:
                 stream = stream * mask_per_sequence(batch.timeline, stream.shape[-1], self.options.input_dropout, stream)
-            ways = [self._run(direction, batch, stream, states, gates, last) for direction in directions]
+            below = stream if layer or read is None else Lookup(stream, read)
+            ways = [self._run(direction, batch, below, states, gates, last) for direction in directions]
             results += ways
             output = self._join(batch, ways, stream if self.options.residual and layer else None, last and self.options.output == "last")
             stream = output
         return output, results
 
-    def _run(self, direction: Direction, batch: Batch, stream: Tensor, states: list[tuple[Tensor | None, ...]], gates: bool, last: bool) -> Result:
-        plan = self._training if self.training else self._evaluation
-        options, tensors = self.options, self._tensors(direction.tensors)
-        streams = (stream, *batch.streams[1:])
+    @property
+    def _plan(self) -> Plan:
+        return self._training if self.training else self._evaluation
+
+    def _run(
+        self, direction: Direction, batch: Batch, stream: Tensor | Lookup, states: list[tuple[Tensor | None, ...]], gates: bool, last: bool
+    ) -> Result:
+        plan, options, tensors = self._plan, self.options, self._tensors(direction.tensors)
+        further, like = batch.streams[1:], stream if isinstance(stream, Tensor) else stream.like
         if self.training and self._masks:
             for mask in self._masks:
-                streams += masks((mask,), direction.sizes[mask.dim], (options.recurrent_dropout, options.zoneout), batch.timeline, stream)
+                further += masks((mask,), direction.sizes[mask.dim], (options.recurrent_dropout, options.zoneout), batch.timeline, like)
         if self.training and options.weight_drop:
             tensors = drop_weights(plan.layout, plan.program, tensors, options.weight_drop)
+        if isinstance(stream, Tensor):
+            streams = stream, *further
+        else:
+            named = dict(zip(plan.inputs[1:], further, strict=True))
+            plan, tensors, found = stream.recurrence(plan, tensors, direction.sizes)
+            named |= found
+            streams = tuple([named[name] for name in plan.inputs])
         rooms = None if self.training and options.weight_drop else direction.rooms
         restart = self._tensors(direction.initial) if direction.initial else (None,) * len(plan.states)
         given = states[direction.layer * self._ways + direction.reverse]
