@@ -82,7 +82,7 @@ class BackwardRun(Run):
         d_inputs = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items()}
         for name, array in d_inputs.items():
             found[f"d_input {name}"] = address(array)
-            if name not in self.written:
+            if name not in self.written and not self._sources(name):
                 array[:] = 0
         d_carry = self.carry(upstream.states)
         for name, array in d_carry.items():
@@ -229,16 +229,20 @@ class BackwardRun(Run):
         if targets is not None:
             self._record_sums(tape, early, early_places, segment, targets)
         for name, d_input in d_inputs.items():
-            for found, where in ((gradient, places), (early, early_places)):
-                output = found.input_gradients.get(name)
-                if output is not None and not (found is early and name in self.written):
-                    tape.add([[self._add_rows(d_input, where[output], segment)]])
+            for number, found in enumerate(self._sources(name)):
+                where = places if found is gradient else early_places
+                how = "add_rows" if number or name in self.written else "copy_rows"
+                tape.add([[self._rows(how, d_input, where[found.input_gradients[name]], segment)]])
 
-    def _add_rows(self, target: Place, source: Place, segment: Segment) -> NativeCall:
-        """A segment's rows of one place added to another's, as wide as the target."""
+    def _sources(self, name: str) -> list[Gradient]:
+        """Whose gradients make up that of an input, but for what is written where it belongs at once."""
+        return [g for g in (self.gradient, self.early) if name in g.input_gradients and not (g is self.early and name in self.written)]
+
+    def _rows(self, how: str, target: Place, source: Place, segment: Segment) -> NativeCall:
+        """A segment's rows of one place copied or added to another's, as wide as the target."""
         low, size = segment.low, self.dtype.itemsize
         at = [(place.base + low * place.ld * size, place.ld) for place in (target, source)]
-        return self.rows["add_rows"].call(*at[0], *at[1], target.ld, segment.high - low)
+        return self.rows[how].call(*at[0], *at[1], target.ld, segment.high - low)
 
     # --- sums over rows ----------------------------------------------------------------------------------------------------------
     def _record_sums(self, tape: Tape, gradient: Gradient, places: Mapping[str, Place], segment: Segment, targets: Places) -> None:
