@@ -132,6 +132,21 @@ def test_padding_and_batch_mates_change_nothing(name: str, pooling: str, extra: 
         torch.testing.assert_close(mine, other, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("settings", [{}, {"embedding_norm": True}, {"embedding_dropout": 0.3}], ids=str)
+def test_words_embedded_once_give_what_embedded_steps_give(name: str, settings: dict[str, Any]) -> None:
+    network = network_for(WORDS, **ENCODERS[name], **settings)
+    network.train()
+    batch = SequenceBatch(torch.randint(1, WORDS.vocabulary, (4, 40)), torch.tensor([40, 31, 40, 7]), None)
+    found: list[tuple[Tensor, ...]] = []
+    for run in (network, lambda batch: network.judge(batch, network.embed(batch))):
+        torch.manual_seed(0)
+        logits = run(batch)
+        found.append((logits, *torch.autograd.grad(logits.square().sum(), list(network.parameters()))))
+    for once, each in zip(*found, strict=True):
+        torch.testing.assert_close(once, each, rtol=1e-8, atol=1e-8)
+
+
 def test_missing_aware_cell_reads_what_was_measured_and_the_mean() -> None:
     network, batch = network_for(NUMBERS, cell="gru_d", missing_aware=True, pooling="mean"), made(NUMBERS, aware=True)
     layer = Recurrent("gru_d", 2, 4, dtype=torch.float64)

@@ -65,6 +65,9 @@ def rows_read(form: Form, table: Any, index: Stream) -> tuple[Tensor, Stream, Fo
     if not isinstance(values, Tensor) or values.dtype not in INTEGERS:
         got = values.dtype if isinstance(values, Tensor) else f"a {type(values).__name__}"
         raise DtypeError(f"{who}: index must be whole numbers of rows, got {got}; convert it with .long()")
+    if not isinstance(index, PackedSequence) and values.dim() not in (1, 2):
+        shape = "[B, T] or [T]" if form.batch_first else "[T, B] or [T]"
+        raise ShapeError(f"{who}: index must be {shape}, got {list(values.shape)}; it names one row of the table for each step")
     if not torch.compiler.is_compiling() and values.is_cpu and values.numel() and not 0 <= int(values.min()) <= int(values.max()) < len(table):
         got = f"{int(values.min())} to {int(values.max())}"
         raise ShapeError(f"{who}: index must be from 0 to {len(table) - 1}, got {got}; it names rows of the table")
