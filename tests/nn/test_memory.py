@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from grus.errors import BackendError, OptionError
 from grus.nn import GRU, LSTM, Recurrent
@@ -121,6 +122,18 @@ def test_fit_memory_sets_what_every_layer_of_a_network_keeps() -> None:
         fit_memory(network, lambda: network(x), needs["checkpoint"] * 0.99)
     with pytest.raises(OptionError, match="whose recurrent layers are not called"):
         fit_memory(nn.Linear(2, 2), lambda: None, 1.0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("table", [False, True])
+def test_fit_memory_sees_steps_and_rows_of_every_form(packed: bool, table: bool) -> None:
+    layer = Recurrent("gru", 3, 16)
+    lengths, rows = [500, 500], torch.randn(5, 3)
+    values = torch.randint(5, (500, 2)) if table else torch.randn(500, 2, 3)
+    given: Any = pack_padded_sequence(values, torch.tensor(lengths)) if packed else values
+    need = (layer.kept_bytes(500, 2, "store") + layer.flow_bytes(500, 2)) / 1e9
+    for share, memory in ((1.0001, "store"), (0.9999, "recompute")):
+        assert fit_memory(layer, lambda: layer(rows, index=given) if table else layer(given), need * share) == memory
 
 
 def test_fit_memory_counts_each_layer_by_its_own_calls_and_the_rows_to_come() -> None:

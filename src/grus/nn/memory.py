@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from grus.errors import OptionError
 from grus.nn.options import Memory, check_count, check_positive
 from grus.nn.recurrent import Recurrent
+from grus.nn.sequences import Stream
 
 FASTEST_FIRST: tuple[Memory, ...] = ("store", "recompute", "checkpoint")
 
@@ -21,8 +23,8 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
     """The fastest ``memory`` with which a training step of these layers, on T steps of B rows each, stays within the budget.
 
     Counted are what every layer keeps for its gradient, its output, a layer's gradients over time, and tables of the steps; not weights, the
-    input, or in its place the copy without padding that a layer makes where rows have lengths, masks of recurrent dropout for such rows, and
-    work buffers of a few MB.
+    input, or in its place the copy without padding that a layer makes where rows have lengths, or what it makes of a table for each step; masks of
+    recurrent dropout for such rows, and work buffers of a few MB.
 
     Units: max_memory_gb in 10^9 bytes.
     Raises: OptionError where even "checkpoint" needs more; BackendError for a layer that does not run on the compiled kernels.
@@ -63,13 +65,19 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float,
     """
     seen: dict[Recurrent, list[tuple[int, int]]] = defaultdict(list)
 
-    def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
+    def note(layer: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         assert isinstance(layer, Recurrent)
-        data: Tensor = given[0] if isinstance(given[0], Tensor) else given[0].data
-        own = 1 if data.dim() < 3 else data.shape[0 if layer.batch_first else 1]
-        seen[layer].append((max(1, data.shape[:-1].numel() // max(1, own)), max(own, rows)))
+        index: Stream | None = named.get("index")
+        stream: Stream = given[0] if index is None else index
+        if isinstance(stream, PackedSequence):
+            steps, own = len(stream.batch_sizes), int(stream.batch_sizes[0])
+        else:
+            shape = stream.shape[:-1] if index is None else stream.shape
+            own = 1 if len(shape) < 2 else shape[0 if layer.batch_first else 1]
+            steps = max(1, shape.numel() // max(1, own))
+        seen[layer].append((steps, max(own, rows)))
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in network.modules() if isinstance(layer, Recurrent)]
+    hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in network.modules() if isinstance(layer, Recurrent)]
     try:
         with torch.no_grad():
             run()

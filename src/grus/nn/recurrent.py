@@ -233,7 +233,8 @@ class Recurrent(nn.Module):
         """Run over whole sequences; returns (output, state), or (output, state, gates).
 
         ``index`` makes ``input`` a table [R, I], such as embeddings, and is shaped as the input would be without its last dimension: each step reads
-        the row that it names. The kernels then multiply each row once, however many steps read it.
+        the row that it names. The kernels then multiply each row once, however many steps read it; with another ``memory`` than "store" they look
+        the rows up first, as what a row is multiplied to would be kept for every step.
         ``inputs`` holds the cell's further inputs by name. ``lengths`` [B], in any order, ends each row early: its padding is not read
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
@@ -252,7 +253,8 @@ class Recurrent(nn.Module):
             table, rows, form = rows_read(self._form, input, index)
             batch = open_batch(form, rows, inputs, lengths, resets, captured)
             read = batch.streams[0].squeeze(-1)
-            apart = self.backend_used == "native" and not (compiling or (self.training and self.options.input_dropout))
+            options = self.options
+            apart = options.memory == "store" and self.backend_used == "native" and not (compiling or (self.training and options.input_dropout))
             if apart and pays(self._plan, table, read):
                 batch.streams = (table,)
             else:
