@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.epochs", description=__doc__)
     parser.add_argument("--threads", type=threads.numbers, default=(1, 2), help="joined by commas (default 1,2)")
     parser.add_argument("--batches", type=int, default=30, help="of an epoch that are timed (default 30)")
-    parser.add_argument("--rounds", type=int, default=3, help="epochs that each peer begins (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs that each peer begins (default 5)")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GRUS_DATA", BESIDE)), metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="10 batches, one thread")
     parser.add_argument("--json", metavar="PATH")

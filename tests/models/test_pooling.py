@@ -35,11 +35,19 @@ def test_values_and_gradients_are_those_of_each_sequence_alone(kind: str, length
     torch.testing.assert_close(found, expected)
     assert (weights is None) == (kind != "attention")
     if weights is not None:
-        torch.testing.assert_close(torch.einsum("bt,tbd->bd", weights, sequence[: weights.shape[1]]), found)
+        assert weights.shape == (4, max(lengths))
+        torch.testing.assert_close(torch.einsum("bt,tbd->bd", weights, sequence[: max(lengths)]), found)
     upstream = torch.randn_like(found)
     (wanted,) = torch.autograd.grad(expected, apart, upstream)
     (gradient,) = torch.autograd.grad(found, together, upstream)
     torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_gradients(kind: str) -> None:
+    sequence = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    pooling = Pooling(kind, 2).double()
+    torch.autograd.gradgradcheck(lambda steps: pooling(steps, torch.tensor([3, 2]))[0], (sequence,))
 
 
 def test_ties_share_the_gradient_of_the_largest() -> None:

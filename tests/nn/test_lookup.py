@@ -1,4 +1,4 @@
-"""Steps that read rows of a table, against the same layer given the rows themselves."""
+"""Steps that read rows of a table, against the same layer given the rows themselves; layers are in training mode unless a test says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from grus import cells
-from grus.errors import DtypeError, OptionError, ShapeError
+from grus.cells import cell, exp, mean, tanh
+from grus.errors import BackendError, DtypeError, OptionError, ShapeError
 from grus.nn import GRU, LSTM, Recurrent
 from grus.nn.evaluate import Machine
 
@@ -101,7 +102,14 @@ def test_every_form_gives_the_same(kind: Any, form: str) -> None:
 def test_every_option_gives_the_same(options: dict[str, Any], memory: Any) -> None:
     layer = Recurrent("gru", 3, 4, dtype=DOUBLE, memory=memory, **options)
     compare(layer, index("dense"), lengths=LENGTHS)
-    compare(layer.eval(), index("dense"))
+
+
+def test_elsewhere_than_in_training_the_bits_are_those_of_the_rows_themselves(multiplied: list[int]) -> None:
+    layer, read, table = Recurrent("gru", 3, 4).eval(), index("dense"), torch.randn(ROWS, 3)
+    assert torch.equal(layer(table, index=read)[0], layer(table[read])[0])
+    checkpointed = Recurrent("gru", 3, 4, memory="checkpoint")
+    assert torch.equal(checkpointed(table, index=read)[0], checkpointed(table[read])[0])
+    assert not multiplied
 
 
 def test_states_resets_and_gates_go_with_it() -> None:
@@ -110,9 +118,51 @@ def test_states_resets_and_gates_go_with_it() -> None:
     compare(layer, index("dense"), hx=states, resets=torch.rand(STEPS, BATCH) < 0.3, return_gates=True)
 
 
-def test_bfloat16_products_round_alike() -> None:
+def test_bfloat16_products_round_alike(multiplied: list[int]) -> None:
     torch.manual_seed(0)
-    compare(Recurrent("gru", 3, 4, precision="bf16"), index("dense"), rtol=0.05)
+    layer, table, read = Recurrent("gru", 30, 4, precision="bf16"), torch.randn(ROWS, 30), index("dense")
+    torch.testing.assert_close(layer(table, index=read)[0], layer(table[read])[0], rtol=1e-5, atol=1e-6)
+    assert multiplied == [ROWS]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_autocast_changes_no_product_of_the_table(bias: bool) -> None:
+    layer, table, read = GRU(3, 4, bias=bias, backend="native"), torch.randn(ROWS, 3), index("dense")
+    with torch.autocast("cpu", torch.bfloat16):
+        looked, plain = layer(table, index=read)[0], layer(table[read])[0]
+    assert looked.dtype == plain.dtype == torch.float32
+    torch.testing.assert_close(looked, plain)
+
+
+def test_what_is_made_of_parameters_alone_is_one_row_for_all() -> None:
+    @cell(states="h")
+    def scaled(x: Any, h: Any, p: Any) -> Any:
+        return tanh(p.W @ x + p.U @ h + exp(mean(exp(p.b))) * h)
+
+    compare(Recurrent(scaled, 3, 4, dtype=DOUBLE), index("dense"))
+
+
+@pytest.mark.parametrize("filler", [-1, 99])
+@pytest.mark.parametrize("captured", [False, True])
+def test_padding_of_an_index_is_never_read(filler: int, captured: bool) -> None:
+    layer, read, table = GRU(3, 4), index("dense"), torch.randn(ROWS, 3)
+    bad = read.where(torch.arange(STEPS).unsqueeze(1) < torch.tensor(LENGTHS), filler)
+    run: Any = torch.compile(layer, fullgraph=True, backend="aot_eager") if captured else layer
+    torch.testing.assert_close(run(table, index=bad, lengths=torch.tensor(LENGTHS))[0], layer(table[read], lengths=LENGTHS)[0])
+
+
+def test_a_transform_may_follow() -> None:
+    layer, read, table = GRU(3, 4), torch.randint(ROWS, (2, STEPS, BATCH)), torch.randn(ROWS, 3)
+    found = torch.func.vmap(lambda one: layer(table, index=one)[0])(read)
+    torch.testing.assert_close(found, torch.stack([layer(table[one])[0] for one in read]))
+
+
+def test_calls_with_and_without_a_table_take_turns() -> None:
+    layer = GRU(3, 4, dtype=DOUBLE)
+    for _ in range(3):
+        compare(layer, index("dense"))
+        with torch.no_grad():
+            layer.weight_ih_l0.add_(0.1)  # pyright: ignore
 
 
 def test_few_steps_are_looked_up_first(multiplied: list[int]) -> None:
@@ -122,8 +172,11 @@ def test_few_steps_are_looked_up_first(multiplied: list[int]) -> None:
 
 def test_gradients_of_gradients() -> None:
     layer, read = Recurrent("gru", 2, 3, dtype=DOUBLE), torch.randint(2, (3, 2))
+    names, weights = zip(*layer.named_parameters(), strict=True)
     table = torch.randn(2, 2, dtype=DOUBLE, requires_grad=True)
-    torch.autograd.gradgradcheck(lambda rows: layer(rows, index=read)[0], (table,))
+    torch.autograd.gradgradcheck(
+        lambda rows, *own: torch.func.functional_call(layer, dict(zip(names, own, strict=True)), (rows,), {"index": read})[0], (table, *weights)
+    )
 
 
 def test_a_captured_graph_gives_the_same() -> None:
@@ -138,12 +191,25 @@ def test_a_captured_graph_gives_the_same() -> None:
         (torch.randn(7, 2), torch.zeros(9, 4, dtype=torch.long), ShapeError, r"input must be a table \[R, 3\] with index, got \[7, 2\]"),
         (torch.randn(9, 4, 3), torch.zeros(9, 4, dtype=torch.long), ShapeError, r"input must be a table \[R, 3\] with index, got \[9, 4, 3\]"),
         ([[1.0]], torch.zeros(9, 4, dtype=torch.long), ShapeError, "got a list"),
-        (torch.randn(7, 3), torch.zeros(9, 4), DtypeError, "index must be whole numbers of rows, got torch.float32"),
-        (torch.randn(7, 3), [[0, 1]], DtypeError, "index must be whole numbers of rows, got a list"),
-        (torch.randn(7, 3), torch.full((9, 4), 7), ShapeError, "index must be from 0 to 6, got 7 to 7"),
-        (torch.randn(7, 3), torch.full((9, 4), -1), ShapeError, "index must be from 0 to 6, got -1 to -1"),
-        (torch.randn(7, 3), torch.zeros(9, 4, 1, dtype=torch.long), ShapeError, r"index must be \[T, B\] or \[T\], got \[9, 4, 1\]"),
-        (torch.randn(7, 3), torch.zeros(0, 4, dtype=torch.long), ShapeError, "at least one step"),
+        (torch.randn(7, 3), torch.zeros(9, 4), DtypeError, "index must be a tensor of whole numbers, got torch.float32"),
+        (torch.randn(7, 3), [[0, 1]], DtypeError, "index must be a tensor of whole numbers, got a list"),
+        (torch.randn(7, 3), torch.zeros(9, 4, dtype=torch.long, device="meta"), BackendError, "index must be on cpu as the table is, got meta"),
+        (torch.randn(0, 3), torch.zeros(9, 4, dtype=torch.long), ShapeError, "for a table of 0 rows, got 0 to 0"),
+        (
+            torch.randn(7, 3),
+            PackedSequence(torch.zeros(36, 1, dtype=torch.long), torch.full((9,), 4)),
+            ShapeError,
+            r"index must be \[N\] in a PackedSequence with at least one step, got \[36, 1\]",
+        ),
+        (torch.randn(7, 3), torch.full((9, 4), 7), ShapeError, "index must be from 0 to 6 for a table of 7 rows, got 7 to 7"),
+        (torch.randn(7, 3), torch.full((9, 4), -1), ShapeError, "index must be from 0 to 6 for a table of 7 rows, got -1 to -1"),
+        (
+            torch.randn(7, 3),
+            torch.zeros(9, 4, 1, dtype=torch.long),
+            ShapeError,
+            r"index must be \[T, B\] or \[T\] with at least one step, got \[9, 4, 1\]",
+        ),
+        (torch.randn(7, 3), torch.zeros(0, 4, dtype=torch.long), ShapeError, r"with at least one step, got \[0, 4\]"),
         (torch.randn(7, 3, dtype=DOUBLE), torch.zeros(9, 4, dtype=torch.long), DtypeError, "input must be torch.float32 as the weights are"),
     ],
 )

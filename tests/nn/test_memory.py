@@ -16,8 +16,8 @@ from grus.nn.memory import FASTEST_FIRST, choose_memory, fit_memory
 from grus.nn.options import Memory
 
 
-def held_bytes(layer: Recurrent, x: Tensor) -> int:
-    """What the graph of one call holds but the weights and the input."""
+def held_bytes(layer: Recurrent, x: Tensor, index: Tensor | None = None) -> int:
+    """What the graph of one call holds but the weights, the input and the index."""
     held: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -25,8 +25,8 @@ def held_bytes(layer: Recurrent, x: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        _output = layer(x)  # held, so that no memory is used twice
-    own = {tensor.untyped_storage().data_ptr() for tensor in (x, *layer.parameters())}
+        _output = layer(x) if index is None else layer(x, index=index)  # held, so that no memory is used twice
+    own = {tensor.untyped_storage().data_ptr() for tensor in (x, *layer.parameters(), *(() if index is None else (index,)))}
     return sum(size for place, size in held.items() if place not in own)
 
 
@@ -124,6 +124,14 @@ def test_fit_memory_sets_what_every_layer_of_a_network_keeps() -> None:
         fit_memory(nn.Linear(2, 2), lambda: None, 1.0)
 
 
+@pytest.mark.parametrize("memory", FASTEST_FIRST)
+@pytest.mark.parametrize(("cell", "options"), [("gru", {}), ("lstm", {"bidirectional": True, "num_layers": 2}), ("mgu", {"input_dropout": 0.1})])
+def test_rows_of_a_table_are_counted(cell: str, options: dict[str, Any], memory: Memory) -> None:
+    layer, index = Recurrent(cell, 16, 32, memory=memory, **options), torch.randint(9, (500, 8))
+    held = held_bytes(layer, torch.randn(9, 16, requires_grad=True), index)
+    assert layer.kept_bytes(500, 8, memory, table=True) == pytest.approx(held, rel=0.1)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("table", [False, True])
 def test_fit_memory_sees_steps_and_rows_of_every_form(packed: bool, table: bool) -> None:
@@ -131,7 +139,7 @@ def test_fit_memory_sees_steps_and_rows_of_every_form(packed: bool, table: bool)
     lengths, rows = [500, 500], torch.randn(5, 3)
     values = torch.randint(5, (500, 2)) if table else torch.randn(500, 2, 3)
     given: Any = pack_padded_sequence(values, torch.tensor(lengths)) if packed else values
-    need = (layer.kept_bytes(500, 2, "store") + layer.flow_bytes(500, 2)) / 1e9
+    need = (layer.kept_bytes(500, 2, "store", table) + layer.flow_bytes(500, 2, table)) / 1e9
     for share, memory in ((1.0001, "store"), (0.9999, "recompute")):
         assert fit_memory(layer, lambda: layer(rows, index=given) if table else layer(given), need * share) == memory
 

@@ -61,6 +61,7 @@ class RecurrentEncoder(nn.Module):
         self.layer = stack(settings, channels, "all" if sequence else "last", shown, bidirectional)
 
     def forward(self, window: Window) -> Encoded:
+        """Of a window whose sequences have all of its steps."""
         output, states = self.layer(window.values, inputs=self._inputs(window))
         return Encoded(output[-1], output, states, window.padded) if self.sequence else Encoded(output, None, states)
 

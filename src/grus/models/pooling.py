@@ -78,7 +78,7 @@ class _Pool(torch.autograd.Function):
             ties = torch.zeros_like(top)
             for block in blocks:
                 part, rows = block.of(gradient), block.rows
-                torch.sub(block.of(data), top[:rows], out=part).sign_().add_(1)
+                part.copy_(block.of(data)).sub_(top[:rows]).sign_().add_(1)
                 ties[:rows] += part.sum(0)
             of_top = of_top / ties
         for block in blocks:
@@ -103,7 +103,8 @@ class Pooling(nn.Module):
         mean+max   the two side by side
         attention  Σ a_t h_t,  a_t = softmax over t of vᵀ tanh(W h_t + b)
 
-    Shapes: sequence [T, B, D], or packed; lengths [B]; result [B, D], [B, 2 D] for mean+max; and the weights a [B, T] of attention, else None.
+    Shapes: sequence [T, B, D], or packed; lengths [B]; result [B, D], [B, 2 D] for mean+max; and the weights a [B, T'] of attention, T' steps of the
+    longest sequence, else None.
     Source: attention as in Yang et al., Hierarchical attention networks for document classification, 2016.
     """
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm
+from torch.nn.functional import layer_norm, pad
 from torch.nn.utils.rnn import PackedSequence
 
 from grus.errors import DataError, DtypeError, OptionError, ShapeError
@@ -124,13 +124,15 @@ class SequenceNetwork(nn.Module):
             window, lengths = self._window(batch, self.embed(batch))
             gates = self.encoder.trace(window) if recurrent else {}
             attention = self._pooled(self._read(window), lengths)[1] if self.pooling.kind == "attention" else None
+            if attention is not None:
+                attention = pad(attention, (0, len(window.values) - attention.shape[1]))
             return Trace(gates, attention, lengths)
 
     def _window(self, batch: SequenceBatch, embedded: Tensor) -> tuple[Window, Tensor]:
         values, lengths = embedded.transpose(0, 1), batch.lengths
         if self.convolution is not None:
             values, lengths = self.convolution(values, lengths)
-        ragged = _ragged(lengths) or int(lengths[0]) < len(values)
+        ragged = int(lengths.min()) < len(values)
         padded = ~real_steps(lengths, len(values), values.device).t() if ragged and self.settings.encoder == "transformer" else None
         none = values[:0]
         mask, delta = (none if given is None else given for given in (batch.mask, batch.delta))
@@ -181,10 +183,6 @@ def build(settings: SequenceSettings, shape: SequenceShape, class_weights: Tenso
     Raises: OptionError where they do not fit.
     """
     return SequenceNetwork(settings, shape, class_weights)
-
-
-def _ragged(lengths: Tensor) -> bool:
-    return int(lengths.min()) < int(lengths.max())
 
 
 def _distinct(tokens: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,8 +23,8 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
     """The fastest ``memory`` with which a training step of these layers, on T steps of B rows each, stays within the budget.
 
     Counted are what every layer keeps for its gradient, its output, a layer's gradients over time, and tables of the steps; not weights, the
-    input, or in its place the copy without padding that a layer makes where rows have lengths, or what it makes of a table for each step; masks of
-    recurrent dropout for such rows, and work buffers of a few MB.
+    input, or in its place the copy without padding that a layer makes where rows have lengths, masks of recurrent dropout for such rows, and
+    work buffers of a few MB.
 
     Units: max_memory_gb in 10^9 bytes.
     Raises: OptionError where even "checkpoint" needs more; BackendError for a layer that does not run on the compiled kernels.
@@ -35,20 +35,28 @@ def choose_memory(layers: Recurrent | Sequence[Recurrent], steps: int, rows: int
         'checkpoint'
     """
     several = (layers,) if isinstance(layers, Recurrent) else tuple(layers)
-    call = check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows)
+    call = _Call(check_count("choose_memory", "steps", steps), check_count("choose_memory", "rows", rows))
     return _fastest("choose_memory", {layer: [call] for layer in several}, check_positive("choose_memory", "max_memory_gb", max_memory_gb))
 
 
-def _fastest(who: str, calls: Mapping[Recurrent, Sequence[tuple[int, int]]], max_memory_gb: float) -> Memory:
-    """Of layers that are called on so many steps and rows each; the calls of one layer keep what each of them keeps."""
+class _Call(NamedTuple):
+    """How a layer is called: on so many steps and rows, and whether these are looked up in a table."""
+
+    steps: int
+    rows: int
+    table: bool = False
+
+
+def _fastest(who: str, calls: Mapping[Recurrent, Sequence[_Call]], max_memory_gb: float) -> Memory:
+    """Of layers that are called so; the calls of one layer keep what each of them keeps."""
     flow, need = sum(max(layer.flow_bytes(*call) for call in own) for layer, own in calls.items()), 0
     for memory in FASTEST_FIRST:
-        need = flow + sum(layer.kept_bytes(*call, memory) for layer, own in calls.items() for call in own)
+        need = flow + sum(layer.kept_bytes(call.steps, call.rows, memory, call.table) for layer, own in calls.items() for call in own)
         if need <= max_memory_gb * 1e9:
             return memory
     unit = 10 ** max(0, len(str(need)) - 3)
     enough = (need // unit + 1) * unit / 1e9  # rounded up, so that the budget of the sentence is one that is taken
-    steps, rows = max(sum(steps for steps, _ in own) for own in calls.values()), max(rows for own in calls.values() for _, rows in own)
+    steps, rows = max(sum(call.steps for call in own) for own in calls.values()), max(call.rows for own in calls.values() for call in own)
     raise OptionError(
         f"{who}: max_memory_gb must be at least {enough:.3g} for T = {steps} and B = {rows}, got {max_memory_gb:g}; "
         "allow that, or take fewer rows or shorter sequences"
@@ -63,7 +71,7 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float,
 
     Raises: as ``choose_memory``; OptionError for a network without recurrent layers.
     """
-    seen: dict[Recurrent, list[tuple[int, int]]] = defaultdict(list)
+    seen: dict[Recurrent, list[_Call]] = defaultdict(list)
 
     def note(layer: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         assert isinstance(layer, Recurrent)
@@ -75,7 +83,7 @@ def fit_memory(network: nn.Module, run: Callable[[], Any], max_memory_gb: float,
             shape = stream.shape[:-1] if index is None else stream.shape
             own = 1 if len(shape) < 2 else shape[0 if layer.batch_first else 1]
             steps = max(1, shape.numel() // max(1, own))
-        seen[layer].append((steps, max(own, rows)))
+        seen[layer].append(_Call(steps, max(own, rows), index is not None))
 
     hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in network.modules() if isinstance(layer, Recurrent)]
     try:

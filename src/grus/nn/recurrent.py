@@ -21,7 +21,7 @@ from grus.errors import BackendError, OptionError, ShapeError
 from grus.nn import branches, dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
-from grus.nn.lookup import Lookup, pays, rows_read
+from grus.nn.lookup import Lookup, open_index, pays, rows_read, width_read
 from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES, Plan
@@ -193,9 +193,10 @@ class Recurrent(nn.Module):
         """The back end that runs this layer where its weights are now."""
         return dispatch.choose(self._who, self.options.backend, self._tensors(self._directions[0].tensors)[0], self.options.precision)
 
-    def kept_bytes(self, steps: int, rows: int, memory: Memory) -> int:
+    def kept_bytes(self, steps: int, rows: int, memory: Memory, table: bool = False) -> int:
         """What a call in training keeps for its gradient, for T steps of B rows: values of the steps, what layers hand on, masks; not the weights.
 
+        table: whether the steps read rows of one; what they read is kept, and counted.
         Raises: BackendError where the kernels cannot run, as PyTorch's operations keep what they will.
         """
         dtype = self._tensors(self._directions[0].tensors)[0].dtype
@@ -210,11 +211,21 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):  # its input, unless that is the caller's; and what dropout multiplied it with
             between = layer > 0
             values += self._layers[layer][0].sizes["I"] * ((between or options.input_dropout > 0) + (between and self.dropout > 0))
+        if table and not options.input_dropout:  # which keeps its mask and not what it multiplies
+            values += self._read_of_table if memory == "store" else self.input_size
         return kept + values * steps * rows * dtype.itemsize
 
-    def flow_bytes(self, steps: int, rows: int) -> int:
+    @property
+    def _read_of_table(self) -> int:
+        """The most units that the first layer reads of a table for a step."""
+        apart = sum(width_read(self._training, direction.sizes) for direction in self._layers[0])
+        return self.input_size if self.options.input_dropout or len(self.cell.inputs) > 1 else max(self.input_size, apart)
+
+    def flow_bytes(self, steps: int, rows: int, table: bool = False) -> int:
         """The most that a training step has beside that, whatever its memory: the output, a layer's two gradients over time, tables of steps."""
         sizes = [(direction.sizes["I"], self._ways * direction.sizes[self._evaluation.output_dim]) for direction in self._directions]
+        if table:
+            sizes[0] = self._read_of_table, sizes[0][1]
         element = self._tensors(self._directions[0].tensors)[0].element_size()
         tables = 5 * TABLE_WIDTH * 8 * steps * len(sizes)  # two for each run forward and backward, and one to run again
         return (sizes[-1][1] + max(map(sum, sizes))) * steps * rows * element + tables
@@ -233,8 +244,8 @@ class Recurrent(nn.Module):
         """Run over whole sequences; returns (output, state), or (output, state, gates).
 
         ``index`` makes ``input`` a table [R, I], such as embeddings, and is shaped as the input would be without its last dimension: each step reads
-        the row that it names. The kernels then multiply each row once, however many steps read it; with another ``memory`` than "store" they look
-        the rows up first, as what a row is multiplied to would be kept for every step.
+        the row that it names. In training mode, where ``memory`` is "store" and the kernels run, each row is then multiplied once, however many
+        steps read it; elsewhere, and for fewer than two steps for each row, this is ``layer(table[index])`` to the bit.
         ``inputs`` holds the cell's further inputs by name. ``lengths`` [B], in any order, ends each row early: its padding is not read
         and its output there is 0. ``resets``, boolean and shaped as the input without its last dimension, starts a row anew at a step.
         ``return_gates`` adds, for each layer, a dictionary of the cell's gates over time, directions side by side.
@@ -250,12 +261,10 @@ class Recurrent(nn.Module):
         if index is None:
             batch = open_batch(self._form, input, inputs, lengths, resets, captured)
         else:
-            table, rows, form = rows_read(self._form, input, index)
+            table, rows, form = open_index(self._form, input, index)
             batch = open_batch(form, rows, inputs, lengths, resets, captured)
-            read = batch.streams[0].squeeze(-1)
-            options = self.options
-            apart = options.memory == "store" and self.backend_used == "native" and not (compiling or (self.training and options.input_dropout))
-            if apart and pays(self._plan, table, read):
+            read = rows_read(form.who, batch, table)
+            if self.training and self._apart and not compiling and pays(self._plan, table, read):
                 batch.streams = (table,)
             else:
                 batch.streams, read = (embedding(read, table),), None
@@ -331,6 +340,11 @@ class Recurrent(nn.Module):
             output = self._join(batch, ways, stream if self.options.residual and layer else None, last and self.options.output == "last")
             stream = output
         return output, results
+
+    @property
+    def _apart(self) -> bool:
+        """Whether rows of a table may be multiplied before they are looked up: not where inputs are dropped anew for each sequence."""
+        return self.options.memory == "store" and not self.options.input_dropout and self.backend_used == "native"
 
     @property
     def _plan(self) -> Plan:
