@@ -14,6 +14,7 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
+from grus.errors import ShapeError
 from grus.nn.evaluate import Machine
 from grus.nn.plan import OUTPUT, Plan
 
@@ -32,6 +33,16 @@ def run(plan: Plan, tensors: tuple[Tensor, ...], inputs: Tensor, states: Sequenc
     read = {node.name for node in split.loop.nodes if node.op == "input"}
     step = _Step(Machine(split.loop, parameters, sizes, plan.precision, inputs), {name: streams[name] for name in read}, inputs.shape[:2], which)
     return step.run({name: state.unsqueeze(1) for name, state in zip(plan.states, states, strict=True)})
+
+
+def check(who: str, inputs: Tensor, which: Tensor | None, rows: int, width: int) -> None:
+    """Raises: ShapeError for inputs that are not [N, K, width], or that are neither one set, nor one for each row, nor chosen by ``which``."""
+    if inputs.dim() != 3 or inputs.shape[-1] != width:
+        raise ShapeError(f"{who}: inputs of branch must be [N, K, {width}], got {list(inputs.shape)}")
+    if which is None and inputs.shape[0] not in (1, rows):
+        raise ShapeError(f"{who}: inputs of branch must be one set or one for each of {rows} rows, got {len(inputs)}; pass which")
+    if which is not None and which.shape != (rows,):
+        raise ShapeError(f"{who}: which must have one number for each of {rows} rows, got {list(which.shape)}")
 
 
 class _Step:

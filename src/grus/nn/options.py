@@ -156,3 +156,15 @@ def _sizes(who: str, value: object) -> dict[str, int]:
         raise OptionError(f"{who}: sizes must be a mapping of dimensions to sizes, got {value!r}; pass sizes={{'R': 8}} for a dimension R")
     given = cast(Mapping[object, object], value)
     return {str(dim): check_count(who, f"sizes[{dim!r}]", size) for dim, size in given.items()}
+
+
+def check_hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """A size for each layer, of one for all or one for each.
+
+    Raises: OptionError.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (check_count(who, "hidden_size", value),) * num_layers
+    if len(value) != num_layers:
+        raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}; give each layer its size")
+    return tuple(check_count(who, "hidden_size", size) for size in value)

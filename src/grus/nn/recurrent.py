@@ -17,18 +17,18 @@ from grus.cells import Cell
 from grus.cells import get as get_cell
 from grus.compiler.native.spec import TABLE_WIDTH
 from grus.compiler.program import SCALAR, Program
-from grus.errors import BackendError, OptionError, ShapeError
+from grus.errors import BackendError, OptionError
 from grus.nn import branches, dispatch, native, watch
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.lookup import Lookup, open_index, pays, rows_read, width_read
-from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_probability
+from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_hidden_sizes, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES, Plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
 from grus.nn.rooms import Rooms
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
-from grus.nn.states import StateForm, States
+from grus.nn.states import StateForm, States, converted, repeated, rows_of
 from grus.nn.variants import make_variants
 
 Gates = tuple[dict[str, Stream], ...]
@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
         self.options = Options.of(self._who, extras)
         self.input_size = check_count(self._who, "input_size", input_size)
         self.num_layers = check_count(self._who, "num_layers", num_layers)
-        self.hidden_sizes = _hidden_sizes(self._who, hidden_size, self.num_layers)
+        self.hidden_sizes = check_hidden_sizes(self._who, hidden_size, self.num_layers)
         self.hidden_size = self.hidden_sizes if isinstance(hidden_size, Sequence) else self.hidden_sizes[0]
         self.bias = check_flag(self._who, "bias", bias)
         self.batch_first = check_flag(self._who, "batch_first", batch_first)
@@ -274,7 +274,7 @@ class Recurrent(nn.Module):
         closed = batch.close_rows(output) if self.options.output == "last" else batch.close(output)
         states = self._state_form.close([result.states for result in results], batch)
         if dtype != batch.streams[0].dtype:  # autocast: results are as the input was, as PyTorch's are
-            closed, states = closed.to(dtype), _converted(states, dtype)
+            closed, states = closed.to(dtype), converted(states, dtype)
         return (closed, states, self._gates(batch, results)) if return_gates else (closed, states)
 
     def branch(self, inputs: Tensor, hx: States, which: Tensor | None = None) -> Tensor:
@@ -287,13 +287,8 @@ class Recurrent(nn.Module):
         Raises: ShapeError, DtypeError, BackendError.
         """
         who = self._form.who
-        if inputs.dim() != 3 or inputs.shape[-1] != self.input_size:
-            raise ShapeError(f"{who}: inputs of branch must be [N, K, {self.input_size}], got {list(inputs.shape)}")
-        rows = _rows_of(hx)
-        if which is None and inputs.shape[0] not in (1, rows):
-            raise ShapeError(f"{who}: inputs of branch must be one set or one for each of {rows} rows, got {len(inputs)}; pass which")
-        if which is not None and which.shape != (rows,):
-            raise ShapeError(f"{who}: which must have one number for each of {rows} rows, got {list(which.shape)}")
+        rows = rows_of(hx)
+        branches.check(who, inputs, which, rows, self.input_size)
         plan, tensors, options = self._plan, self._tensors(self._directions[0].tensors), self.options
         several = len(self._directions) > 1 or len(plan.inputs) > 1
         changed = self.training and (options.input_dropout > 0 or options.weight_drop > 0 or options.clip_state_gradient is not None)
@@ -304,7 +299,7 @@ class Recurrent(nn.Module):
             return branches.run(plan, tensors, inputs, states, which)
         chosen = inputs.expand(rows, -1, -1) if which is None else inputs[which]
         steps = chosen.flatten(0, 1).unsqueeze(1 if self.batch_first else 0)
-        output = self(steps, _repeated(hx, inputs.shape[1]))[0]
+        output = self(steps, repeated(hx, inputs.shape[1]))[0]
         return output.reshape(rows, inputs.shape[1], output.shape[-1])
 
     def _forward_simple(self, input: Stream) -> tuple[Tensor, Any] | None:
@@ -430,25 +425,3 @@ class Recurrent(nn.Module):
 
     def _sizes_repr(self) -> str:
         return f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-
-
-def _converted(states: Any, dtype: torch.dtype) -> Any:
-    return states.to(dtype) if isinstance(states, Tensor) else tuple(_converted(state, dtype) for state in states)
-
-
-def _rows_of(states: States) -> int:
-    """The rows of the first tensor [.., B, H] among a layer's states."""
-    return states.shape[-2] if isinstance(states, Tensor) else _rows_of(states[0])
-
-
-def _repeated(states: Any, times: int) -> Any:
-    """Each row's states, this many times one after another."""
-    return states.repeat_interleave(times, 1) if isinstance(states, Tensor) else tuple(_repeated(state, times) for state in states)
-
-
-def _hidden_sizes(who: str, value: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return (check_count(who, "hidden_size", value),) * num_layers
-    if len(value) != num_layers:
-        raise OptionError(f"{who}: hidden_size must be one size or num_layers = {num_layers} sizes, got {len(value)}; give each layer its size")
-    return tuple(check_count(who, "hidden_size", size) for size in value)

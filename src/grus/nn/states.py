@@ -92,6 +92,21 @@ class StateForm:
         return stacked if batch.batched else stacked.squeeze(1)
 
 
+def converted(states: Any, dtype: torch.dtype) -> Any:
+    """The states in another element type."""
+    return states.to(dtype) if isinstance(states, Tensor) else tuple(converted(state, dtype) for state in states)
+
+
+def rows_of(states: States) -> int:
+    """The rows of the first tensor [.., B, H] among a layer's states."""
+    return states.shape[-2] if isinstance(states, Tensor) else rows_of(states[0])
+
+
+def repeated(states: Any, times: int) -> Any:
+    """Each row's states, this many times one after another."""
+    return states.repeat_interleave(times, 1) if isinstance(states, Tensor) else tuple(repeated(state, times) for state in states)
+
+
 def _amount(given: Any) -> str:
     """What was given in place of several tensors, in words."""
     if isinstance(given, Tensor):
