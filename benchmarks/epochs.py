@@ -3,7 +3,7 @@
 Each network has the same weights to begin with and the same batches of sequences about as long as one another; loss and gradients of the first batch
 are compared with PyTorch's in float64 before anything is timed. Timed are the first batches of an epoch, another one in each round, in which the
 peers take turns; the seconds are those of a whole epoch at that pace. Grus's hold all that ``grus.training.fit`` does, with the making of batches;
-the others' have their batches ready. What they compile is compiled before. Each number of threads has a process of its own.
+the others' have their batches ready. What they compile is compiled before. Each number of threads, and each peer, has a process of its own.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.peers.apart import Apart
 from grus.data.sequence_batches import PaddedBatch
 from grus.models import SequenceNetwork, SequenceSettings, SequenceShape
 from grus.models.sequence import build
@@ -108,12 +109,15 @@ def compared(loss: float, found: Mapping[str, Array], layers: list[Arrays]) -> A
 
 
 def load() -> tuple[dict[str, Build], dict[str, str]]:
-    """The classifiers that are there, and why each of the others is not."""
+    """The classifiers that are there, each in a process of its own, and why each of the others is not."""
     found: dict[str, Build] = {}
     missing: dict[str, str] = {}
     for module in MODULES:
+        name = f"benchmarks.peers.{module}"
         try:
-            found |= importlib.import_module(f"benchmarks.peers.{module}").LEARNERS
+            loaded = importlib.import_module(name)
+            environments: Mapping[str, Mapping[str, str]] = getattr(loaded, "ENVIRONMENTS", {})
+            found |= {peer: partial(Apart, name, peer, environments.get(peer, {})) for peer in loaded.LEARNERS}
         except ImportError as error:
             if module != "keras_classifier":
                 raise

@@ -1,4 +1,4 @@
-"""Keras: its ``GRU`` layer, masked by the embedding, and ``Model.fit``; on TensorFlow, with XLA and without, and on JAX in a process of its own."""
+"""Keras: its ``GRU`` layer, masked by the embedding, and ``Model.fit``; on TensorFlow, with XLA and without, and on JAX."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -134,34 +132,5 @@ def _dataset(each: Callable[[], Iterator[Batch]], task: Task) -> Any:
     return tf.data.Dataset.from_generator(each, output_signature=(values, tf.TensorSpec((None,), tf.int64)))
 
 
-class Remote:
-    """A learner on JAX: a process has one backend of Keras."""
-
-    def __init__(self, task: Task, threads: int) -> None:
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (task, threads))
-        os.environ["KERAS_BACKEND"] = "jax"  # the process reads it when it starts, which is at the first question
-        try:
-            self.weights: int = self.pool.submit(_ask, "weights").result()
-        finally:
-            os.environ["KERAS_BACKEND"] = BACKEND
-
-    def gradients(self, batch: PaddedBatch) -> Arrays:
-        return self.pool.submit(_ask, "gradients", batch).result()
-
-    def epoch(self, seed: int, count: int) -> Learnt:
-        return self.pool.submit(_ask, "epoch", seed, count).result()
-
-
-_here: list[Learner] = []  # in the process of a Remote, its learner
-
-
-def _begin(task: Task, threads: int) -> None:
-    _here.append(Learner(task, threads))
-
-
-def _ask(name: str, *given: Any) -> Any:
-    found = getattr(_here[0], name)
-    return found(*given) if given else found
-
-
-LEARNERS = {KERAS: partial(Learner, xla=False), XLA: Learner, KERAS_JAX: Remote}
+LEARNERS = {KERAS: partial(Learner, xla=False), XLA: Learner, KERAS_JAX: Learner}
+ENVIRONMENTS = {KERAS_JAX: {"KERAS_BACKEND": "jax"}}  # a process has one backend of Keras
