@@ -73,13 +73,13 @@ def open_index(form: Form, table: Any, index: Stream) -> tuple[Tensor, Stream, F
     values: Any = index.data if packed else index
     if not isinstance(values, Tensor) or values.dtype not in INTEGERS:
         got = values.dtype if isinstance(values, Tensor) else f"a {type(values).__name__}"
-        raise DtypeError(f"{who}: index must be a tensor of whole numbers, got {got}; it names one row of the table for each step")
+        raise DtypeError(f"{who}: index must be a tensor of whole numbers, got {got}; convert it with torch.as_tensor(...).long()")
     if values.device != table.device:
         raise BackendError(f"{who}: index must be on {table.device} as the table is, got {values.device}; move one of them with .to(...)")
     wanted = "[N] in a PackedSequence" if packed else "[B, T] or [T]" if form.batch_first else "[T, B] or [T]"
     steps = values.shape[1] if form.batch_first and values.dim() == 2 else values.shape[:1].numel()
     if values.dim() not in ((1,) if packed else (1, 2)) or not steps:
-        raise ShapeError(f"{who}: index must be {wanted} with at least one step, got {list(values.shape)}; it names one row of the table for each")
+        raise ShapeError(f"{who}: index must be {wanted} with at least one step, got {list(values.shape)}; it names a row for each step")
     wide = values.long().unsqueeze(-1)
     rows = PackedSequence(wide, *index[1:]) if isinstance(index, PackedSequence) else wide
     return table, rows, replace(form, widths=(1,))
@@ -95,6 +95,7 @@ def rows_read(who: str, batch: Batch, table: Tensor) -> Tensor:
         read = read.where(torch.arange(len(read), device=read.device).unsqueeze(1) < lengths.to(read.device), 0)
     known = read.is_cpu and not torch.compiler.is_compiling() and not watch.possible()
     if known and read.numel() and not 0 <= int(read.min()) <= int(read.max()) < len(table):
-        got = f"{int(read.min())} to {int(read.max())}"
-        raise ShapeError(f"{who}: index must be from 0 to {len(table) - 1} for a table of {len(table)} rows, got {got}; give rows that it has")
+        must = f"from 0 to {len(table) - 1} for a table of {len(table)} rows"
+        hint = "give rows that it has, and lengths= where others are padding"
+        raise ShapeError(f"{who}: index must be {must}, got {int(read.min())} to {int(read.max())}; {hint}")
     return read
