@@ -91,7 +91,7 @@ class _Pool(torch.autograd.Function):
 
 
 def _sorted(rows: Tensor, packed: PackedSequence) -> Tensor:
-    """What belongs to the caller's rows, longest row first."""
+    """What belongs to the caller's rows, [B, ...], longest row first."""
     return rows if packed.sorted_indices is None else rows.index_select(0, packed.sorted_indices.to(rows.device))
 
 
@@ -129,7 +129,7 @@ class Pooling(nn.Module):
         return pooled if packed.unsorted_indices is None else pooled.index_select(0, packed.unsorted_indices), weights
 
     def _weighted(self, packed: PackedSequence, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The packed steps times their weights, and the weights [B, T]."""
+        """The packed steps [N, D] times their weights, and the weights [B, T'] in the caller's order, 0 behind the end of a sequence."""
         scores = PackedSequence(self.score(torch.tanh(self.hidden(packed.data))), *packed[1:])
         weights = pad_packed_sequence(scores, padding_value=-torch.inf)[0].softmax(0)
         by_length = weights if packed.sorted_indices is None else weights.index_select(1, packed.sorted_indices)

@@ -186,7 +186,10 @@ def build(settings: SequenceSettings, shape: SequenceShape, class_weights: Tenso
 
 
 def _distinct(tokens: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """The tokens that there are, each once, and where among them each of those given is."""
+    """The tokens that there are, each once, and where among them each of those given is; ``torch.unique`` sorts, which takes twice as long.
+
+    Shapes: tokens [N], from 0 to vocabulary − 1; results [R] and [N].
+    """
     there = torch.zeros(vocabulary, dtype=torch.bool, device=tokens.device)
     there[tokens] = True
     return there.nonzero().squeeze(1), (there.cumsum(0) - 1)[tokens]

@@ -35,7 +35,10 @@ class Lookup:
         return self.table.new_empty(()).expand(*self.read.shape, 1)
 
     def recurrence(self, plan: Plan, tensors: tuple[Tensor, ...], sizes: Mapping[str, int]) -> tuple[Plan, tuple[Tensor, ...], dict[str, Tensor]]:
-        """The plan of the recurrence alone, its tensors, and by name what it reads of the steps."""
+        """The plan of the recurrence alone, its tensors, and by name what it reads of the steps, [T, B, D] or packed [N, D].
+
+        sizes: of every dimension of the cell.
+        """
         parameters, split, rest, table = plan.layout.split(tensors), plan.split(), plan.recurrence, self.table
         first = plan.inputs[0]
         with torch.autocast(table.device.type, enabled=False):  # kernels do not multiply in other types either
