@@ -47,13 +47,13 @@ def test_what_is_kept_is_known_beforehand(name: str, memory: Memory) -> None:
     dtype = next(layer.parameters()).dtype
     for steps, rows in ((700, 2), (300, 7)):
         held = held_bytes(layer, torch.randn(steps, rows, layer.input_size, dtype=dtype))
-        assert layer.kept_bytes(steps, rows, memory) == pytest.approx(held, rel=0.1)
+        assert layer.account.kept(steps, rows, memory) == pytest.approx(held, rel=0.1)
 
 
 def test_the_fastest_that_fits_is_chosen() -> None:
     layers = [GRU(8, 64), LSTM(64, 32, 2)]
     flow = 4 * 5000 * ((64 + 8 + 64) + (32 + 64 + 32)) + 5000 * 3 * 240  # outputs, gradients; tables of three layers
-    needs = [sum(layer.kept_bytes(5000, 1, memory) for layer in layers) + flow for memory in FASTEST_FIRST]
+    needs = [sum(layer.account.kept(5000, 1, memory) for layer in layers) + flow for memory in FASTEST_FIRST]
     assert needs[0] > needs[1] > needs[2]
     for memory, need in zip(FASTEST_FIRST, needs, strict=True):
         assert choose_memory(layers, 5000, 1, need / 1e9) == memory
@@ -112,7 +112,7 @@ def test_fit_memory_sets_what_every_layer_of_a_network_keeps() -> None:
     network, x = Two(), torch.zeros(1000, 2, 3)
     layers = [network.one, network.two]
     needs = {
-        memory: sum(layer.flow_bytes(1000, 2) + layer.kept_bytes(1000, 2, memory) for layer in layers) / 1e9
+        memory: sum(layer.account.flow(1000, 2) + layer.account.kept(1000, 2, memory) for layer in layers) / 1e9
         for memory in ("store", "recompute", "checkpoint")
     }
     for memory, need in needs.items():
@@ -129,7 +129,7 @@ def test_fit_memory_sets_what_every_layer_of_a_network_keeps() -> None:
 def test_rows_of_a_table_are_counted(cell: str, options: dict[str, Any], memory: Memory) -> None:
     layer, index = Recurrent(cell, 16, 32, memory=memory, **options), torch.randint(9, (500, 8))
     held = held_bytes(layer, torch.randn(9, 16, requires_grad=True), index)
-    assert layer.kept_bytes(500, 8, memory, table=True) == pytest.approx(held, rel=0.1)
+    assert layer.account.kept(500, 8, memory, table=True) == pytest.approx(held, rel=0.1)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -139,7 +139,7 @@ def test_fit_memory_sees_steps_and_rows_of_every_form(packed: bool, table: bool)
     lengths, rows = [500, 500], torch.randn(5, 3)
     values = torch.randint(5, (500, 2)) if table else torch.randn(500, 2, 3)
     given: Any = pack_padded_sequence(values, torch.tensor(lengths)) if packed else values
-    need = (layer.kept_bytes(500, 2, "store", table) + layer.flow_bytes(500, 2, table)) / 1e9
+    need = (layer.account.kept(500, 2, "store", table) + layer.account.flow(500, 2, table)) / 1e9
     for share, memory in ((1.0001, "store"), (0.9999, "recompute")):
         assert fit_memory(layer, lambda: layer(rows, index=given) if table else layer(given), need * share) == memory
 
@@ -159,7 +159,7 @@ def test_fit_memory_counts_each_layer_by_its_own_calls_and_the_rows_to_come() ->
 
     network, x = Both(), torch.zeros(500, 2, 3)
     for rows in (2, 8):
-        kept = network.encoder.kept_bytes(500, rows, "store") + 3 * network.decoder.kept_bytes(1, rows, "store")
-        need = kept + network.encoder.flow_bytes(500, rows) + network.decoder.flow_bytes(1, rows)
+        kept = network.encoder.account.kept(500, rows, "store") + 3 * network.decoder.account.kept(1, rows, "store")
+        need = kept + network.encoder.account.flow(500, rows) + network.decoder.account.flow(1, rows)
         assert fit_memory(network, lambda: network(x), need * 1.0001 / 1e9, rows=rows) == "store"
         assert fit_memory(network, lambda: network(x), need * 0.9999 / 1e9, rows=rows) == "recompute"

@@ -49,9 +49,10 @@ class _Call(NamedTuple):
 
 def _fastest(who: str, calls: Mapping[Recurrent, Sequence[_Call]], max_memory_gb: float) -> Memory:
     """Of layers that are called so; the calls of one layer keep what each of them keeps."""
-    flow, need = sum(max(layer.flow_bytes(*call) for call in own) for layer, own in calls.items()), 0
+    accounts = [(layer.account, own) for layer, own in calls.items()]
+    flow, need = sum(max(account.flow(*call) for call in own) for account, own in accounts), 0
     for memory in FASTEST_FIRST:
-        need = flow + sum(layer.kept_bytes(call.steps, call.rows, memory, call.table) for layer, own in calls.items() for call in own)
+        need = flow + sum(account.kept(call.steps, call.rows, memory, call.table) for account, own in accounts for call in own)
         if need <= max_memory_gb * 1e9:
             return memory
     unit = 10 ** max(0, len(str(need)) - 3)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Self, Unpack
 
 import torch
@@ -15,35 +14,23 @@ from torch.nn.functional import dropout, embedding
 
 from grus.cells import Cell
 from grus.cells import get as get_cell
-from grus.compiler.native.spec import TABLE_WIDTH
 from grus.compiler.program import SCALAR, Program
 from grus.errors import BackendError, OptionError
 from grus.nn import branches, dispatch, native, watch
+from grus.nn.account import Account
+from grus.nn.direction import Direction
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
-from grus.nn.lookup import Lookup, open_index, pays, rows_read, width_read
-from grus.nn.options import Extras, Memory, Options, check_count, check_flag, check_hidden_sizes, check_probability
+from grus.nn.lookup import Lookup, open_index, pays, rows_read
+from grus.nn.options import Extras, Options, check_count, check_flag, check_hidden_sizes, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES, Plan
 from grus.nn.regularise import drop_weights, mask_per_sequence, masks
-from grus.nn.rooms import Rooms
 from grus.nn.sequences import Batch, Form, Lengths, Stream, open_batch
 from grus.nn.states import StateForm, States, converted, repeated, rows_of
 from grus.nn.variants import make_variants
 
 Gates = tuple[dict[str, Stream], ...]
-
-
-@dataclass(frozen=True)
-class Direction:
-    """One direction of one layer: its size by dimension, and the names of its tensors and of its learnt initial states."""
-
-    layer: int
-    reverse: bool
-    sizes: Mapping[str, int]
-    tensors: tuple[str, ...]
-    initial: tuple[str, ...]
-    rooms: Rooms = field(default_factory=Rooms, compare=False, repr=False)
 
 
 class Recurrent(nn.Module):
@@ -193,42 +180,16 @@ class Recurrent(nn.Module):
         """The back end that runs this layer where its weights are now."""
         return dispatch.choose(self._who, self.options.backend, self._tensors(self._directions[0].tensors)[0], self.options.precision)
 
-    def kept_bytes(self, steps: int, rows: int, memory: Memory, table: bool = False) -> int:
-        """What a call in training keeps for its gradient, for T steps of B rows: values of the steps, what layers hand on, masks; not the weights.
+    @property
+    def account(self) -> Account:
+        """What memory a training step of this layer needs.
 
-        table: whether the steps read rows of one; what they read is kept, and counted.
         Raises: BackendError where the kernels cannot run, as PyTorch's operations keep what they will.
         """
-        dtype = self._tensors(self._directions[0].tensors)[0].dtype
         if self.backend_used != "native":
             raise BackendError(f"{self._who}: backend must be 'native' for its memory to be known, got 'torch'; choose memory yourself")
-        plan, options, values = self._training, self.options, 0
-        dims, kept, last = plan.program.dims(), 0, options.output == "last" and plan.output_state is not None
-        for direction in self._directions:
-            sizes = {dim: direction.sizes[dim] for dim in dims}
-            kept += plan.compiled(dtype).saved_bytes(sizes, steps, rows, memory, not (last and direction.layer == self.num_layers - 1))
-            values += sum(sizes[mask.dim] for mask in self._masks if not mask.name.startswith("dropout_"))
-        for layer in range(self.num_layers):  # its input, unless that is the caller's; and what dropout multiplied it with
-            between = layer > 0
-            values += self._layers[layer][0].sizes["I"] * ((between or options.input_dropout > 0) + (between and self.dropout > 0))
-        if table and not options.input_dropout:  # which keeps its mask and not what it multiplies
-            values += self._read_of_table if memory == "store" else self.input_size
-        return kept + values * steps * rows * dtype.itemsize
-
-    @property
-    def _read_of_table(self) -> int:
-        """The most units that the first layer reads of a table for a step."""
-        apart = sum(width_read(self._training, direction.sizes) for direction in self._layers[0])
-        return self.input_size if self.options.input_dropout or len(self.cell.inputs) > 1 else max(self.input_size, apart)
-
-    def flow_bytes(self, steps: int, rows: int, table: bool = False) -> int:
-        """The most that a training step has beside that, whatever its memory: the output, a layer's two gradients over time, tables of steps."""
-        sizes = [(direction.sizes["I"], self._ways * direction.sizes[self._evaluation.output_dim]) for direction in self._directions]
-        if table:
-            sizes[0] = self._read_of_table, sizes[0][1]
-        element = self._tensors(self._directions[0].tensors)[0].element_size()
-        tables = 5 * TABLE_WIDTH * 8 * steps * len(sizes)  # two for each run forward and backward, and one to run again
-        return (sizes[-1][1] + max(map(sum, sizes))) * steps * rows * element + tables
+        dtype = self._tensors(self._directions[0].tensors)[0].dtype
+        return Account(self._training, self._masks, self._layers, self.options, self.dropout, dtype)
 
     def forward(
         self,
