@@ -128,6 +128,9 @@ def test_texts_without_their_column_named_are_told_of_it(elsewhere: Path, capsys
     write_texts(Path("a.tsv"), 40, 0)
     assert main(["fit", "a.tsv", "--task", "classify", "--label", "label"]) == 1
     assert "name the columns of numbers with --channels, that of texts with --text." in capsys.readouterr().err
+    Path("quote.tsv").write_text('label\ttext\n1\t"good\n0\tbad\n')
+    assert main(["fit", "quote.tsv", "--task", "classify", "--label", "label"]) == 1
+    assert "write a quote inside a value twice, or name the column of texts with --text." in capsys.readouterr().err
 
 
 def test_trial_of_a_search_is_of_its_task(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,6 +136,8 @@ def test_texts_in_a_list_an_array_or_a_column() -> None:
     assert not hasattr(estimator, "n_features_in_")
     with pytest.raises(DataError, match="data must be texts"):
         estimator.predict(np.zeros((2, 3)))
+    with pytest.raises(DataError, match="SequenceClassifier: X must hold a sequence or a text, got none; give one at least"):
+        estimator.predict([])
 
 
 def test_data_that_was_read_brings_its_own_labels_and_times() -> None:

@@ -59,6 +59,11 @@ _REMEDIES = (
         "leave it empty if it is missing, or name the columns of numbers with --channels, that of texts with --text.",
         "or leave it empty if it is missing.",
     ),
+    (
+        "close the quote, and write a quote inside a value twice.",
+        "close the quote, and write a quote inside a value twice, or name the column of texts with --text.",
+        "close the quote, and write a quote inside a value twice.",
+    ),
 )
 
 

@@ -32,7 +32,7 @@ def form_of(who: str, X: Any) -> Form:
         table      an array [N, F], a pandas table of numbers or a list of lists of one length: N sequences of F steps of one channel
         sequences  an array [N, T, C], a list of arrays, lists of several lengths; panels as sktime and aeon have them
 
-    Raises: OptionError for what is none of them.
+    Raises: OptionError for what is none of them; DataError for an empty list.
     """
     if isinstance(X, Sequences | Texts):
         return "read"
@@ -45,6 +45,8 @@ def form_of(who: str, X: Any) -> Form:
     if dims > 1:
         return "table" if dims == 2 else "sequences"
     cells = list(X)
+    if not cells:
+        raise DataError(f"{who}: X must hold a sequence or a text, got none; give one at least.")
     if any(isinstance(cell, str) for cell in cells):
         return "texts"
     if all(isinstance(cell, NESTED) and not any(np.ndim(value) for value in cell) for cell in cells):
