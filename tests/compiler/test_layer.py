@@ -156,6 +156,32 @@ def test_arrays_of_any_layout_give_the_same(name: str) -> None:
         assert_same(run(replace(case, inputs=inputs, parameters=parameters, states=states, d_output=change(case.d_output))), wanted)
 
 
+@pytest.mark.parametrize("sizes", [(5, 3, 4, 7), (6, 4, 3, 32)])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_output_goes_into_columns_of_a_wider_array_and_its_gradient_comes_from_there(sizes: tuple[int, int, int, int], ragged: bool) -> None:
+    case = make_case("gru", sizes=sizes, ragged=ragged)
+    layer = compile_cell(case.program, case.dtype)
+    inputs, d_output = case.inputs, case.d_output
+    if ragged:
+        inputs, d_output = {name: array[~case.padding] for name, array in inputs.items()}, d_output[~case.padding]
+    options: dict[str, Any] = {"batch_sizes": case.batch_sizes}
+    plain = layer.forward(inputs, case.parameters, case.states, save="store", **options)
+    assert plain.output is not None
+    width = d_output.shape[-1]
+    wide, upstream = np.full((*d_output.shape[:-1], 3 * width), np.nan), np.full((*d_output.shape[:-1], 3 * width), np.nan)
+    part, upstream[..., width : 2 * width] = wide[..., width : 2 * width], d_output
+    made = layer.forward(inputs, case.parameters, case.states, save="store", out=part, **options)
+    assert made.output is part
+    np.testing.assert_array_equal(part, plain.output)
+    assert np.isnan(wide[..., :width]).all()
+    assert np.isnan(wide[..., 2 * width :]).all()
+    arguments = (inputs, case.parameters, case.states, made.saved)
+    one, other = (layer.backward(*arguments, given, case.d_states, **options) for given in (d_output, upstream[..., width : 2 * width]))
+    for kind in ("inputs", "parameters", "states"):
+        for name, array in getattr(one, kind).items():
+            np.testing.assert_array_equal(getattr(other, kind)[name], array)
+
+
 def test_missing_states_are_zeros() -> None:
     case = make_case("lstm", "float64")
     zeros: dict[str, Any] = {key: np.zeros_like(array) for key, array in case.states.items()}

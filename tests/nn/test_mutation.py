@@ -54,3 +54,13 @@ def test_lengths_may_be_written_to_before_the_gradient(backend: str) -> None:
     lengths = torch.tensor([2, 6])
     one, other = _gradients(layer, x, lambda: layer(x, lengths=lengths)[0], lambda: lengths.fill_(1))
     assert all(map(torch.equal, one, other))
+
+
+def test_output_may_be_written_to_before_the_gradient(backend: str) -> None:
+    layer, x = _layer(backend, "store"), torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+    plain, _ = layer(x)
+    wanted = torch.autograd.grad(plain.relu().sum(), [x, *layer.parameters()])
+    output, _ = layer(x)
+    output.relu_()
+    assert torch.equal(output, plain.relu())
+    assert all(map(torch.equal, torch.autograd.grad(output.sum(), [x, *layer.parameters()]), wanted))

@@ -26,7 +26,7 @@ Layout = tuple[tuple[str, int, int], ...]  # of the matrices' gradients: see Tar
 
 @dataclass(frozen=True, eq=False)
 class Upstream:
-    """What a backward pass is given: gradients of outputs [N, D] and of final states, and where parameters' gradients go."""
+    """What a backward pass is given: gradients of outputs, in rows [N, D] that may lie apart, of final states, and where those of parameters go."""
 
     outputs: Mapping[str, Array | None]
     states: Mapping[str, Array | None]
@@ -78,7 +78,7 @@ class BackwardRun(Run):
         for output in self.gradient.upstream:
             given = upstream.outputs.get(output)  # where none is given, every row reads the same zeros
             found[f"upstream {output}"] = address(self._zeros if given is None else given)
-            found[f"stride of {output}"] = 0 if given is None else given.shape[1]
+            found[f"stride of {output}"] = 0 if given is None else given.strides[0] // self.dtype.itemsize
         d_inputs = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items()}
         for name, array in d_inputs.items():
             found[f"d_input {name}"] = address(array)

@@ -115,23 +115,27 @@ class CompiledCell:
         gates: bool = False,
         sequence: bool = True,
         threads: int = 1,
+        out: Array | None = None,
     ) -> Forward:
         """Run the cell over a batch of sequences.
 
         Shapes: inputs [T, B, D], or packed [N, D] with ``batch_sizes``; states [B, D] or None for zeros; resets [T, B]. The output and the
-        gates come in the inputs' shape, zero at padded steps; states are each row's own last.
+        gates come in the inputs' shape, zero at padded steps; states are each row's own last. ``out`` is an array of that shape that the output
+        is written to, such as some columns of a wider one.
         """
+        if out is not None and not sequence:
+            raise OptionError("compiled cell: out must be None where sequence is False, got an array; leave it out.")
         steps = self._steps(inputs, batch_sizes, reverse)
         known = self._known(parameters)
         key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), save != "none", _count(threads), resets is not None)
         call = self._call(inputs, known, states, steps, resets, restart)
         run = self._idle.take(key, None)
         assert isinstance(run, ForwardRun)
-        output, gate_values, finals, saved = run.run(call)
+        output, gate_values, finals, saved = run.run(call, None if out is None else _target(out, steps, self.dtype))
         self._idle.give_back(key, None, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Forward(
-            None if output is None else _unpack(output, shape, steps),
+            None if output is None else _unpack(output, shape, steps) if out is None else out,
             finals,
             {name: _unpack(value, shape, steps) for name, value in gate_values.items()},
             saved,
@@ -166,7 +170,7 @@ class CompiledCell:
         call = self._call(inputs, known, states, steps, resets, restart)
         wanted = frozenset(inputs) if needs_inputs is None else needs_inputs
         outputs = {"output": d_output, **(d_gates or {})} if sequence else dict(d_gates or {})
-        packed = {name: None if value is None else _pack(value, steps, self.dtype) for name, value in outputs.items()}
+        packed = {name: None if value is None else _rows(value, steps, self.dtype) for name, value in outputs.items()}
         run = self._idle.take(key, wanted)
         assert isinstance(run, BackwardRun)
         targets: Targets | None = None
@@ -271,9 +275,14 @@ def _measures(program: Program) -> tuple[tuple[str, str, int], ...]:
 
 
 def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
-    """[T, B, D] (or packed [N, D]) as contiguous packed rows [N, D].
+    """[T, B, D] (or packed [N, D]) as contiguous packed rows [N, D]."""
+    return np.ascontiguousarray(_rows(array, steps, dtype))
 
-    Raises: ShapeError where the sequence has not the steps' sizes.
+
+def _rows(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
+    """The same as rows that may lie apart, of adjacent columns.
+
+    Raises: ShapeError where the sequence has not the steps' sizes; DtypeError.
     """
     if array.ndim == 3:
         if array.shape[:2] != (steps.count, steps.batch):
@@ -282,7 +291,25 @@ def _pack(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
         array = array.reshape(steps.rows, array.shape[2]) if uniform else array[steps.mask]
     if array.dtype.kind not in "fiub":
         raise DtypeError(f"compiled cell: a sequence must hold real numbers, got {array.dtype}; convert it first.")
-    return np.ascontiguousarray(array, dtype)
+    return array if array.dtype == dtype and _has_rows(array) else np.ascontiguousarray(array, dtype)
+
+
+def _has_rows(array: Array) -> bool:
+    """Whether rows [N, D] lie whole elements apart, forwards, and their columns side by side."""
+    return array.strides[1] == array.itemsize and array.strides[0] >= 0 and array.strides[0] % array.itemsize == 0
+
+
+def _target(out: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
+    """The rows of an array that an output is written to.
+
+    Raises: ShapeError, DtypeError where it cannot be written to where it is.
+    """
+    rows = _rows(out, steps, dtype)
+    apart = len(rows) < 2 or rows.strides[0] >= rows.shape[1] * dtype.itemsize
+    if not (apart and out.flags.writeable and np.may_share_memory(rows, out)):
+        got = f"{out.dtype} with strides {out.strides}" + ("" if out.flags.writeable else ", read-only")
+        raise DtypeError(f"compiled cell: out must be a writeable {dtype} array of rows of adjacent columns, evenly apart, got {got}.")
+    return rows
 
 
 def _unpack(packed: Array, shape: tuple[int, ...], steps: Steps) -> Array:

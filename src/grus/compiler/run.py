@@ -291,7 +291,7 @@ class ForwardRun(Run):
         tape, save = Tape(self.target, self.sizes.threads), self.shape.save
         self.record_load(tape, (self.prologue, self.loop))
         loop, early = self.loop.stage, self.programs.prologue(self.mode)
-        results = {name: Place(tape.stand_in(f"result {name}"), width) for name, width in self.widths.items()}
+        results = {name: Place(tape.stand_in(f"result {name}"), tape.stand_in(f"stride of {name}")) for name in self.widths}
         saved = self.open_saved(tape)
         carry = {name: tape.stand_in(f"state {name}") for name in self.states}
         slots = places_of(self.swap) if save in ("none", "checkpoint") else dict(zip(self.states, saved[-len(self.states) :], strict=True))
@@ -320,16 +320,21 @@ class ForwardRun(Run):
     def tapes(self) -> Sequence[Tape]:
         return (self.tape,)
 
-    def run(self, call: Call) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
-        """Output, gates, final states, and what the gradient needs back."""
+    def run(self, call: Call, out: Array | None) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
+        """Output, gates, final states, and what the gradient needs back; ``out`` [N, D] is where the output goes."""
         self.check(call, call.states)
+        wanted = self.steps.rows, self.widths.get("output", 0)
+        if out is not None and out.shape != wanted:
+            raise ShapeError(f"compiled cell: out must be [N, D] = {list(wanted)}, got {list(out.shape)}.")
         tape, found, saved = self.tape, self.given(call), list[Array]()
         if self.saved:
             saved.append(aligned((self.saved_size,), self.dtype))
             found["saved"] = address(saved[0])
-        results = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items()}
+        results = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items() if out is None or name != "output"}
+        results |= {} if out is None else {"output": out}
         for name, array in results.items():
             found[f"result {name}"] = address(array)
+            found[f"stride of {name}"] = array.strides[0] // self.dtype.itemsize
         carry = self.carry(call.states)
         for name, array in carry.items():
             found[f"state {name}"] = address(array)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -47,6 +48,13 @@ def run(who: str, asked: Backend, request: Pass) -> Result:
         if follower is not None:
             return torch_backend.run(request)
     return native.run(request)
+
+
+def side_by_side(asked: Backend, like: Tensor, widths: Sequence[int], precision: str) -> native.SideBySide | None:
+    """Room for the outputs of passes over such a stream, where the compiled kernels are sure to run them."""
+    if not like.numel() or torch.compiler.is_compiling() or watch.possible() or choose("", asked, like, precision) == "torch":
+        return None
+    return native.SideBySide(like, widths)
 
 
 def agree(who: str, batch: Batch, weight: Tensor) -> Batch:

@@ -18,6 +18,7 @@ from torch import Tensor, from_numpy
 
 from grus.compiler.arguments import Parameters
 from grus.compiler.layer import CompiledCell, Forward
+from grus.compiler.native.kernels import aligned
 from grus.nn import torch_backend, watch
 from grus.nn.passes import Pass, Result
 from grus.nn.rooms import Rooms
@@ -39,7 +40,7 @@ def _forward(request: Pass, save: str) -> tuple[tuple[Tensor, ...], list[Array]]
     """Output (where there is one), states, gates; and what the gradient needs."""
     cell = request.plan.compiled(request.inputs[0].dtype)
     values, options = arguments(request, cell)
-    forward: Forward = cell.forward(*values, **options, save=save)
+    forward: Forward = cell.forward(*values, **options, save=save, out=request.out)
     found = [] if forward.output is None else [from_numpy(forward.output)]
     found += [from_numpy(np.ascontiguousarray(forward.states[name])) for name in request.plan.states]
     if request.gates:
@@ -151,6 +152,37 @@ def reference_gradients(request: Pass, upstream: Sequence[Tensor | None], wanted
     heads, seeds = zip(*pairs, strict=True)
     found = iter(torch.autograd.grad(heads, targets, seeds, create_graph=True, allow_unused=True))
     return [next(found) if needed and alias is not None else None for alias, needed in zip(aliases, wanted, strict=True)]
+
+
+class SideBySide:
+    """Room for the outputs of several passes side by side, [..., D·H], so that they need not be copied there."""
+
+    def __init__(self, like: Tensor, widths: Sequence[int]) -> None:
+        """like: a tensor of the steps, [..., any]."""
+        self._ends = np.cumsum(widths).tolist()
+        self._room = aligned((*like.shape[:-1], self._ends[-1]), np.dtype(str(like.dtype).removeprefix("torch.")))
+
+    @property
+    def parts(self) -> list[Array]:
+        """Each pass's own part, for ``Pass.out``."""
+        return np.split(self._room, self._ends[:-1], -1)
+
+    def join(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The outputs as one tensor."""
+        return _Joined.apply(self._room, *outputs)
+
+
+class _Joined(torch.autograd.Function):
+    """The room that outputs lie in side by side."""
+
+    @staticmethod
+    def forward(ctx: Any, room: Array, *outputs: Tensor) -> Tensor:
+        ctx.widths = [output.shape[-1] for output in outputs]
+        return from_numpy(room)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *upstream[0].split(ctx.widths, -1)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -60,6 +60,7 @@ class Pass:
     gates: bool = False
     sequence: bool = True
     rooms: Rooms | None = None
+    out: NDArray[Any] | None = None  # where the compiled kernels write the output; no other back end looks at it
 
     def over(self, tensors: tuple[Any, ...]) -> Pass:
         """The same pass over other tensors: inputs, layout tensors, states and restart in one sequence; none to hold none."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, Unpack
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding
 
@@ -22,6 +23,7 @@ from grus.nn.direction import Direction
 from grus.nn.initialisers import Weights, initialise
 from grus.nn.layout import Layout, Plain
 from grus.nn.lookup import Lookup, open_index, pays, rows_read
+from grus.nn.native import SideBySide
 from grus.nn.options import Extras, Options, check_count, check_flag, check_hidden_sizes, check_probability
 from grus.nn.passes import Pass, Result, Timeline
 from grus.nn.plan import NATIVE_DTYPES, Plan
@@ -283,6 +285,8 @@ class Recurrent(nn.Module):
     def _stack(self, batch: Batch, read: Tensor | None, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
         """All layers; ``read`` names the rows of the batch's stream that the first one reads, where that is a table."""
         results: list[Result] = []
+        if not batch.streams[0].requires_grad:  # copied once for all passes, where it lies row by row
+            batch.streams = (batch.streams[0].contiguous(), *batch.streams[1:])
         stream, output = batch.streams[0], batch.streams[0]
         for layer, directions in enumerate(self._layers):
             last = layer == self.num_layers - 1
@@ -291,11 +295,20 @@ class Recurrent(nn.Module):
             if self.options.input_dropout and self.training:
                 stream = stream * mask_per_sequence(batch.timeline, stream.shape[-1], self.options.input_dropout, stream)
             below = stream if layer or read is None else Lookup(stream, read)
-            ways = [self._run(direction, batch, below, states, gates, last) for direction in directions]
+            ends = last and self.options.output == "last"
+            room = None if ends or not self.bidirectional else self._side_by_side(directions, below)
+            parts = [None] * len(directions) if room is None else room.parts
+            ways = [self._run(direction, batch, below, states, gates, last, part) for direction, part in zip(directions, parts, strict=True)]
             results += ways
-            output = self._join(batch, ways, stream if self.options.residual and layer else None, last and self.options.output == "last")
+            output = self._join(batch, ways, stream if self.options.residual and layer else None, ends, room)
             stream = output
         return output, results
+
+    def _side_by_side(self, directions: Sequence[Direction], below: Tensor | Lookup) -> SideBySide | None:
+        """Room for a layer's output that its directions write into."""
+        like = below if isinstance(below, Tensor) else below.like
+        widths = [direction.sizes[self._evaluation.output_dim] for direction in directions]
+        return dispatch.side_by_side(self.options.backend, like, widths, self._evaluation.precision)
 
     @property
     def _apart(self) -> bool:
@@ -307,7 +320,14 @@ class Recurrent(nn.Module):
         return self._training if self.training else self._evaluation
 
     def _run(
-        self, direction: Direction, batch: Batch, stream: Tensor | Lookup, states: list[tuple[Tensor | None, ...]], gates: bool, last: bool
+        self,
+        direction: Direction,
+        batch: Batch,
+        stream: Tensor | Lookup,
+        states: list[tuple[Tensor | None, ...]],
+        gates: bool,
+        last: bool,
+        out: NDArray[Any] | None,
     ) -> Result:
         plan, options, tensors = self._plan, self.options, self._tensors(direction.tensors)
         further, like = batch.streams[1:], stream if isinstance(stream, Tensor) else stream.like
@@ -332,14 +352,14 @@ class Recurrent(nn.Module):
                 value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True)
             )
         sequence = not (last and options.output == "last" and plan.output_state is not None)
-        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, rooms)
+        request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, rooms, out)
         return dispatch.run(self._form.who, options.backend, request)
 
-    def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool) -> Tensor:
+    def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool, room: SideBySide | None) -> Tensor:
         """The layer's output, directions side by side; its last value per row where only that is asked for."""
         if not last:
             outputs = [way.output for way in ways if way.output is not None]
-            joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1) if room is None else room.join(outputs)
             return joined if below is None else joined + below
         plan = self._evaluation
         ends: list[Tensor] = []

@@ -254,11 +254,14 @@ class Packing:
     @staticmethod
     def of(lengths: NDArray[np.int64], device: torch.device) -> Packing:
         """Of rows of so many steps, each at least 1."""
+        steps, rows = int(lengths.max()), len(lengths)
+        if int(lengths.min()) == steps:
+            return Packing(np.full(steps, rows), None, None, torch.arange(steps * rows, device=device))
         order = np.argsort(-lengths, kind="stable")
-        batch_sizes = (lengths[:, None] > np.arange(int(lengths.max()))).sum(0)
-        at, place = np.nonzero(np.arange(len(order)) < batch_sizes[:, None])
-        spread = torch.from_numpy(at * len(order) + order[place]).to(device)
-        if (order == np.arange(len(order))).all():
+        batch_sizes = (lengths[:, None] > np.arange(steps)).sum(0)
+        at, place = np.nonzero(np.arange(rows) < batch_sizes[:, None])
+        spread = torch.from_numpy(at * rows + order[place]).to(device)
+        if (order == np.arange(rows)).all():
             return Packing(batch_sizes, None, None, spread)
         by_length, places = (torch.from_numpy(own).to(device) for own in (order, np.argsort(order)))
         return Packing(batch_sizes, by_length, places, spread)
@@ -266,7 +269,9 @@ class Packing:
     def pack(self, stream: Tensor) -> PackedSequence:
         """A stream [T, B, ...] of the caller's without its padding."""
         steps, even = len(self.batch_sizes), self.batch_sizes[-1] == stream.shape[1]
-        data = stream[:steps].flatten(0, 1) if even else _packed(stream, self.spread)
+        if steps < len(stream):  # a slice of all of it has a gradient that fills another stream
+            stream = stream[:steps]
+        data = stream.flatten(0, 1) if even else _packed(stream, self.spread)
         return PackedSequence(data, torch.from_numpy(self.batch_sizes), self.order, self.places)
 
 
