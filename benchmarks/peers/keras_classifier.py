@@ -72,7 +72,7 @@ class Learner:
         """The mean loss of a pass; TensorFlow is given each batch itself: on one core its datasets wait for some timer, whatever a pass computes."""
         if BACKEND == "tensorflow":
             return float(np.mean([self.model.train_on_batch(*batch) for batch in batches]))
-        return float(self.model.fit(iter(batches), steps_per_epoch=len(batches), shuffle=False, verbose=0).history["loss"][0])
+        return float(self.model.fit((batch for batch in batches), steps_per_epoch=len(batches), shuffle=False, verbose=0).history["loss"][0])
 
     def _compile(self, model: Any, optimiser: Any) -> None:
         model.compile(optimiser, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=self.xla)
