@@ -53,12 +53,14 @@ class Learner:
         batches, training = [self._batch(batch) for batch in self.task.batches(seed, count)], self.task.training
         if not self.compiled:
             self._compile(self.model, keras.optimizers.Adam(training.learning_rate, epsilon=EPSILON, global_clipnorm=training.clip_norm))
-        # XLA compiles for each shape, TensorFlow alone for all numbers of steps at once.
-        shapes = {values.shape if self.xla else len(values): (values, target) for values, target in batches}
-        new = [shapes[shape] for shape in shapes.keys() - self.compiled]
+        new: dict[Any, Batch] = {}  # XLA compiles for each shape, TensorFlow alone for the first number of steps and then for all others
+        for values, target in batches:
+            known = {shape for shape in (*self.compiled, *new) if shape[0] == len(values)}
+            if values.shape not in known and (self.xla or len(known) < 2):
+                new[values.shape] = values, target
         if new:
-            self._fit(new)
-            self.compiled |= shapes.keys()
+            self._fit([*new.values()])
+            self.compiled |= new.keys()
         self._reset()
         optimiser = self.model.optimizer
         for variable in optimiser.variables:

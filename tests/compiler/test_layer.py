@@ -156,13 +156,16 @@ def test_arrays_of_any_layout_give_the_same(name: str) -> None:
         assert_same(run(replace(case, inputs=inputs, parameters=parameters, states=states, d_output=change(case.d_output))), wanted)
 
 
-@pytest.mark.parametrize("sizes", [(5, 3, 4, 7), (6, 4, 3, 32)])
-@pytest.mark.parametrize("ragged", [False, True])
+DENSE = [(sizes, False) for sizes in ((5, 3, 4, 7), (6, 4, 3, 32), (4, 3, 2, 1), (1, 3, 2, 5), (5, 1, 2, 5), (3, 0, 2, 4))]
+
+
+@pytest.mark.parametrize(("sizes", "ragged"), [*DENSE, ((5, 3, 4, 7), True), ((6, 4, 3, 32), True), ((4, 3, 2, 1), True)])
 def test_output_goes_into_columns_of_a_wider_array_and_its_gradient_comes_from_there(sizes: tuple[int, int, int, int], ragged: bool) -> None:
     case = make_case("gru", sizes=sizes, ragged=ragged)
     layer = compile_cell(case.program, case.dtype)
     inputs, d_output = case.inputs, case.d_output
     if ragged:
+        assert case.batch_sizes is not None
         inputs, d_output = {name: array[~case.padding] for name, array in inputs.items()}, d_output[~case.padding]
     options: dict[str, Any] = {"batch_sizes": case.batch_sizes}
     plain = layer.forward(inputs, case.parameters, case.states, save="store", **options)

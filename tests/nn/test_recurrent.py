@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from grus import cells
 from grus.cells import cell, softplus
-from grus.errors import BackendError, DtypeError, ShapeError
+from grus.errors import BackendError, DtypeError, OptionError, ShapeError
 from grus.nn import GRU, LSTM, Recurrent
+from grus.nn.native import SideBySide
 
 NAN = float("nan")
 DOUBLE = torch.float64
@@ -292,3 +293,50 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, other) for some in found[1:] for one, other in zip(found[0], some, strict=True))
+
+
+@pytest.mark.parametrize("sizes", [1, 3, 16, (4, 1)])
+@pytest.mark.parametrize("shape", [(5, 2), (1, 2), (5, 1), (1, 1), (3, 0)])
+def test_directions_side_by_side_are_each_alone(sizes: int | tuple[int, int], shape: tuple[int, int]) -> None:
+    """To the bit in the first layer; against PyTorch's operations in all."""
+    count = len(sizes) if isinstance(sizes, tuple) else 1
+    layer = Recurrent("gru", 3, sizes, count, bidirectional=True, dtype=DOUBLE)
+    other = Recurrent("gru", 3, sizes, count, bidirectional=True, dtype=DOUBLE, backend="torch")
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(*shape, 3, dtype=DOUBLE, requires_grad=True)
+    found, wanted = layer(x)[0], other(x)[0]
+    torch.testing.assert_close(found, wanted)
+    seeds = torch.randn_like(found)
+    for one, two in zip(*(torch.autograd.grad(each, [x, *own.parameters()], seeds) for each, own in ((found, layer), (wanted, other))), strict=True):
+        torch.testing.assert_close(one, two)
+    if count > 1 or not shape[1]:
+        return
+    alone = Recurrent("gru", 3, sizes, dtype=DOUBLE)
+    for part, way in zip(found.chunk(2, -1), ("", "_reverse"), strict=True):
+        alone.load_state_dict({name: layer.state_dict()[name + way] for name in alone.state_dict()})
+        output = alone(x.flip(0) if way else x)[0]
+        assert torch.equal(output.flip(0) if way else output, part)
+
+
+def test_directions_are_not_copied_to_lie_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = GRU(3, 4, 2, bidirectional=True), torch.randn(5, 2, 3)
+    monkeypatch.setattr(torch, "cat", None)
+    output, _ = layer(x)
+    output.sum().backward()
+    assert output.is_contiguous()
+
+
+def test_outputs_that_lie_elsewhere_are_copied_side_by_side() -> None:
+    outputs = [torch.randn(5, 2, 3), torch.randn(5, 2, 4)]
+    joined = SideBySide(outputs[0], [3, 4]).join(outputs)
+    assert torch.equal(joined, torch.cat(outputs, -1))
+
+
+def test_a_refusal_names_the_layer_in_both_directions() -> None:
+    x = torch.randn(5, 2, 3)
+    for layer, given in (
+        (GRU(3, 4, bidirectional=True, backend="native").half(), x.half()),
+        (GRU(3, 4, bidirectional=True, precision="bf16").double(), x.double()),
+    ):
+        with pytest.raises((BackendError, OptionError), match=r"^GRU: "):
+            layer(given)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -120,18 +121,17 @@ class CompiledCell:
         """Run the cell over a batch of sequences.
 
         Shapes: inputs [T, B, D], or packed [N, D] with ``batch_sizes``; states [B, D] or None for zeros; resets [T, B]. The output and the
-        gates come in the inputs' shape, zero at padded steps; states are each row's own last. ``out`` is an array of that shape that the output
-        is written to, such as some columns of a wider one.
+        gates come in the inputs' shape, zero at padded steps; states are each row's own last. ``out`` is an array of that shape, without padded
+        steps, that the output is written to, such as some columns of a wider one.
         """
-        if out is not None and not sequence:
-            raise OptionError("compiled cell: out must be None where sequence is False, got an array; leave it out.")
         steps = self._steps(inputs, batch_sizes, reverse)
+        target = None if out is None else _target(out, inputs[self.program.inputs[0].name].shape[:-1], sequence, steps, self.dtype)
         known = self._known(parameters)
         key = shape_of(self._sizes(inputs, known), steps, sequence, gates, _policy(save), save != "none", _count(threads), resets is not None)
         call = self._call(inputs, known, states, steps, resets, restart)
         run = self._idle.take(key, None)
         assert isinstance(run, ForwardRun)
-        output, gate_values, finals, saved = run.run(call, None if out is None else _target(out, steps, self.dtype))
+        output, gate_values, finals, saved = run.run(call, target)
         self._idle.give_back(key, None, run)
         shape = inputs[self.program.inputs[0].name].shape
         return Forward(
@@ -296,17 +296,24 @@ def _rows(array: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
 
 def _has_rows(array: Array) -> bool:
     """Whether rows [N, D] lie whole elements apart, forwards, and their columns side by side."""
-    return array.strides[1] == array.itemsize and array.strides[0] >= 0 and array.strides[0] % array.itemsize == 0
+    apart, adjacent = array.strides
+    return (adjacent == array.itemsize or array.shape[1] == 1) and apart >= 0 and apart % array.itemsize == 0
 
 
-def _target(out: Array, steps: Steps, dtype: np.dtype[Any]) -> Array:
-    """The rows of an array that an output is written to.
+def _target(out: Array, shape: tuple[int, ...], sequence: bool, steps: Steps, dtype: np.dtype[Any]) -> Array:
+    """The rows [N, D] of an array that an output over steps of this shape is written to.
 
-    Raises: ShapeError, DtypeError where it cannot be written to where it is.
+    Raises: OptionError where there is no such output, or it has padded steps; ShapeError, DtypeError for another array.
     """
-    rows = _rows(out, steps, dtype)
+    if not sequence or steps.rows != prod(shape):
+        reason = "the output has padded steps" if sequence else "sequence is False"
+        raise OptionError(f"compiled cell: out must be None where {reason}, got an array; leave it out.")
+    if out.shape[:-1] != shape:
+        raise ShapeError(f"compiled cell: out must be {[*shape]} rows as the inputs are, got {[*out.shape[:-1]]}.")
+    rows = out.reshape(steps.rows, out.shape[-1])
     apart = len(rows) < 2 or rows.strides[0] >= rows.shape[1] * dtype.itemsize
-    if not (apart and out.flags.writeable and np.may_share_memory(rows, out)):
+    own = out.dtype == dtype and out.flags.writeable and (not rows.size or np.may_share_memory(rows, out))
+    if not (own and apart and _has_rows(rows)):
         got = f"{out.dtype} with strides {out.strides}" + ("" if out.flags.writeable else ", read-only")
         raise DtypeError(f"compiled cell: out must be a writeable {dtype} array of rows of adjacent columns, evenly apart, got {got}.")
     return rows

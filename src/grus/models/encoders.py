@@ -71,8 +71,8 @@ class RecurrentEncoder(nn.Module):
         Shapes: [L, B, D], or [N, D] in a PackedSequence; or [B, D].
         """
         values, inputs = window.values, self._inputs(window)
-        if window.lengths is None:
-            return self.layer(values, inputs=inputs)[0]
+        if window.lengths is None:  # every pass over it would copy what does not lie step by step
+            return self.layer(values.contiguous(), inputs=inputs)[0]
         packing = Packing.of(window.lengths.numpy(), values.device)
         packed = None if inputs is None else {name: packing.pack(stream) for name, stream in inputs.items()}
         return self.layer(packing.pack(values), inputs=packed)[0]

@@ -50,9 +50,12 @@ def run(who: str, asked: Backend, request: Pass) -> Result:
     return native.run(request)
 
 
-def side_by_side(asked: Backend, like: Tensor, widths: Sequence[int], precision: str) -> native.SideBySide | None:
-    """Room for the outputs of passes over such a stream, where the compiled kernels are sure to run them."""
-    if not like.numel() or torch.compiler.is_compiling() or watch.possible() or choose("", asked, like, precision) == "torch":
+def side_by_side(who: str, asked: Backend, like: Tensor, widths: Sequence[int], precision: str) -> native.SideBySide | None:
+    """Room for the outputs of passes over such a stream, where the compiled kernels are to run them.
+
+    Raises: as ``choose``.
+    """
+    if torch.compiler.is_compiling() or watch.possible() or choose(who, asked, like, precision) == "torch" or not like.numel():
         return None
     return native.SideBySide(like, widths)
 

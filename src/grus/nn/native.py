@@ -168,7 +168,9 @@ class SideBySide:
         return np.split(self._room, self._ends[:-1], -1)
 
     def join(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The outputs as one tensor."""
+        """The outputs as one tensor; the room, if they lie there."""
+        if [output.data_ptr() for output in outputs] != [part.ctypes.data for part in self.parts]:
+            return torch.cat([*outputs], -1)
         return _Joined.apply(self._room, *outputs)
 
 

@@ -285,8 +285,6 @@ class Recurrent(nn.Module):
     def _stack(self, batch: Batch, read: Tensor | None, states: list[tuple[Tensor | None, ...]], gates: bool) -> tuple[Tensor, list[Result]]:
         """All layers; ``read`` names the rows of the batch's stream that the first one reads, where that is a table."""
         results: list[Result] = []
-        if not batch.streams[0].requires_grad:  # copied once for all passes, where it lies row by row
-            batch.streams = (batch.streams[0].contiguous(), *batch.streams[1:])
         stream, output = batch.streams[0], batch.streams[0]
         for layer, directions in enumerate(self._layers):
             last = layer == self.num_layers - 1
@@ -308,7 +306,7 @@ class Recurrent(nn.Module):
         """Room for a layer's output that its directions write into."""
         like = below if isinstance(below, Tensor) else below.like
         widths = [direction.sizes[self._evaluation.output_dim] for direction in directions]
-        return dispatch.side_by_side(self.options.backend, like, widths, self._evaluation.precision)
+        return dispatch.side_by_side(self._form.who, self.options.backend, like, widths, self._evaluation.precision)
 
     @property
     def _apart(self) -> bool:

@@ -262,7 +262,7 @@ class _Outer:
         ahead = b.add(b.add(unit, I64(self.block)), b.mul(group, I64(high)))
 
         def at_row(n: Value, sums: list[Value]) -> list[Value]:
-            for i in range(self.deep if lanes > 1 else 0):  # the next block's lines, of which each tile of a panel asks for its own part
+            for i in range(self.deep if lanes > 1 else 0):  # the next block's lines, if there is one; each tile of a panel asks for its part
                 e.prefetch(self._row("left", b.add(b.mul(n, I64(self.deep)), I64(i))), ahead, write=False)
             places = [b.add(b.mul(n, I64(self.width)), I64(p * lanes)) for p in range(panels)]
             right = [load_pairs(e, at_right, at) if self.narrow else e.load(at_right, at) for at in places]
