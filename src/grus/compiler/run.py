@@ -323,9 +323,8 @@ class ForwardRun(Run):
     def run(self, call: Call, out: Array | None) -> tuple[Array | None, dict[str, Array], dict[str, Array], list[Array]]:
         """Output, gates, final states, and what the gradient needs back; ``out`` [N, D] is where the output goes."""
         self.check(call, call.states)
-        wanted = self.steps.rows, self.widths.get("output", 0)
-        if out is not None and out.shape != wanted:
-            raise ShapeError(f"compiled cell: out must be [N, D] = {list(wanted)}, got {list(out.shape)}.")
+        if out is not None and out.shape[1] != self.widths["output"]:
+            raise ShapeError(f"compiled cell: out must be [N, D] = {[len(out), self.widths['output']]}, got {list(out.shape)}.")
         tape, found, saved = self.tape, self.given(call), list[Array]()
         if self.saved:
             saved.append(aligned((self.saved_size,), self.dtype))
