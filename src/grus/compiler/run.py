@@ -329,8 +329,8 @@ class ForwardRun(Run):
         if self.saved:
             saved.append(aligned((self.saved_size,), self.dtype))
             found["saved"] = address(saved[0])
-        results = {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items() if out is None or name != "output"}
-        results |= {} if out is None else {"output": out}
+        results = {} if out is None else {"output": out}
+        results |= {name: aligned((self.steps.rows, width), self.dtype) for name, width in self.widths.items() if name not in results}
         for name, array in results.items():
             found[f"result {name}"] = address(array)
             found[f"stride of {name}"] = array.strides[0] // self.dtype.itemsize

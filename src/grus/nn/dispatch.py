@@ -51,7 +51,7 @@ def run(who: str, asked: Backend, request: Pass) -> Result:
 
 
 def side_by_side(who: str, asked: Backend, like: Tensor, widths: Sequence[int], precision: str) -> native.SideBySide | None:
-    """Room for the outputs of passes over such a stream, where the compiled kernels are to run them.
+    """Room for the outputs, of these widths, of passes over such a stream, [T, B, any] or packed [N, any], where the compiled kernels run them.
 
     Raises: as ``choose``.
     """

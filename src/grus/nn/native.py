@@ -18,9 +18,10 @@ from torch import Tensor, from_numpy
 
 from grus.compiler.arguments import Parameters
 from grus.compiler.layer import CompiledCell, Forward
-from grus.compiler.native.kernels import aligned
+from grus.compiler.native.kernels import address, aligned
 from grus.nn import torch_backend, watch
 from grus.nn.passes import Pass, Result
+from grus.nn.plan import NATIVE_DTYPES
 from grus.nn.rooms import Rooms
 
 Array = NDArray[Any]
@@ -155,27 +156,26 @@ def reference_gradients(request: Pass, upstream: Sequence[Tensor | None], wanted
 
 
 class SideBySide:
-    """Room for the outputs of several passes side by side, [..., D·H], so that they need not be copied there."""
+    """Room for the outputs of several passes side by side, so that they need not be copied there.
+
+    like: a tensor of the steps; widths: the units of each pass; parts: each pass's own part of the room, for ``Pass.out``.
+
+    Shapes: like [T, B, any] or packed [N, any]; a part [T, B, H] or [N, H], H units wide.
+    """
 
     def __init__(self, like: Tensor, widths: Sequence[int]) -> None:
-        """like: a tensor of the steps, [..., any]."""
-        self._ends = np.cumsum(widths).tolist()
-        self._room = aligned((*like.shape[:-1], self._ends[-1]), np.dtype(str(like.dtype).removeprefix("torch.")))
-
-    @property
-    def parts(self) -> list[Array]:
-        """Each pass's own part, for ``Pass.out``."""
-        return np.split(self._room, self._ends[:-1], -1)
+        self._room = aligned((*like.shape[:-1], sum(widths)), np.dtype(NATIVE_DTYPES[like.dtype]))
+        self.parts: list[Array] = np.split(self._room, np.cumsum(widths[:-1]), -1)
 
     def join(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The outputs as one tensor; the room, if they lie there."""
-        if [output.data_ptr() for output in outputs] != [part.ctypes.data for part in self.parts]:
+        """The outputs, shaped as the parts, as one tensor as wide as all; the room, if they lie there."""
+        if [output.data_ptr() for output in outputs] != [address(part) for part in self.parts]:
             return torch.cat([*outputs], -1)
         return _Joined.apply(self._room, *outputs)
 
 
 class _Joined(torch.autograd.Function):
-    """The room that outputs lie in side by side."""
+    """The room [..., D·H] that outputs [..., H] lie in side by side."""
 
     @staticmethod
     def forward(ctx: Any, room: Array, *outputs: Tensor) -> Tensor:

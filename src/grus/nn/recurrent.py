@@ -287,16 +287,15 @@ class Recurrent(nn.Module):
         results: list[Result] = []
         stream, output = batch.streams[0], batch.streams[0]
         for layer, directions in enumerate(self._layers):
-            last = layer == self.num_layers - 1
+            ends = layer == self.num_layers - 1 and self.options.output == "last"
             if layer and self.dropout and self.training:
                 stream = dropout(stream, self.dropout, training=True)
             if self.options.input_dropout and self.training:
                 stream = stream * mask_per_sequence(batch.timeline, stream.shape[-1], self.options.input_dropout, stream)
             below = stream if layer or read is None else Lookup(stream, read)
-            ends = last and self.options.output == "last"
             room = None if ends or not self.bidirectional else self._side_by_side(directions, below)
             parts = [None] * len(directions) if room is None else room.parts
-            ways = [self._run(direction, batch, below, states, gates, last, part) for direction, part in zip(directions, parts, strict=True)]
+            ways = [self._run(direction, batch, below, states, gates, ends, part) for direction, part in zip(directions, parts, strict=True)]
             results += ways
             output = self._join(batch, ways, stream if self.options.residual and layer else None, ends, room)
             stream = output
@@ -324,7 +323,7 @@ class Recurrent(nn.Module):
         stream: Tensor | Lookup,
         states: list[tuple[Tensor | None, ...]],
         gates: bool,
-        last: bool,
+        ends: bool,
         out: NDArray[Any] | None,
     ) -> Result:
         plan, options, tensors = self._plan, self.options, self._tensors(direction.tensors)
@@ -349,28 +348,28 @@ class Recurrent(nn.Module):
             given = tuple(
                 value.expand(rows, -1) if state is None and value is not None else state for state, value in zip(given, restart, strict=True)
             )
-        sequence = not (last and options.output == "last" and plan.output_state is not None)
+        sequence = not (ends and plan.output_state is not None)
         request = Pass(plan, batch.timeline, streams, tensors, given, restart, direction.reverse, options.memory, gates, sequence, rooms, out)
         return dispatch.run(self._form.who, options.backend, request)
 
-    def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, last: bool, room: SideBySide | None) -> Tensor:
-        """The layer's output, directions side by side; its last value per row where only that is asked for."""
-        if not last:
+    def _join(self, batch: Batch, ways: list[Result], below: Tensor | None, ends: bool, room: SideBySide | None) -> Tensor:
+        """The layer's output, directions side by side, [T, B, D·H] or packed [N, D·H]; its last value per row where only that is asked for."""
+        if not ends:
             outputs = [way.output for way in ways if way.output is not None]
             joined = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1) if room is None else room.join(outputs)
             return joined if below is None else joined + below
         plan = self._evaluation
-        ends: list[Tensor] = []
+        values: list[Tensor] = []
         for way, reverse in zip(ways, (False, True), strict=False):
             if way.output is None:
                 assert plan.output_state is not None
-                ends.append(way.states[plan.output_state])
+                values.append(way.states[plan.output_state])
             else:
-                ends.append(batch.end(way.output, reverse))
-        joined = ends[0] if len(ends) == 1 else torch.cat(ends, -1)
+                values.append(batch.end(way.output, reverse))
+        joined = values[0] if len(values) == 1 else torch.cat(values, -1)
         if below is None:
             return joined
-        half = below.shape[-1] // len(ends)
+        half = below.shape[-1] // len(values)
         return joined + torch.cat([batch.end(part, reverse) for part, reverse in zip(below.split(half, -1), (False, True), strict=False)], -1)
 
     def _gates(self, batch: Batch, results: list[Result]) -> Gates:
